@@ -1,0 +1,1 @@
+"""Between streams and functions: reads messages, makes one invocation a batch, records, replies, moves on."""

@@ -1,0 +1,69 @@
+"""The port to a message broker: what the bridge asks of one, whichever it is."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+
+class BrokerUnavailable(Exception):
+    """The broker can't be reached or refuses for now; trying again later is right."""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A message as it was read.
+
+    position: its offset in a stream; from a queue, a number that grows.
+    key: names the message for ever, the same at each delivery: `<stream>:<offset>`, or `<queue>:<message_id>`.
+    """
+
+    position: int
+    key: str
+    body: bytes
+    message_id: str | None = None
+    correlation_id: str | None = None
+    reply_to: str | None = None
+    content_type: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A message to be published to the queue or stream `to`."""
+
+    to: str
+    body: bytes
+    correlation_id: str | None = None
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+class Source(Protocol):
+    """Where messages are read from. One thread uses a source, but for `finish`."""
+
+    name: str
+    # True where the broker itself remembers what is finished, as a queue does; False where the reader must.
+    remembers: bool
+
+    def open(self, after: int | None) -> None:
+        """Begin to read behind position `after`, or at the first message; raises BrokerUnavailable.
+
+        A queue knows itself where to begin and ignores `after`.
+        """
+
+    def read(self, limit: int, timeout_seconds: float) -> list[Message]:
+        """Return 1 to `limit` messages as soon as there are any, or none after the time; raises BrokerUnavailable."""
+
+    def finish(self, messages: Sequence[Message], rejected: frozenset[int]) -> None:
+        """Tell the broker that these messages are done with; `rejected` are the positions of the bad ones."""
+
+    def close(self) -> None:
+        """Stop reading. Messages not finished stay with the broker."""
+
+
+class Publisher(Protocol):
+    """Where messages are published to. Many threads may use one."""
+
+    def publish(self, messages: Sequence[Outgoing]) -> None:
+        """Return when the broker has confirmed all; raises BrokerUnavailable, and then some may have been taken."""
+
+    def close(self) -> None:
+        """Close the connection."""

@@ -1,0 +1,64 @@
+"""The bridge's settings, all from environment variables."""
+
+import os
+from dataclasses import dataclass
+from typing import Self
+
+from bridge.pipeline import BatchLimits
+from model_store.secrets import read_secret
+
+DEFAULT_STREAM_MAX_BYTES = 5_000_000_000
+
+
+class SettingsError(Exception):
+    """A variable has a value that can't be used; says which and what is allowed."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """See docs/configuration.md for the variables."""
+
+    rabbitmq_url: str
+    gateway_url: str
+    source: str
+    source_is_stream: bool
+    stream_max_bytes: int
+    limits: BatchLimits
+    in_flight: int
+    function_timeout_seconds: float
+    drain_seconds: float
+
+    @classmethod
+    def from_environment(cls) -> Self:
+        """Read the environment and secrets; raises SettingsError."""
+        kind, _, name = (os.environ.get("BRIDGE_SOURCE") or "stream:reviews").partition(":")
+        if kind not in ("stream", "queue") or not name:
+            raise SettingsError("BRIDGE_SOURCE must be stream:<name> or queue:<name>, for example stream:reviews")
+        return cls(
+            rabbitmq_url=read_secret("rabbitmq-url", "RABBITMQ_URL") or "amqp://guest:guest@127.0.0.1:5672/",
+            gateway_url=os.environ.get("GATEWAY_URL") or "http://127.0.0.1:8080",
+            source=name,
+            source_is_stream=kind == "stream",
+            stream_max_bytes=int(_positive("STREAM_MAX_BYTES", DEFAULT_STREAM_MAX_BYTES)),
+            limits=BatchLimits(
+                messages=int(_positive("BRIDGE_BATCH_MESSAGES", 500)),
+                bytes=int(_positive("BRIDGE_BATCH_BYTES", 4 * 1024 * 1024)),
+                wait_seconds=_positive("BRIDGE_BATCH_WAIT_SECONDS", 0.005),
+            ),
+            in_flight=int(_positive("BRIDGE_IN_FLIGHT", 4)),
+            function_timeout_seconds=_positive("BRIDGE_FUNCTION_TIMEOUT_SECONDS", 30),
+            drain_seconds=_positive("BRIDGE_DRAIN_SECONDS", 20),
+        )
+
+
+def _positive(name: str, default: float) -> float:
+    value = os.environ.get(name)
+    if not value:
+        return default
+    try:
+        number = float(value)
+    except ValueError:
+        number = 0
+    if number <= 0:
+        raise SettingsError(f"{name} must be a number above 0, not {value!r}")
+    return number

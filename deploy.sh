@@ -1,0 +1,68 @@
+#!/usr/bin/env bash
+# Runs the whole system on this machine: see usage below, and docs/ for what it consists of.
+set -euo pipefail
+
+usage() {
+  cat >&2 <<'END'
+usage: ./deploy.sh --local             start everything, show the log; Ctrl-C stops all of it
+       ./deploy.sh --local --detach    start everything, return when it is ready
+       ./deploy.sh --stop              stop it; models, records and streams stay in .local/
+       ./deploy.sh --status            say what runs
+
+Settings are environment variables. LOCAL_PORT: the port of the gateway (8080). TRAIN_DATA: imdb, starter or a
+path to a CSV, JSONL or aclImdb archive of labelled texts. S3_ENDPOINT_URL, MONGODB_URL, RABBITMQ_URL, GATEWAY_URL:
+servers of yours in the place of the ones that this starts.
+END
+  exit 2
+}
+
+local='' detach='' command=up
+for argument in "$@"; do
+  case $argument in
+    --local) local=yes ;;
+    --detach) detach=--detach ;;
+    --stop) command=stop ;;
+    --status) command=status ;;
+    *) usage ;;
+  esac
+done
+# Without --local: the place for deploying to an OpenFaaS gateway.
+if [ $command = up ] && [ -z "$local" ]; then usage; fi
+
+case ${TRAIN_DATA:-} in
+  '' | imdb | starter | /*) ;;
+  *) TRAIN_DATA=$PWD/$TRAIN_DATA ;;
+esac
+case ${VENV:-} in
+  '' | /*) ;;
+  *) VENV=$PWD/$VENV ;;
+esac
+cd "$(dirname "$0")"
+# shellcheck source=deploy/local/prepare.sh
+. deploy/local/prepare.sh
+
+if [ $command != up ]; then
+  python=${VENV:-.venv}/bin/python
+  if [ ! -d .local ] || [ ! -x "$python" ]; then
+    echo "nothing was started here"
+    if [ $command = status ]; then exit 3; fi
+    exit 0
+  fi
+  exec "$python" -m deploy.local $command
+fi
+
+find_python
+if [ -n "${TRAIN_DATA:-}" ]; then
+  echo "training data: $TRAIN_DATA"
+elif [ -f .local/trained ]; then
+  echo "training data: none needed, a model is in .local/"
+else
+  choice=$("$PYTHON" -m deploy.local.training_data "${SENTIMENT_CACHE:-.local/cache}")
+  echo "training data: $choice"
+  TRAIN_DATA=${choice%% *}
+fi
+export TRAIN_DATA
+make_venv local
+if [ -z "${RABBITMQ_URL:-}" ]; then install_rabbitmq; fi
+# shellcheck disable=SC2086 # no word when empty
+exec "$VENV/bin/python" -m deploy.local up $detach

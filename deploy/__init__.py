@@ -1,0 +1,1 @@
+"""What runs the system: the local stack here, images and manifests beside it."""

@@ -1,0 +1,79 @@
+"""What the local stack remembers between starts, in `.local/`: ports, credentials, addresses."""
+
+import hashlib
+import json
+import os
+import secrets
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from deploy.local.services import free_port, is_free
+
+ROOT = Path(__file__).resolve().parents[2]
+
+# The ports that people expect, where they are free.
+_USUAL_PORTS = {"s3": 8333, "mongodb": 27017, "rabbitmq": 5672, "rabbitmq-stream": 5552}
+
+# Unix sockets take 104 bytes of path on macOS and 108 on Linux; supervisord appends its process id.
+_MAX_SOCKET_PATH_BYTES = 90
+
+
+class State:
+    """The folder `.local/`; all of it may be read by its owner alone."""
+
+    def __init__(self, folder: Path = ROOT / ".local") -> None:
+        self.folder = folder
+        folder.mkdir(mode=0o700, exist_ok=True)
+        self.logs = folder / "log"
+        self.logs.mkdir(mode=0o700, exist_ok=True)
+        self.stack_log = self.logs / "stack.log"
+        self._ports: dict[str, int] = {}
+
+    @property
+    def socket(self) -> Path:
+        """Where supervisord listens: in the folder, or in /tmp where the folder's path is too long."""
+        path = self.folder / "supervisor.sock"
+        if len(os.fsencode(path)) <= _MAX_SOCKET_PATH_BYTES:
+            return path
+        digest = hashlib.sha256(os.fsencode(path)).hexdigest()[:16]
+        return Path(f"/tmp/sentiment-{os.getuid()}-{digest}.sock")  # noqa: S108 - only its owner may connect
+
+    def port(self, name: str) -> int:
+        """The port of a listener: the last start's if that is free, else the usual one, else any."""
+        if name not in self._ports:
+            last: dict[str, int] = self._read("ports.json")
+            wanted = (last.get(name), _USUAL_PORTS.get(name))
+            self._ports[name] = next((port for port in wanted if port and is_free(port)), None) or free_port()
+            self.write("ports.json", json.dumps(last | self._ports, indent=2))
+        return self._ports[name]
+
+    def credential(self, name: str) -> str:
+        """A random secret, the same one at each start."""
+        known: dict[str, str] = self._read("credentials.json")
+        if name not in known:
+            known[name] = secrets.token_hex(16)
+            self.write("credentials.json", json.dumps(known, indent=2))
+        return known[name]
+
+    def variables(self) -> dict[str, str]:
+        """The settings that the last start gave out in `.local/env`."""
+        return self._read("variables.json")
+
+    def keep_variables(self, variables: Mapping[str, str]) -> None:
+        """Writes `.local/env`, in shell syntax."""
+        self.write("variables.json", json.dumps(dict(variables), indent=2))
+        self.write("env", "".join(f"export {k}={shlex.quote(v)}\n" for k, v in variables.items()))
+
+    def write(self, name: str, text: str) -> Path:
+        """Writes a file of the folder that only its owner may read, whole or not at all."""
+        path, part = self.folder / name, self.folder / f"{name}.part"
+        part.touch(mode=0o600)
+        part.write_text(text)
+        part.replace(path)
+        return path
+
+    def _read(self, name: str) -> dict[str, Any]:
+        path = self.folder / name
+        return json.loads(path.read_text()) if path.exists() else {}

@@ -1,0 +1,126 @@
+"""`python -m model_store`: look at the versions of the model, and choose the one that is served."""
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from model_store.errors import StoreError
+from model_store.store import ModelStore, VersionInfo
+from sentiment.artifact import ArtifactError
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; the exit code is 0, or 1 with the reason in one line on stderr (2: wrong usage)."""
+    options = _parser().parse_args(arguments)
+    try:
+        document, lines = options.command(ModelStore.from_environment(), options)
+    except (StoreError, ArtifactError) as error:
+        print(f"model_store: {error}", file=sys.stderr)
+        return 1
+    if options.json:
+        print(json.dumps(document, indent=2, ensure_ascii=False))
+    else:
+        print(*lines, sep="\n")
+    return 0
+
+
+Answer = tuple[Any, Iterable[str]]
+"""What a command has to say, as JSON and as lines."""
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m model_store",
+        description="Versions of the model in the bucket S3_BUCKET of S3_ENDPOINT_URL.",
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(name: str, run: Callable[[ModelStore, Any], Answer], text: str) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=text, description=text.capitalize() + ".")
+        sub.set_defaults(command=run)
+        sub.add_argument("--json", action="store_true", help="answer in JSON")
+        return sub
+
+    command("list", _list, "list all versions, the served one marked by a star")
+    command("history", _history, "list the promotions, newest first")
+    command("check", _check, "check that the store can be reached and honours conditional writes")
+    show = command("show", _show, "show what a version's manifest says, and check all of its parts")
+    promote = command("promote", _promote, "serve a version")
+    rollback = command("rollback", _rollback, "serve the version before the present one, or VERSION")
+    show.add_argument("version", metavar="VERSION")
+    promote.add_argument("version", metavar="VERSION")
+    rollback.add_argument("version", metavar="VERSION", nargs="?")
+    for moving in (promote, rollback):
+        moving.add_argument(
+            "--by", default=os.environ.get("USER") or f"uid {os.getuid()}", help="who (default: %(default)s)"
+        )
+        moving.add_argument("--reason", default="by hand", help="why (default: %(default)s)")
+    return parser
+
+
+def _list(store: ModelStore, _: argparse.Namespace) -> Answer:
+    current = store.current()
+    served = current.version if current else None
+    infos = store.versions()
+    return (
+        [{**_summary(info), "served": info.version == served} for info in infos],
+        [f"{'*' if info.version == served else ' '} {_line(info)}" for info in infos] or ["no versions"],
+    )
+
+
+def _summary(info: VersionInfo) -> dict[str, Any]:
+    manifest = info.manifest or {}
+    return {
+        "version": info.version,
+        "written_at": info.written_at.isoformat(),
+        "size_bytes": info.size_bytes,
+        "problem": info.problem,
+        **{name: manifest.get(name) for name in ("trained_at", "trainer", "parent", "metrics")},
+    }
+
+
+def _line(info: VersionInfo) -> str:
+    manifest = info.manifest or {}
+    about = info.problem or f"{manifest.get('trainer')}, {json.dumps(manifest.get('metrics'))}"
+    return f"{info.version}  {info.written_at:%Y-%m-%d %H:%M:%S}  {info.size_bytes:>12,} bytes  {about}"
+
+
+def _show(store: ModelStore, options: argparse.Namespace) -> Answer:
+    manifest = store.load(options.version).manifest
+    return manifest, [json.dumps(manifest, indent=2, ensure_ascii=False), "all parts are whole"]
+
+
+def _promote(store: ModelStore, options: argparse.Namespace) -> Answer:
+    current = store.promote(options.version, expected=store.current(), by=options.by, reason=options.reason)
+    return current.promotion.as_dict(), [f"serving {current.version}"]
+
+
+def _rollback(store: ModelStore, options: argparse.Namespace) -> Answer:
+    current = store.rollback(options.version, by=options.by, reason=options.reason)
+    return current.promotion.as_dict(), [f"serving {current.version}, before: {current.promotion.previous}"]
+
+
+def _history(store: ModelStore, _: argparse.Namespace) -> Answer:
+    promotions = store.history()
+    return (
+        [promotion.as_dict() for promotion in promotions],
+        [
+            f"{promotion.at}  {promotion.previous or 'none'} -> {promotion.version}"
+            f"  by {promotion.by}: {promotion.reason}"
+            for promotion in promotions
+        ]
+        or ["no promotions"],
+    )
+
+
+def _check(store: ModelStore, _: argparse.Namespace) -> Answer:
+    store.ensure_bucket()
+    store.check_conditional_writes()
+    return {"conditional_writes": True}, ["the store answers and honours conditional writes"]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,136 @@
+"""One bucket in five operations, with the store's own errors in place of botocore's."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from model_store.errors import ConditionalWritesIgnored, ObjectTooLarge, error_of_answer, error_of_botocore
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+
+@dataclass(frozen=True)
+class StoredObject:
+    """An object as read: its content and its ETag, quotes included."""
+
+    content: bytes
+    etag: str
+
+
+@dataclass(frozen=True)
+class Listed:
+    """An object as listed."""
+
+    key: str
+    size_bytes: int
+    written_at: datetime
+
+
+class Objects:
+    """The objects of one bucket. Every method raises StoreUnavailable, StoreDenied or StoreError."""
+
+    def __init__(self, client: "S3Client", bucket: str) -> None:
+        self._client = client
+        self._bucket = bucket
+
+    def get(self, key: str, max_bytes: int) -> StoredObject | None:
+        """Return an object, or None if there is none; raises ObjectTooLarge."""
+        with _store_errors():
+            try:
+                answer = self._client.get_object(Bucket=self._bucket, Key=key)
+            except self._client.exceptions.NoSuchKey:
+                return None
+            with answer["Body"] as body:
+                content = body.read(max_bytes + 1)
+                if len(content) <= max_bytes:
+                    body.read(1)  # only a read that meets the end is checked against the length announced
+        if len(content) > max_bytes:
+            raise ObjectTooLarge(key, max_bytes)
+        return StoredObject(content, answer["ETag"])
+
+    def put_if(self, key: str, content: bytes, *, etag: str | None) -> str | None:
+        """Write an object over the one with `etag` alone; with None only where there is no object.
+
+        Returns the new ETag, or None when the condition did not hold.
+        """
+        with _store_errors():
+            try:
+                if etag is None:
+                    answer = self._client.put_object(
+                        Bucket=self._bucket, Key=key, Body=content, IfNoneMatch="*"
+                    )
+                else:
+                    answer = self._client.put_object(Bucket=self._bucket, Key=key, Body=content, IfMatch=etag)
+            except ClientError as error:
+                status, code, _ = _answer(error)
+                # 412: another object is there; 404: none is; 409: Amazon's answer to two at once.
+                if status in (404, 409, 412) and code != "NoSuchBucket":
+                    return None
+                if status == 501:
+                    raise ConditionalWritesIgnored("it answers that they are not implemented") from error
+                raise
+        return answer["ETag"]
+
+    def delete(self, key: str) -> None:
+        """Remove an object; none is fine."""
+        with _store_errors():
+            self._client.delete_object(Bucket=self._bucket, Key=key)
+
+    def list(self, prefix: str) -> list[Listed]:
+        """Return the objects under `prefix`, in the order of their keys."""
+        with _store_errors():
+            pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=prefix)
+            return [
+                Listed(entry["Key"], entry["Size"], entry["LastModified"])
+                for page in pages
+                for entry in page.get("Contents", [])
+            ]
+
+    def ensure_bucket(self) -> None:
+        """Make the bucket if it is not there."""
+        with _store_errors():
+            try:
+                self._client.head_bucket(Bucket=self._bucket)
+            except ClientError as error:
+                if _answer(error)[0] != 404:
+                    raise
+                self._create_bucket()
+
+    def _create_bucket(self) -> None:
+        region = self._client.meta.region_name
+        exists = (
+            self._client.exceptions.BucketAlreadyOwnedByYou,
+            self._client.exceptions.BucketAlreadyExists,
+        )
+        try:
+            if region == "us-east-1":  # S3 takes every region's name but this one
+                self._client.create_bucket(Bucket=self._bucket)
+            else:
+                self._client.create_bucket(
+                    Bucket=self._bucket,
+                    CreateBucketConfiguration={"LocationConstraint": region},  # type: ignore[typeddict-item]  # str
+                )
+        except exists:
+            pass  # another process made it in between
+
+
+def _answer(error: ClientError) -> tuple[int, str, str]:
+    """Return the HTTP status, S3's error code and its message."""
+    details = error.response.get("Error", {})
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    return status, details.get("Code", ""), details.get("Message", "")
+
+
+@contextmanager
+def _store_errors() -> Iterator[None]:
+    try:
+        yield
+    except ClientError as error:
+        raise error_of_answer(*_answer(error)) from error
+    except BotoCoreError as error:
+        raise error_of_botocore(error) from error

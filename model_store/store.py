@@ -1,0 +1,217 @@
+"""The model store: immutable versions, and a pointer to the served one, moved by a conditional write."""
+
+import hashlib
+from collections import defaultdict
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from model_store.documents import (
+    CURRENT_KEY,
+    MANIFEST,
+    MAX_DOCUMENT_BYTES,
+    PROMOTIONS_PREFIX,
+    VERSIONS_PREFIX,
+    Current,
+    Promotion,
+    version_key,
+)
+from model_store.errors import ObjectTooLarge, PromotionConflict, VersionExists, VersionNotFound
+from model_store.loading import load_artifact, load_manifest
+from model_store.objects import Listed, Objects
+from model_store.probe import check_conditional_writes
+from model_store.settings import Settings, client_from_environment
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+    from sentiment.artifact import Artifact
+
+# A version without manifest may be one that is being written; after this long nobody writes it any more.
+ABANDONED_AFTER = timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class VersionInfo:
+    """A version as listed; one without a good manifest has None there, and the reason in `problem`."""
+
+    version: str
+    written_at: datetime
+    size_bytes: int
+    manifest: dict[str, Any] | None
+    problem: str | None
+
+
+class ModelStore:
+    """Versions of a model in one bucket, and which of them is served.
+
+    Every method raises StoreUnavailable when the store can't be reached and StoreDenied when it refuses the
+    keys; both are StoreErrors, as is all else that is said to be raised here, but for ArtifactError, which
+    says that a version's content is wrong.
+    """
+
+    def __init__(self, client: "S3Client", bucket: str) -> None:
+        self._objects = Objects(client, bucket)
+
+    @classmethod
+    def from_environment(cls) -> "ModelStore":
+        """Return the store that the environment describes; see `Settings.from_environment`."""
+        return cls(client_from_environment(), Settings.from_environment().bucket)
+
+    def ensure_bucket(self) -> None:
+        """Make the bucket if it is not there."""
+        self._objects.ensure_bucket()
+
+    def check_conditional_writes(self) -> None:
+        """Raise ConditionalWritesIgnored unless the store honours them, one by one and side by side."""
+        check_conditional_writes(self._objects)
+
+    def publish(self, artifact: "Artifact", version: str | None = None) -> str:
+        """Write a new version, not yet served, and return its id.
+
+        The id is the time (UTC) and a hash of the content, unless `version` is given. The manifest is
+        written last: without it a version does not count. Publishing the same content again under the same
+        id is fine, so a publisher that was killed can start over; other content raises VersionExists.
+        """
+        artifact.verify()
+        manifest = artifact.manifest_bytes()
+        if version is None:
+            version = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{hashlib.sha256(manifest).hexdigest()[:8]}"
+        for name, content in [*artifact.parts.items(), (MANIFEST, manifest)]:
+            key = version_key(version, name)
+            if self._objects.put_if(key, content, etag=None) is None:
+                self._check_same(key, content)
+        return version
+
+    def load(self, version: str) -> "Artifact":
+        """Return a version; raises VersionNotFound, or ArtifactError where it differs from its manifest."""
+        return load_artifact(self._objects.get, version)
+
+    def current(self) -> Current | None:
+        """Return what is served, None before the first promotion; raises InvalidDocument."""
+        stored = self._objects.get(CURRENT_KEY, MAX_DOCUMENT_BYTES)
+        return Current.from_bytes(stored.content, stored.etag) if stored else None
+
+    def promote(self, version: str, *, expected: Current | None, by: str, reason: str) -> Current:
+        """Serve `version` in place of `expected`, which is what `current` returned.
+
+        The version is loaded and its hashes are checked first. Then one conditional write decides: of two
+        promoters one wins, the other gets PromotionConflict. The promotion is part of current.json; its copy
+        in the log is written after, and by the next promotion where this one was cut off in between.
+        Promoting what is served already changes nothing.
+        """
+        self.load(version)
+        if expected is not None:
+            if expected.version == version:
+                return self._unchanged(expected)
+            self._log(expected.promotion)
+        last = expected.promotion if expected else None
+        promotion = Promotion.after(last, version=version, by=by, reason=reason)
+        etag = self._objects.put_if(
+            CURRENT_KEY, Current.to_bytes(promotion), etag=expected.etag if expected else None
+        )
+        if etag is None:
+            winner = self.current()
+            # The write may have been ours: when its answer is lost, the client sends it again, in vain.
+            if winner is None or winner.promotion != promotion:
+                raise PromotionConflict(version, winner)
+            etag = winner.etag
+        self._log(promotion)
+        return Current(version, etag, promotion)
+
+    def rollback(self, to: str | None = None, *, by: str, reason: str) -> Current:
+        """Serve the version `to`, by default the one that was served before the present one.
+
+        Raises VersionNotFound where there is none, and what `promote` raises.
+        """
+        current = self.current()
+        to = to or (current.promotion.previous if current else None)
+        if to is None:
+            raise VersionNotFound("no version was served before the present one")
+        return self.promote(to, expected=current, by=by, reason=reason)
+
+    def versions(self) -> list[VersionInfo]:
+        """Return all versions, oldest first, those marked that can't be served; parts are not read."""
+        infos = [self._info(version, files) for version, files in self._files().items()]
+        return sorted(infos, key=lambda info: (info.written_at, info.version))
+
+    def history(self, limit: int = 100) -> list[Promotion]:
+        """Return the last `limit` promotions, newest first; raises InvalidDocument."""
+        if current := self.current():
+            self._log(current.promotion)
+        keys = [entry.key for entry in self._objects.list(PROMOTIONS_PREFIX)][-limit:]
+        entries = [(key, self._objects.get(key, MAX_DOCUMENT_BYTES)) for key in reversed(keys)]
+        return [Promotion.from_bytes(stored.content, key) for key, stored in entries if stored]
+
+    def prune(self, keep: int = 10) -> list[str]:
+        """Delete all but the newest `keep` versions, and return which.
+
+        The served version and the one before it always stay. Versions that are half-written and older than a
+        day go too. A manifest goes first, so that a version that is half-deleted does not count as one.
+        """
+        if keep < 0:
+            raise ValueError(f"keep must be 0 or more, not {keep}")
+        served = self.current()
+        kept = {served.version, served.promotion.previous} if served else set()
+        files = self._files()
+        complete = sorted(
+            (version for version in files if MANIFEST in files[version]),
+            key=lambda version: (files[version][MANIFEST].written_at, version),
+        )
+        kept.update(complete[len(complete) - keep :] if keep else [])
+        abandoned = datetime.now(UTC) - ABANDONED_AFTER
+        doomed = [
+            version
+            for version, named in files.items()
+            if version not in kept
+            and (MANIFEST in named or max(file.written_at for file in named.values()) < abandoned)
+        ]
+        for version in doomed:
+            for name in sorted(files[version], key=lambda name: name != MANIFEST):
+                self._objects.delete(files[version][name].key)
+        return doomed
+
+    def _info(self, version: str, files: dict[str, Listed]) -> VersionInfo:
+        from sentiment.artifact import ArtifactError
+
+        manifest, problem = None, None
+        try:
+            manifest = load_manifest(self._objects.get, version)
+        except VersionNotFound:
+            problem = f"half-written: no {MANIFEST}"
+        except (ArtifactError, ObjectTooLarge) as error:
+            problem = str(error)
+        return VersionInfo(
+            version,
+            written_at=max(file.written_at for file in files.values()),
+            size_bytes=sum(file.size_bytes for file in files.values()),
+            manifest=manifest,
+            problem=problem,
+        )
+
+    def _files(self) -> dict[str, dict[str, Listed]]:
+        """Return the files of each version, by name."""
+        files: dict[str, dict[str, Listed]] = defaultdict(dict)
+        for entry in self._objects.list(VERSIONS_PREFIX):
+            version, _, name = entry.key.removeprefix(VERSIONS_PREFIX).partition("/")
+            files[version][name] = entry
+        return files
+
+    def _check_same(self, key: str, content: bytes) -> None:
+        try:
+            stored = self._objects.get(key, len(content))
+        except ObjectTooLarge as error:
+            raise VersionExists(f"{key} is there already, and longer") from error
+        if stored is None or stored.content != content:
+            raise VersionExists(f"{key} is there already, with other content")
+
+    def _unchanged(self, expected: Current) -> Current:
+        winner = self.current()
+        if winner != expected:
+            raise PromotionConflict(expected.version, winner)
+        self._log(expected.promotion)
+        return expected
+
+    def _log(self, promotion: Promotion) -> None:
+        """Append to the log; an entry that is there already stays."""
+        self._objects.put_if(promotion.key, promotion.to_bytes(), etag=None)

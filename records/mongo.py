@@ -1,0 +1,118 @@
+"""The database `sentiment`: one method a question."""
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any, Self
+
+from pymongo import MongoClient, ReplaceOne
+from pymongo.errors import BulkWriteError, PyMongoError
+from pymongo.write_concern import WriteConcern
+
+from model_store.secrets import read_secret
+
+Document = dict[str, Any]
+DATABASE = "sentiment"
+SERVER_SELECTION_TIMEOUT_MILLISECONDS = 3_000
+SOCKET_TIMEOUT_MILLISECONDS = 20_000
+
+
+class RecordsUnavailable(Exception):
+    """MongoDB can't be reached or can't answer now; trying again later is right."""
+
+
+def now() -> datetime:
+    """Return the present time in UTC, in milliseconds as MongoDB keeps it."""
+    time = datetime.now(UTC)
+    return time.replace(microsecond=time.microsecond // 1000 * 1000)
+
+
+class Records:
+    """What is remembered. Every method raises RecordsUnavailable while MongoDB can't answer."""
+
+    def __init__(self, client: "MongoClient[Document]", database: str = DATABASE) -> None:
+        """Keep records in `database` of a client; a write is done once a majority has it in its journal."""
+        self._client = client
+        # Majority implies the journal (writeConcernMajorityJournalDefault); asking for it again would make the
+        # local stack's SQLite wait for the disk at every document, a third of the throughput.
+        self.database = client.get_database(database, write_concern=WriteConcern(w="majority"))
+
+    @classmethod
+    def from_environment(cls) -> Self:
+        """Connect to MONGODB_URL (or the secret `mongodb-url`); the URL's path may name another database."""
+        url = read_secret("mongodb-url", "MONGODB_URL") or "mongodb://127.0.0.1:27017"
+        client: MongoClient[Document] = MongoClient(
+            url,
+            tz_aware=True,
+            connect=False,
+            serverSelectionTimeoutMS=SERVER_SELECTION_TIMEOUT_MILLISECONDS,
+            socketTimeoutMS=SOCKET_TIMEOUT_MILLISECONDS,
+            appname="sentiment",
+        )
+        return cls(client, client.get_default_database(DATABASE).name)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
+    def ping(self) -> None:
+        """Raise RecordsUnavailable unless MongoDB answers."""
+        with unavailable():
+            self._client.admin.command("ping")
+
+    def ensure_indexes(self) -> None:
+        """Create the indexes that the questions below need, and the time-to-live of RECORD_TTL_DAYS, if set."""
+        ttl_days = float(os.environ.get("RECORD_TTL_DAYS") or 0)
+        with unavailable():
+            self.database["predictions"].create_index([("scored_at", -1)])
+            self.database["predictions"].create_index("synthetic", sparse=True)
+            self.database["labels"].create_index([("model", 1), ("received_at", 1)])
+            self.database["drift_reports"].create_index([("checked_at", -1)])
+            if ttl_days > 0:
+                for collection in ("predictions", "rejected", "drift_reports"):
+                    field = "checked_at" if collection == "drift_reports" else "received_at"
+                    self.database[collection].create_index(
+                        field, expireAfterSeconds=int(timedelta(days=ttl_days).total_seconds())
+                    )
+
+    def write_predictions(self, documents: Sequence[Document]) -> None:
+        """Write predictions; one with the `_id` of an earlier one takes its place, so that repeats double nothing."""
+        self._write("predictions", documents)
+
+    def write_rejected(self, documents: Sequence[Document]) -> None:
+        """Write messages that could not be scored, by `_id` like predictions."""
+        self._write("rejected", documents)
+
+    def _write(self, collection: str, documents: Sequence[Document]) -> None:
+        if not documents:
+            return
+        replacements = [ReplaceOne({"_id": document["_id"]}, document, upsert=True) for document in documents]
+        with unavailable():
+            self.database[collection].bulk_write(replacements, ordered=False)
+
+    def offset(self, consumer: str) -> int | None:
+        """Return the offset of the last message that `consumer` is done with, None if there is none."""
+        with unavailable():
+            document = self.database["offsets"].find_one({"_id": consumer})
+        return None if document is None else int(document["offset"])
+
+    def store_offset(self, consumer: str, offset: int) -> None:
+        """Remember that `consumer` is done with all messages up to `offset`; it never goes back."""
+        with unavailable():
+            self.database["offsets"].update_one(
+                {"_id": consumer}, {"$max": {"offset": offset}, "$set": {"stored_at": now()}}, upsert=True
+            )
+
+
+@contextmanager
+def unavailable() -> Iterator[None]:
+    """Turn every error of the driver into RecordsUnavailable, with MongoDB's words."""
+    try:
+        yield
+    except BulkWriteError as error:
+        # Its own message repeats every document of the batch: texts, in a log.
+        first = (error.details["writeErrors"] or error.details["writeConcernErrors"])[0]
+        raise RecordsUnavailable(f"MongoDB: {first['errmsg']}") from None
+    except PyMongoError as error:
+        raise RecordsUnavailable(f"MongoDB: {error}") from error

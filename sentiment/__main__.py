@@ -1,0 +1,161 @@
+"""Command line of the model: train, evaluate, predict, drift. No server is needed."""
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import IO
+
+from tqdm import tqdm
+
+from sentiment.artifact import MANIFEST, Artifact, ArtifactError, unpack
+from sentiment.counts import count_documents
+from sentiment.data import DataError, load_corpus, read_json_lines
+from sentiment.drift import cli as drift_cli
+from sentiment.evaluation import Evaluation, evaluate
+from sentiment.model import Model
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; returns its exit code: 0, 1 for data or models that can't be used, 2 for usage."""
+    parser = argparse.ArgumentParser(prog="python -m sentiment", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    command = commands.add_parser("train", help="train a model and write it to a folder")
+    command.add_argument(
+        "--data",
+        required=True,
+        metavar="imdb|starter|PATH",
+        help="aclImdb archive or folder, .csv or .jsonl of text,label",
+    )
+    command.add_argument("--output", required=True, type=Path, metavar="DIR")
+    command.add_argument(
+        "--holdout",
+        type=float,
+        default=0.0,
+        metavar="SHARE",
+        help="share of texts kept out of training, for the gate and for drift (default 0)",
+    )
+    command.set_defaults(run=_train)
+
+    command = commands.add_parser("evaluate", help="measure a model on labelled texts")
+    command.add_argument("--model", required=True, type=Path, metavar="DIR")
+    command.add_argument("--data", required=True, metavar="imdb|starter|PATH")
+    command.add_argument("--json", action="store_true", help="print JSON")
+    command.set_defaults(run=_evaluate)
+
+    command = commands.add_parser("predict", help="score texts from standard input, a text or a JSON object a line")
+    command.add_argument("--model", required=True, type=Path, metavar="DIR")
+    command.set_defaults(run=_predict)
+
+    drift_cli.add_parser(commands, load_model)
+
+    parsed = parser.parse_args(arguments)
+    try:
+        return int(parsed.run(parsed))
+    except (DataError, ArtifactError) as error:
+        print(f"{parser.prog}: {error}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:
+        # The reader of our output has gone, as `head` does; Python would complain again when it flushes.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        return 130
+
+
+def load_artifact(folder: Path) -> Artifact:
+    """Read a folder that `train` wrote; raises ArtifactError."""
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        parts = {name: (folder / name).read_bytes() for name in manifest["parts"]}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ArtifactError(f"{folder}: not a model's folder ({error}); make one with `train --output`") from error
+    return Artifact(manifest, parts)
+
+
+def load_model(folder: Path) -> Model:
+    """Read and verify the model of a folder that `train` wrote; raises ArtifactError."""
+    return unpack(load_artifact(folder))
+
+
+def _train(arguments: argparse.Namespace) -> int:
+    from sentiment.training import train_artifact  # scikit-learn takes a second to import
+
+    if not 0 <= arguments.holdout < 1:
+        raise DataError(f"--holdout must be from 0 to less than 1, not {arguments.holdout}")
+    print(f"training data: {arguments.data}", flush=True)
+    artifact = train_artifact(
+        load_corpus(arguments.data, part="train" if arguments.data == "imdb" else None),
+        holdout_share=arguments.holdout,
+    )
+    arguments.output.mkdir(parents=True, exist_ok=True)
+    for name, content in artifact.parts.items():
+        (arguments.output / name).write_bytes(content)
+    (arguments.output / MANIFEST).write_bytes(artifact.manifest_bytes())
+    manifest = artifact.manifest
+    print(f"trained on {manifest['examples']} texts, {manifest['vocabulary_size']} words: {arguments.output}")
+    if manifest["metrics"]:
+        print(f"accuracy on the {manifest['metrics']['texts']} texts held out: {manifest['metrics']['accuracy']:.1%}")
+    return 0
+
+
+def _evaluate(arguments: argparse.Namespace) -> int:
+    scorer = load_model(arguments.model).scorer()
+    corpus = load_corpus(arguments.data, part="test" if arguments.data == "imdb" else None)
+    log_odds = count_documents(tqdm(corpus.texts, unit=" texts", disable=None)).log_odds(scorer)
+    result = evaluate(log_odds, corpus.labels)
+    print(json.dumps(result.to_json(), indent=2) if arguments.json else _table(result))
+    return 0
+
+
+def _table(result: Evaluation) -> str:
+    rows = zip(("negative", "positive"), (result.negative, result.positive), result.confusion, strict=True)
+    lines = [
+        f"{result.texts} texts, accuracy {result.accuracy:.2%}, log loss {result.log_loss:.4f}, "
+        f"calibration error {result.calibration_error:.4f}",
+        "",
+        "            precision   recall    texts   predicted negative   predicted positive",
+        *(
+            f"{name:<12}{figures.precision:9.2%}{figures.recall:9.2%}{figures.texts:9}{negative:21}{positive:21}"
+            for name, figures, (negative, positive) in rows
+        ),
+        "",
+        "probability of positive    share positive    texts",
+        *(f"{b.mean_probability:23.3f}{b.share_positive:18.3f}{b.texts:9}" for b in result.calibration),
+    ]
+    return "\n".join(lines)
+
+
+def _predict(arguments: argparse.Namespace) -> int:
+    scorer = load_model(arguments.model).scorer()
+    lines = tqdm(sys.stdin, unit=" texts", disable=None if sys.stdin.isatty() is False else True)
+    for text in _texts(lines, sys.stdin):
+        label, probability = scorer.predict(text)
+        sys.stdout.write(json.dumps({"prediction": label, "probability": probability}) + "\n")
+    sys.stdout.flush()
+    return 0
+
+
+def _texts(lines: Iterable[str], file: IO[str]) -> Iterator[str]:
+    """Yield one text a line; lines are JSONL where the first one is a JSON object."""
+    iterator = iter(lines)
+    first = next(iterator, None)
+    if first is None:
+        return
+    chained = _chain(first, iterator)
+    if first.lstrip().startswith("{"):
+        yield from (example.text for example in read_json_lines(chained, file.name))
+    else:
+        yield from (line.rstrip("\r\n") for line in chained)
+
+
+def _chain(first: str, rest: Iterator[str]) -> Iterator[str]:
+    yield first
+    yield from rest
+
+
+if __name__ == "__main__":
+    sys.exit(main())

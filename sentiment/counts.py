@@ -1,0 +1,59 @@
+"""Texts as word counts: a sparse matrix in the form that arrays can be saved in."""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sentiment.scorer import Scorer
+from sentiment.text import words
+
+
+@dataclass(frozen=True, eq=False)
+class DocumentCounts:
+    """D texts over V words, compressed by rows (CSR): text i has the entries offsets[i] to offsets[i + 1].
+
+    vocabulary: V words, in order of first appearance.
+    offsets: (D + 1,) of int64; columns and occurrences: (entries,) of int32, the word and how often.
+    """
+
+    vocabulary: tuple[str, ...]
+    offsets: NDArray[np.int64]
+    columns: NDArray[np.int32]
+    occurrences: NDArray[np.int32]
+
+    def __len__(self) -> int:
+        """Return the number of texts."""
+        return len(self.offsets) - 1
+
+    def rows(self) -> NDArray[np.intp]:
+        """Return the text that each entry belongs to, (entries,)."""
+        return np.repeat(np.arange(len(self)), np.diff(self.offsets))
+
+    def log_odds(self, scorer: Scorer) -> NDArray[np.float64]:
+        """Return the log-odds of each text under `scorer`, (D,)."""
+        table = np.array([scorer.table.get(word, 0.0) for word in self.vocabulary], dtype=np.float64)
+        weights = table[self.columns] * self.occurrences if len(self.vocabulary) else np.zeros(0)
+        sums = np.bincount(self.rows(), weights=weights, minlength=len(self))
+        return np.asarray(sums + scorer.bias, dtype=np.float64)
+
+
+def count_documents(texts: Iterable[str]) -> DocumentCounts:
+    """Count the words of each text."""
+    index: dict[str, int] = {}
+    offsets = [0]
+    columns: list[int] = []
+    occurrences: list[int] = []
+    for text in texts:
+        counted = Counter(words(text))
+        columns.extend(index.setdefault(word, len(index)) for word in counted)
+        occurrences.extend(counted.values())
+        offsets.append(len(columns))
+    return DocumentCounts(
+        tuple(index),
+        np.array(offsets, dtype=np.int64),
+        np.array(columns, dtype=np.int32),
+        np.array(occurrences, dtype=np.int32),
+    )

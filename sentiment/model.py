@@ -1,0 +1,108 @@
+"""The model: word counts by class, from which everything else follows.
+
+Keeping counts, not probabilities, makes an update exact: the counts of new texts are added, and the model
+is the one that training on all texts would have given.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sentiment.counts import DocumentCounts, count_documents
+from sentiment.scorer import Scorer
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """Multinomial naive Bayes over word counts, two classes: 0 negative, 1 positive.
+
+    vocabulary: V words, sorted.
+    counts: (2, V), how often each word occurs in the texts of each class.
+    documents: (2,), the number of texts of each class.
+    alpha: additive (Lidstone) smoothing, in occurrences.
+    """
+
+    vocabulary: tuple[str, ...]
+    counts: Floats
+    documents: Floats
+    alpha: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Raise ValueError where the parts don't fit together."""
+        size = len(self.vocabulary)
+        if self.counts.shape != (2, size) or self.documents.shape != (2,):
+            raise ValueError(
+                f"counts must be (2, {size}) and documents (2,), not {self.counts.shape}, {self.documents.shape}"
+            )
+        if not (np.isfinite(self.counts).all() and (self.counts >= 0).all()):
+            raise ValueError("counts must be finite and not negative")
+        if not (np.isfinite(self.documents).all() and (self.documents > 0).all()):
+            raise ValueError("a model needs texts of both classes, negative and positive")
+        if self.alpha <= 0:
+            raise ValueError("alpha must be greater than 0")
+
+    def log_likelihoods(self) -> Floats:
+        """Return log P(word | class), (2, V): (count + alpha) over the class's sum of the same."""
+        smoothed = self.counts + self.alpha
+        likelihoods: Floats = np.log(smoothed) - np.log(smoothed.sum(axis=1, keepdims=True))
+        return likelihoods
+
+    def scorer(self) -> Scorer:
+        """Return the table of log-odds that serves this model."""
+        likelihoods = self.log_likelihoods()
+        bias = float(np.log(self.documents[1]) - np.log(self.documents[0]))
+        return Scorer.from_pairs(self.vocabulary, (likelihoods[1] - likelihoods[0]).tolist(), bias)
+
+    def updated(self, texts: Iterable[str], labels: Sequence[int], *, weight: float = 1.0) -> Self:
+        """Return the model that training on `texts` too would have given; a negative `weight` takes them back.
+
+        weight: how many times each text counts. It is kept to multiples of 1/1024, which binary floating
+        point adds and subtracts exactly.
+
+        Raises ValueError where texts are taken back that the model has not counted.
+        """
+        return self.added(count_documents(texts), labels, weight=weight)
+
+    def added(self, documents: DocumentCounts, labels: Sequence[int], *, weight: float = 1.0) -> Self:
+        """Return the model with counted `documents` added; see `updated`."""
+        weight = round(weight * 1024) / 1024
+        label_array = np.asarray(labels, dtype=np.intp)
+        if len(label_array) != len(documents):
+            raise ValueError(f"{len(documents)} texts came with {len(label_array)} labels")
+        if not np.isin(label_array, (0, 1)).all():
+            raise ValueError("labels must be 0 or 1")
+        known = dict(zip(self.vocabulary, range(len(self.vocabulary)), strict=True))
+        new_words = [word for word in documents.vocabulary if word not in known]
+        known.update(zip(new_words, range(len(known), len(known) + len(new_words)), strict=True))
+        counts = np.hstack([self.counts, np.zeros((2, len(new_words)))])
+        columns = np.fromiter((known[word] for word in documents.vocabulary), np.intp, len(documents.vocabulary))
+        rows = label_array[documents.rows()]
+        np.add.at(counts, (rows, columns[documents.columns]), weight * documents.occurrences)
+        class_documents = self.documents + weight * np.bincount(label_array, minlength=2)
+        if (counts < 0).any() or (class_documents < 0).any():
+            raise ValueError("these texts were not all counted by this model, so they can't be taken back")
+        vocabulary = list(self.vocabulary) + new_words
+        # A word that no text has any more is not in the vocabulary that training would have found.
+        keep = [index for index in range(len(vocabulary)) if counts[0, index] or counts[1, index]]
+        if new_words:
+            keep.sort(key=vocabulary.__getitem__)
+        return replace(
+            self,
+            vocabulary=tuple(vocabulary[index] for index in keep),
+            counts=np.ascontiguousarray(counts[:, keep]),
+            documents=class_documents,
+        )
+
+    def equals(self, other: "Model") -> bool:
+        """Tell whether both hold the very same counts."""
+        return (
+            self.vocabulary == other.vocabulary
+            and self.alpha == other.alpha
+            and np.array_equal(self.counts, other.counts)
+            and np.array_equal(self.documents, other.documents)
+        )

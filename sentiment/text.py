@@ -1,0 +1,46 @@
+"""Text to words: lower case, punctuation removed, words of two characters or more.
+
+Exactly:
+
+* *Lower case* is `str.lower`.
+* *Punctuation* is the 32 characters of `string.punctuation` (ASCII). Each is removed, not replaced by a
+  space, so `don't` becomes `dont` and `<br />` becomes `br`.
+* A *word* is a maximal run of two or more characters that match `\\w` of a Unicode regular expression:
+  letters with or without accents, digits. All else separates words: white space, typographic quotes and
+  dashes, emoji. Typographic punctuation is not removed, so `don’t` with a typographic apostrophe gives
+  `don` (its `t` is too short to be a word).
+
+This equals `CountVectorizer(preprocessor=remove_punctuation)` of scikit-learn with its default token
+pattern, which a property test holds it to.
+"""
+
+import re
+import string
+
+_REMOVE_PUNCTUATION = str.maketrans("", "", string.punctuation)
+_WORD = re.compile(r"\w\w+")
+# ASCII texts, nearly all, need no regular expression: once punctuation is gone, all that is left besides
+# letters and digits is white space and control characters; bytes.translate makes those white space too.
+_CONTROL = bytes(range(32)) + b"\x7f"
+_CONTROL_TO_SPACE = bytes.maketrans(_CONTROL, b" " * len(_CONTROL))
+_PUNCTUATION = string.punctuation.encode()
+
+
+def remove_punctuation(text: str) -> str:
+    """Return `text` in lower case without ASCII punctuation."""
+    return text.lower().translate(_REMOVE_PUNCTUATION)
+
+
+def tokens(text: str) -> list[str]:
+    """Return what may be words of `text`, in order: `words(text)` and perhaps single characters.
+
+    Single characters are in no vocabulary, so whoever only looks words up is spared the filter.
+    """
+    if text.isascii():
+        return text.encode().lower().translate(_CONTROL_TO_SPACE, _PUNCTUATION).decode().split()
+    return _WORD.findall(remove_punctuation(text))
+
+
+def words(text: str) -> list[str]:
+    """Return the words of `text`, in order, repeats included."""
+    return [token for token in tokens(text) if len(token) > 1]

@@ -1,0 +1,16 @@
+#!/usr/bin/env bash
+# Makes the environment, installs what the tests need, and runs all of them: ./test.sh [pytest arguments]
+set -euo pipefail
+cd "$(dirname "$0")"
+# shellcheck source=deploy/local/prepare.sh
+. deploy/local/prepare.sh
+find_python
+make_venv dev
+install_rabbitmq
+
+export PATH="$VENV/bin:$PATH"
+ruff check
+ruff format --check
+mypy
+shellcheck ./*.sh deploy/local/*.sh requirements/*.sh .ci/run
+exec pytest "$@"

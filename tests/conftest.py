@@ -1,0 +1,138 @@
+"""The real servers that integration and fault tests talk to, started once a session on free ports."""
+
+import os
+import secrets
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+
+import pytest
+
+from deploy.local import services
+
+
+@dataclass(frozen=True)
+class S3Server:
+    """A running S3 server; `environment` holds the settings with which the project's code finds it."""
+
+    endpoint_url: str
+    access_key_id: str
+    secret_access_key: str
+    environment: dict[str, str]
+
+
+@dataclass
+class RabbitMQNode:
+    """A RabbitMQ node with streams that a fault test may stop, kill and start again; its data stay."""
+
+    epmd: services.Service
+    service: services.Service
+    _started: ExitStack = field(default_factory=ExitStack)
+    _node: ExitStack = field(default_factory=ExitStack)
+    pid: int = 0
+
+    @property
+    def amqp_url(self) -> str:
+        return self.service.variables["RABBITMQ_URL"]
+
+    @property
+    def stream_url(self) -> str:
+        return self.service.variables["RABBITMQ_STREAM_URL"]
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return dict(self.service.variables)
+
+    def open(self) -> None:
+        self._started.enter_context(services.running(self.epmd))
+        self.start()
+
+    def start(self) -> None:
+        """Returns when the node accepts connections."""
+        self.pid = self._node.enter_context(services.running(self.service)).pid
+
+    def stop(self) -> None:
+        """Ends the node as an administrator would."""
+        self._node.close()
+
+    def kill(self) -> None:
+        """Ends the node as a crash would."""
+        os.killpg(self.pid, signal.SIGKILL)
+        self._node.close()
+
+    def close(self) -> None:
+        self.stop()
+        self._started.close()
+
+
+@contextmanager
+def _server_or_skip() -> Iterator[None]:
+    """A server that is not installed skips the test on a laptop and fails it under CI."""
+    try:
+        yield
+    except services.MissingServerError as error:
+        if os.environ.get("CI") == "true":
+            pytest.fail(str(error))
+        pytest.skip(str(error))
+
+
+def _same_ports() -> Callable[[str], int]:
+    """Free ports, the same one again for the same name."""
+    ports: dict[str, int] = {}
+    return lambda name: ports.setdefault(name, services.free_port())
+
+
+@pytest.fixture(scope="session")
+def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    with _server_or_skip():
+        service = services.s3(
+            tmp_path_factory.mktemp("s3"), services.free_port, secrets.token_hex(8), secrets.token_hex(16)
+        )
+    with services.running(service):
+        yield S3Server(
+            endpoint_url=service.variables["S3_ENDPOINT_URL"],
+            access_key_id=service.variables["AWS_ACCESS_KEY_ID"],
+            secret_access_key=service.variables["AWS_SECRET_ACCESS_KEY"],
+            environment=dict(service.variables),
+        )
+
+
+@pytest.fixture
+def bucket() -> str:
+    """A bucket name that nobody has used."""
+    return f"test-{secrets.token_hex(6)}"
+
+
+@pytest.fixture(scope="session")
+def mongodb_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with _server_or_skip():
+        service = services.mongodb(tmp_path_factory.mktemp("mongodb"), services.free_port)
+    with services.running(service):
+        yield service.variables["MONGODB_URL"]
+
+
+@pytest.fixture
+def database_name() -> str:
+    """A database name that nobody has used."""
+    return f"test_{secrets.token_hex(6)}"
+
+
+@pytest.fixture(scope="session")
+def rabbitmq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMQNode]:
+    folder, ports = tmp_path_factory.mktemp("rabbitmq"), _same_ports()
+    with _server_or_skip():
+        epmd = services.epmd(folder, ports)
+        service = services.rabbitmq(folder, ports, secrets.token_hex(4), secrets.token_hex(16))
+    node = RabbitMQNode(epmd, service)
+    try:
+        node.open()
+        yield node
+    finally:
+        node.close()
+
+
+@pytest.fixture
+def stream_name() -> str:
+    """A stream or queue name that nobody has used."""
+    return f"test-{secrets.token_hex(6)}"

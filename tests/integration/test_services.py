@@ -1,0 +1,148 @@
+"""The servers that the other tests and the local stack rely on."""
+
+import sys
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from urllib.error import HTTPError
+from urllib.request import urlopen
+
+import boto3
+import pika
+import psutil
+import pymongo
+import pytest
+from botocore.exceptions import ClientError
+from pika.exceptions import ChannelClosedByBroker
+
+from deploy.local import services
+from deploy.local.services import wait_until
+from tests.conftest import RabbitMQNode, S3Server
+
+
+def test_s3_server_refuses_a_write_whose_condition_fails(s3_server: S3Server, bucket: str) -> None:
+    client = boto3.client(
+        "s3",
+        endpoint_url=s3_server.endpoint_url,
+        aws_access_key_id=s3_server.access_key_id,
+        aws_secret_access_key=s3_server.secret_access_key,
+        region_name="us-east-1",
+    )
+    client.create_bucket(Bucket=bucket)
+    client.put_object(Bucket=bucket, Key="one", Body=b"1", IfNoneMatch="*")
+    with pytest.raises(ClientError, match="PreconditionFailed"):
+        client.put_object(Bucket=bucket, Key="one", Body=b"2", IfNoneMatch="*")
+    assert client.get_object(Bucket=bucket, Key="one")["Body"].read() == b"1"
+
+
+def test_mongodb_server_keeps_databases_apart(mongodb_url: str, database_name: str) -> None:
+    with pymongo.MongoClient[dict[str, int]](mongodb_url) as client:
+        client[database_name].numbers.insert_one({"_id": 1})
+        assert client[database_name].numbers.count_documents({}) == 1
+        assert client[database_name + "_other"].numbers.count_documents({}) == 0
+
+
+class _Echo(BaseHTTPRequestHandler):
+    """Answers with the path that it was asked for."""
+
+    def do_GET(self) -> None:
+        body = self.path.encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_arguments: object) -> None:
+        """Says nothing."""
+
+
+@pytest.fixture
+def gateway_port(tmp_path: Path) -> Iterator[int]:
+    """The port of a gateway that has the function generate-drift, which echoes paths."""
+    port = services.free_port()
+    with ThreadingHTTPServer((services.LOOPBACK, 0), _Echo) as upstream:
+        Thread(target=upstream.serve_forever).start()
+        with services.running(services.gateway(tmp_path, port, {"generate-drift": upstream.server_port})):
+            yield port
+        upstream.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("asked", "received"),
+    [
+        ("/function/generate-drift", "/"),
+        ("/function/generate-drift?share=0.5", "/?share=0.5"),
+        ("/function/generate-drift/", "/"),
+        ("/function/generate-drift/_/ready", "/_/ready"),
+        ("/function/generate-drift/generate-drift/labels%20x", "/generate-drift/labels%20x"),
+        ("/generate-drift/metrics", "/metrics"),
+        ("/generate_drift", "/"),
+        ("/function/generate_drift/a", "/a"),
+    ],
+)
+def test_gateway_strips_the_functions_prefix(gateway_port: int, asked: str, received: str) -> None:
+    with urlopen(f"http://127.0.0.1:{gateway_port}{asked}") as response:
+        assert response.read().decode() == received
+
+
+@pytest.mark.parametrize("asked", ["/", "/function/other", "/generate-drifted"])
+def test_gateway_knows_no_other_function(gateway_port: int, asked: str) -> None:
+    with pytest.raises(HTTPError) as error, urlopen(f"http://127.0.0.1:{gateway_port}{asked}"):
+        pass
+    assert error.value.code == 404
+    error.value.close()
+
+
+def test_gateway_answers_502_for_a_function_that_is_down(tmp_path: Path) -> None:
+    port = services.free_port()
+    with services.running(services.gateway(tmp_path, port, {"predict": services.free_port()})):
+        assert services.http_status(port, "/function/predict") == 502
+
+
+def test_a_service_that_ends_says_why(tmp_path: Path) -> None:
+    command = (sys.executable, "-c", "print('no disk'); raise SystemExit(3)")
+    service = services.Service("broken", tmp_path, command, ready=lambda: False, log=tmp_path / "broken.log")
+    with pytest.raises(services.ServiceError, match=r"broken ended with status 3\nno disk"), services.running(service):
+        pass
+
+
+def test_rabbitmq_node_keeps_a_stream_over_stop_and_crash(rabbitmq: RabbitMQNode, stream_name: str) -> None:
+    def declare(passive: bool) -> None:
+        with pika.BlockingConnection(pika.URLParameters(rabbitmq.amqp_url)) as connection:
+            connection.channel().queue_declare(
+                stream_name, durable=True, passive=passive, arguments={"x-queue-type": "stream"}
+            )
+
+    def is_there() -> bool:
+        """A restarted node answers before its streams have their leaders again: 404, "home node is down"."""
+        try:
+            declare(passive=True)
+        except ChannelClosedByBroker:
+            return False
+        return True
+
+    declare(passive=False)
+    for end in (rabbitmq.stop, rabbitmq.kill):
+        end()
+        rabbitmq.start()
+        assert wait_until(is_there, timeout_seconds=30)
+
+
+def test_rabbitmq_node_leaves_no_process_and_listens_on_loopback_only(rabbitmq: RabbitMQNode) -> None:
+    """The node's own folder is in the command line of its processes, children in other groups included."""
+
+    def of_node() -> list[psutil.Process]:
+        folder = str(rabbitmq.service.folder)
+        return [p for p in psutil.process_iter(["environ"]) if folder in str(p.info["environ"])]
+
+    processes = of_node()
+    assert processes
+    addresses = {c.laddr.ip for p in processes for c in p.net_connections() if c.status == psutil.CONN_LISTEN}
+    rabbitmq.stop()
+    try:
+        assert addresses <= {"127.0.0.1", "::1"}
+        _, alive = psutil.wait_procs(processes, timeout=5)
+        assert not alive
+    finally:
+        rabbitmq.start()

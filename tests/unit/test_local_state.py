@@ -1,0 +1,67 @@
+"""What the local stack remembers, and what it makes of the user's settings."""
+
+import socket
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from deploy.local.services import LOOPBACK, MissingServerError
+from deploy.local.stack import plan
+from deploy.local.state import State
+
+USER = {"S3_ENDPOINT_URL": "s3", "MONGODB_URL": "mongodb", "RABBITMQ_URL": "amqp", "GATEWAY_URL": "gateway"}
+
+
+def test_a_port_stays_the_same_over_starts(tmp_path: Path) -> None:
+    assert State(tmp_path).port("predict") == State(tmp_path).port("predict")
+
+
+def test_a_port_that_another_took_is_replaced(tmp_path: Path) -> None:
+    port = State(tmp_path).port("predict")
+    with socket.create_server((LOOPBACK, port)):
+        assert State(tmp_path).port("predict") != port
+
+
+def test_credentials_are_kept_private_and_differ(tmp_path: Path) -> None:
+    first, again = State(tmp_path), State(tmp_path)
+    assert first.credential("a") == again.credential("a") != again.credential("b")
+    assert (tmp_path / "credentials.json").stat().st_mode & 0o077 == 0
+
+
+def test_env_survives_the_shell(tmp_path: Path) -> None:
+    State(tmp_path).keep_variables({"RABBITMQ_URL": "amqp://a:b c$d'e@h/%2F"})
+    command = ["sh", "-c", f'. "{tmp_path}/env" && printf %s "$RABBITMQ_URL"']
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "amqp://a:b c$d'e@h/%2F"
+
+
+def test_the_socket_path_stays_short_enough_for_a_unix_socket(tmp_path: Path) -> None:
+    folder = tmp_path / ("long" * 30)
+    state = State(folder)
+    assert len(str(state.socket)) < 100
+    assert state.socket == State(folder).socket != State(tmp_path).socket
+
+
+def test_servers_of_the_user_replace_all_embedded_ones(tmp_path: Path) -> None:
+    stack = plan(State(tmp_path), USER)
+    assert {part.name for part in stack.parts} <= {"bridge"}
+    assert USER.items() <= stack.environment.items()
+
+
+def test_settings_out_of_the_stacks_own_env_file_are_not_the_users_choice(tmp_path: Path) -> None:
+    State(tmp_path).keep_variables({"MONGODB_URL": "mongodb"})
+    stack = plan(State(tmp_path), USER)
+    assert "mongodb" in [part.name for part in stack.parts]
+    assert stack.environment["MONGODB_URL"].startswith("mongodb://127.0.0.1:")
+
+
+def test_without_any_broker_http_is_left_and_a_line_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def none_installed() -> str:
+        raise MissingServerError("RabbitMQ is not installed")
+
+    monkeypatch.setattr("deploy.local.services.rabbitmq_server", none_installed)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    stack = plan(State(tmp_path), {name: value for name, value in USER.items() if name != "RABBITMQ_URL"})
+    assert [part.name for part in stack.parts] == []
+    (note,) = stack.notes
+    assert note.startswith("no stream, HTTP alone: ")
