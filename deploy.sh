@@ -51,6 +51,9 @@ if [ $command != up ]; then
   exec "$python" -m deploy.local $command
 fi
 
+case ${TRAIN_DATA:-} in
+  /*) [ -e "$TRAIN_DATA" ] || die "TRAIN_DATA=$TRAIN_DATA: no such file; give imdb, starter or a path" ;;
+esac
 find_python
 if [ -n "${TRAIN_DATA:-}" ]; then
   echo "training data: $TRAIN_DATA"

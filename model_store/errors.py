@@ -1,5 +1,4 @@
 """What can go wrong with a model store, each with a message that says what to do or what was found."""
-# ruff: noqa: N818  # names that say what happened read better than names that end in Error
 
 from typing import TYPE_CHECKING
 

@@ -46,9 +46,7 @@ def load_manifest(read: Read, version: str) -> dict[str, Any]:
 
     stored = read(version_key(version, MANIFEST), MAX_MANIFEST_BYTES)
     if stored is None:
-        raise VersionNotFound(
-            f"there is no whole version {version}: it has no {MANIFEST}, which is written last"
-        )
+        raise VersionNotFound(f"there is no whole version {version}: it has no {MANIFEST}, which is written last")
     try:
         manifest = json.loads(stored.content)
     except ValueError as error:

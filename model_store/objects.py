@@ -61,9 +61,7 @@ class Objects:
         with _store_errors():
             try:
                 if etag is None:
-                    answer = self._client.put_object(
-                        Bucket=self._bucket, Key=key, Body=content, IfNoneMatch="*"
-                    )
+                    answer = self._client.put_object(Bucket=self._bucket, Key=key, Body=content, IfNoneMatch="*")
                 else:
                     answer = self._client.put_object(Bucket=self._bucket, Key=key, Body=content, IfMatch=etag)
             except ClientError as error:

@@ -103,9 +103,8 @@ class ObjectReader:
 
 def _found_credentials() -> Credentials:
     """Return the keys of botocore's own search: profile, web identity, instance role."""
-    from botocore.session import (
-        get_session,
-    )  # not at the top: it costs 3 MB, and most set-ups name their keys
+    # Not at the top: it costs 3 MB, and most set-ups name their keys.
+    from botocore.session import get_session
 
     credentials = get_session().get_credentials()
     if credentials is None:

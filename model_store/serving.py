@@ -73,9 +73,7 @@ def fetch_scorer(
             stderr=subprocess.PIPE,
         )
     except OSError as error:
-        raise VersionRefused(
-            version, f"no process could be started to fetch it: {error}", passing=True
-        ) from error
+        raise VersionRefused(version, f"no process could be started to fetch it: {error}", passing=True) from error
     with child:
         try:
             message, errors = _output(child, version, timeout_seconds, cancelled)

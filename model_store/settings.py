@@ -38,9 +38,7 @@ class Settings:
             bucket=os.environ.get("S3_BUCKET") or "models",
             region=os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1",
             endpoint_url=os.environ.get("S3_ENDPOINT_URL") or None,
-            credentials=Credentials(access_key, secret_key, session_token)
-            if access_key and secret_key
-            else None,
+            credentials=Credentials(access_key, secret_key, session_token) if access_key and secret_key else None,
         )
 
 

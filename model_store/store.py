@@ -107,9 +107,7 @@ class ModelStore:
             self._log(expected.promotion)
         last = expected.promotion if expected else None
         promotion = Promotion.after(last, version=version, by=by, reason=reason)
-        etag = self._objects.put_if(
-            CURRENT_KEY, Current.to_bytes(promotion), etag=expected.etag if expected else None
-        )
+        etag = self._objects.put_if(CURRENT_KEY, Current.to_bytes(promotion), etag=expected.etag if expected else None)
         if etag is None:
             winner = self.current()
             # The write may have been ours: when its answer is lost, the client sends it again, in vain.

@@ -17,6 +17,7 @@ from sentiment.scorer import Scorer
 
 logger = logging.getLogger(__name__)
 
+FIRST_BACKOFF_SECONDS = 0.5
 MAX_BACKOFF_SECONDS = 30.0
 
 
@@ -165,6 +166,10 @@ class ModelWatcher:
 
     def _backoff_seconds(self, failures: int) -> float:
         # With no model yet someone is waiting for the first, so the pace stays that of polling.
-        longest = MAX_BACKOFF_SECONDS if self._served else self._poll_seconds
-        jitter = random.uniform(0.5, 1)  # noqa: S311  # spreads load, guards nothing
-        return jitter * min(longest, 0.5 * 2.0 ** min(failures, 10))
+        return backoff_seconds(failures, MAX_BACKOFF_SECONDS if self._served else self._poll_seconds)
+
+
+def backoff_seconds(failures: int, longest_seconds: float) -> float:
+    """Return how long to wait after so many failures in a row: twice as long each time, less up to a half."""
+    jitter = random.uniform(0.5, 1)  # noqa: S311  # spreads load, guards nothing
+    return jitter * min(longest_seconds, FIRST_BACKOFF_SECONDS * 2.0 ** min(failures - 1, 20))

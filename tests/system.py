@@ -87,7 +87,7 @@ class Client:
         found = []
         while True:
             method, properties, body = self.channel.basic_get(queue, auto_ack=True)
-            if method is None:
+            if method is None or properties is None or body is None:
                 return found
             found.append((properties, body))
 
@@ -99,7 +99,7 @@ class Client:
         for method, properties, body in channel.consume(
             stream, inactivity_timeout=idle_seconds, arguments={"x-stream-offset": "first"}
         ):
-            if method is None:
+            if method is None or method.delivery_tag is None or properties is None or body is None:
                 break
             channel.basic_ack(method.delivery_tag)
             found.append((properties, body))

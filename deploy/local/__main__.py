@@ -54,6 +54,10 @@ def main(arguments: list[str] | None = None) -> int:
     except (MissingServerError, PortBusyError) as error:
         print(f"deploy.sh: {error}")
         return 1
+    except BrokenPipeError:
+        # Python would complain again when it flushes.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
 
 
 def status(supervisor: Supervisor) -> int:
@@ -61,10 +65,9 @@ def status(supervisor: Supervisor) -> int:
     if not supervisor.runs():
         print("not running")
         return NOT_RUNNING
-    parts = supervisor.status()
-    for part in parts:
+    for part in supervisor.status():
         print(f"{part.name:15} {part.state:10} {part.description}")
-    return 0 if all(part.state == "RUNNING" for part in parts) else 1
+    return 0 if supervisor.all_run() else 1
 
 
 def up(state: State, supervisor: Supervisor, detach: bool) -> int:
@@ -124,8 +127,7 @@ def _start(state: State, supervisor: Supervisor, process: "Popen[bytes]", stack:
         supervisor.start_part(part.name)
     for part in own:
         wait(part.name, part.log, part.ready)
-    gateway = stack.environment["GATEWAY_URL"]
-    wait(f"{gateway}/function/predict", state.stack_log, lambda: _answers(f"{gateway}/function/predict/_/ready"))
+    wait("all of it", state.stack_log, lambda: supervisor.all_run() and _answers(stack))
 
 
 def _wait_until_ready(
@@ -147,8 +149,10 @@ def _wait_until_ready(
             process.wait(0.1)
 
 
-def _answers(url: str) -> bool:
+def _answers(stack: Stack) -> bool:
+    """Whether predict is ready to whoever comes through the gateway."""
     try:
+        url = f"{stack.environment['GATEWAY_URL']}/function/predict/_/ready"
         with urlopen(url, timeout=5) as response:  # noqa: S310 - GATEWAY_URL is the user's or ours
             return bool(response.status == 200)
     except OSError:
@@ -187,9 +191,12 @@ def _show_log(log: Path, process: "Popen[bytes]") -> int:
 def _stop(supervisor: Supervisor) -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
-    print("\nstopping ...")
+    # The reader of our output may be what has gone.
+    with suppress(OSError):
+        print("\nstopping ...")
     supervisor.stop()
-    print("stopped")
+    with suppress(OSError):
+        print("stopped")
 
 
 def _exit(number: int, _frame: FrameType | None) -> None:

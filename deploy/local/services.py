@@ -148,6 +148,8 @@ def s3(folder: Path, ports: Ports, access_key_id: str, secret_access_key: str) -
         f"-s3.port={port}", f"-s3.port.grpc={ports('s3-grpc')}",
         *(f"-{name}.port={ports(f's3-{name}')}" for name in listeners),
         *(f"-{name}.port.grpc={ports(f's3-{name}-grpc')}" for name in listeners),
+        # In the folder that it runs in; in /tmp one user's would be in the way of the next one's.
+        "-s3.localSocket=s3.sock", "-filer.localSocket=filer.sock",
         "-webdav=false", "-admin.ui=false", "-s3.port.iceberg=0", "-s3.port.lance=0", "-s3.iam=false",
         "-master.telemetry=false",
         # A bucket takes a volume, and the disk is counted in whole volumes: small ones, many buckets.

@@ -80,6 +80,10 @@ class Supervisor:
             return []
         return [Status(i["name"], i["statename"], i["description"]) for i in infos]
 
+    def all_run(self) -> bool:
+        """Whether every part has run for the second after which supervisord trusts it."""
+        return all(part.state == "RUNNING" for part in self.status())
+
     def gave_up(self, name: str) -> bool:
         """Whether the part ended by itself."""
         return any(part.name == name and part.state in _ENDED for part in self.status())
@@ -92,6 +96,8 @@ class Supervisor:
             wait_until(lambda: not of_stack(folder), timeout_seconds=60)
             end_stack(folder)
             return True
+        # A supervisord that was killed left its socket.
+        self._state.socket.unlink(missing_ok=True)
         return end_stack(folder)
 
     @property

@@ -107,10 +107,8 @@ def test_stack_starts_answers_stops_whole_and_resumes(project: Project) -> None:
     assert "it runs already" in project.deploy("--local", "--detach").stdout
     addresses = (project.folder / ".local" / "env").read_text()
     assert f"export GATEWAY_URL=http://127.0.0.1:{project.port}\n" in addresses
-    open_to_others = [
-        path for path in (project.folder / ".local").iterdir() if path.is_file() and path.stat().st_mode & 0o077
-    ]
-    assert [path.name for path in open_to_others] == []
+    for private in (".local", ".local/env", ".local/credentials.json", ".local/supervisord.conf"):
+        assert (project.folder / private).stat().st_mode & 0o077 == 0
 
     assert project.deploy("--stop").returncode == 0
     assert project.processes() == []
@@ -152,6 +150,25 @@ def test_ctrl_c_stops_the_foreground_stack_while_it_starts_and_while_it_runs(pro
         assert project.processes() == []
 
 
+def test_a_start_whose_reader_goes_away_leaves_nothing_running(project: Project) -> None:
+    """As in `./deploy.sh --local --detach | head -1`."""
+    process = subprocess.Popen(
+        ["./deploy.sh", "--local", "--detach"],
+        cwd=project.folder,
+        env=project.environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline().startswith("training data: ")
+    process.stdout.close()
+    _, errors = process.communicate(timeout=60)
+    assert errors == ""
+    assert process.returncode == 1
+    assert project.processes() == []
+
+
 def test_a_busy_port_is_one_clear_line_and_nothing_is_left_running(project: Project) -> None:
     with socket.create_server(("127.0.0.1", project.port)):
         result = project.deploy("--local", "--detach")
@@ -162,11 +179,22 @@ def test_a_busy_port_is_one_clear_line_and_nothing_is_left_running(project: Proj
     assert project.processes() == []
 
 
-def test_training_data_that_is_not_there_is_one_clear_line_and_nothing_is_left_running(project: Project) -> None:
-    project.environment["TRAIN_DATA"] = "no-such.csv"
+@pytest.mark.parametrize(
+    ("name", "content", "problem"),
+    [
+        ("no-such.csv", None, "no-such.csv: no such file"),
+        ("one-sided.csv", "text,label\ngood,1\nbetter,1\n", "texts of both labels are needed"),
+    ],
+)
+def test_training_data_that_are_no_use_are_one_clear_line_and_nothing_is_left_running(
+    project: Project, name: str, content: str | None, problem: str
+) -> None:
+    project.environment["TRAIN_DATA"] = name
+    if content:
+        (project.folder / name).write_text(content)
     result = project.deploy("--local", "--detach")
     assert result.returncode == 1
-    assert "no-such.csv: no such file" in result.stdout
+    assert [problem in line for line in result.stdout.splitlines()].count(True) == 1
     assert project.processes() == []
 
 

@@ -205,9 +205,8 @@ def test_polling_without_keys_says_what_to_set(monkeypatch: pytest.MonkeyPatch) 
     ids=["503", "cut off", "chunk cut off", "closed", "no HTTP"],
 )
 def test_a_store_that_fails_is_unavailable(answer: bytes) -> None:
-    with answering(answer) as url:
-        with pytest.raises(StoreUnavailable):
-            CurrentPoller(replace(SETTINGS, endpoint_url=url)).poll()
+    with answering(answer) as url, pytest.raises(StoreUnavailable):
+        CurrentPoller(replace(SETTINGS, endpoint_url=url)).poll()
     with pytest.raises(StoreUnavailable, match="can't be reached"):
         CurrentPoller(replace(SETTINGS, endpoint_url=url)).poll()  # where nobody listens any more
 

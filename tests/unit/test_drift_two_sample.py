@@ -56,7 +56,7 @@ def test_a_share_tail_is_the_one_sided_exact_test_of_fisher(
     if difference == 0:
         assert tail == 1.0
     else:
-        expected = stats.fisher_exact(table, alternative="greater" if difference > 0 else "less").pvalue
+        expected = stats.fisher_exact(np.array(table), alternative="greater" if difference > 0 else "less").pvalue
         assert tail == pytest.approx(expected, rel=1e-6)
 
 

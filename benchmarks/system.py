@@ -1,0 +1,220 @@
+"""This project against its peers, in one run on one machine: predict over HTTP, and stream to reply.
+
+    python -m benchmarks.system [--peers ../shared/peers] [--imdb ../shared/imdb]
+
+Needs wrk on PATH. Prints a table in Markdown; the ratios are what can be compared between machines.
+"""
+
+import argparse
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+import psutil
+
+from bridge.rabbitmq import declare_streams
+from deploy.local import services
+from records import Records
+from sentiment.data import load_corpus
+from sentiment.training import train_artifact
+from tests.system import ROOT, Client, promote, python_service, through_gateway
+
+CONNECTIONS = 8
+SECONDS = 6
+ROUNDS = 3
+SHORT_TEXT = "I love you"
+STREAM_TEXT = "I love this movie, the acting is great"
+NAIVE_MESSAGES = 2_000
+BRIDGE_MESSAGES = 40_000
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One line of the table."""
+
+    what: str
+    peer: float
+    ours: float
+    unit: str
+    less_is_better: bool = False
+
+    def row(self) -> str:
+        """Return it as a row of Markdown."""
+        ratio = self.peer / self.ours if self.less_is_better else self.ours / self.peer
+        return f"| {self.what} | {self.peer:,.0f} {self.unit} | {self.ours:,.0f} {self.unit} | **{ratio:.1f} times** |"
+
+
+def main() -> int:
+    """Run all and print the table; returns 0, or 2 where something needed is missing."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--peers", type=Path, default=ROOT.parent / "shared" / "peers")
+    parser.add_argument("--imdb", type=Path, default=ROOT.parent / "shared" / "imdb")
+    arguments = parser.parse_args()
+    training_data = arguments.imdb / "aclImdb_train.tar.gz"
+    for needed in (arguments.peers, training_data):
+        if not needed.exists():
+            print(f"{needed} is not there; say where it is with --peers or --imdb", file=sys.stderr)
+            return 2
+    if not shutil.which("wrk"):
+        print("wrk is not installed: apt-get install wrk", file=sys.stderr)
+        return 2
+    with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
+        folder = Path(name)
+        environment = stack.enter_context(servers(folder))
+        corpus = load_corpus(str(training_data))
+        median_review = sorted(corpus.texts, key=len)[len(corpus.texts) // 2]
+        promote(train_artifact(corpus))
+        peer = stack.enter_context(http_peer(arguments.peers, training_data, folder))
+        predict = python_service("functions.predict", folder, environment)
+        gateway_url = stack.enter_context(through_gateway(folder / "gateway", {"predict": predict}))
+        figures = http_figures(arguments.peers, folder, peer, predict, median_review)
+        figures.append(stream_figure(arguments.peers, folder, peer, gateway_url, environment))
+    print(f"{os.cpu_count()} cores, Python {sys.version.split()[0]}, {CONNECTIONS} connections\n")
+    print("| what | peer | this project | ratio |\n| --- | --- | --- | --- |")
+    print("\n".join(figure.row() for figure in figures))
+    return 0
+
+
+@contextmanager
+def servers(folder: Path) -> Iterator[Mapping[str, str]]:
+    """Run S3, MongoDB and RabbitMQ; yields, and sets, the environment that finds them."""
+    ports: dict[str, int] = {}
+
+    def port(name: str) -> int:
+        return ports.setdefault(name, services.free_port())
+
+    with ExitStack() as stack:
+        environment: dict[str, str] = {}
+        for service in (
+            services.s3(folder / "s3", port, "benchmark", "benchmark-key"),
+            services.mongodb(folder / "mongodb", port),
+            services.epmd(folder / "rabbitmq", port),
+            services.rabbitmq(folder / "rabbitmq", port, "benchmark", "benchmark-word"),
+        ):
+            stack.enter_context(services.running(service))
+            environment |= service.variables
+        os.environ.update(environment)
+        yield environment
+
+
+@contextmanager
+def http_peer(peers: Path, training_data: Path, folder: Path) -> Iterator[services.Service]:
+    """Run the FastAPI and scikit-learn peer; yields it once it has trained."""
+    port = services.free_port()
+    service = services.Service(
+        name="fastapi_sklearn",
+        folder=peers,
+        command=(sys.executable, "-m", "uvicorn", "fastapi_sklearn:app", "--port", str(port), "--log-level", "warning"),
+        ready=lambda: services.http_status(port, "/docs") == 200,
+        log=folder / "peer.log",
+        environment={"PEER_TRAIN": str(training_data)},
+        variables={"URL": f"http://127.0.0.1:{port}", "PORT": str(port)},
+    )
+    with services.running(service, timeout_seconds=180):
+        yield service
+
+
+def http_figures(
+    peers: Path, folder: Path, peer: services.Service, predict: services.Service, median_review: str
+) -> list[Figure]:
+    """Measure both over HTTP, turn and turn about, and their memory afterwards."""
+    figures = []
+    peer_url, our_url = f"{peer.variables['URL']}/predict", f"{predict.variables['URL']}/"
+    for what, text in (("short text", SHORT_TEXT), (f"median review, {len(median_review)} characters", median_review)):
+        body = folder / "body.json"
+        body.write_text(json.dumps({"text": text}))
+        rates: dict[str, list[float]] = {peer_url: [], our_url + "?record=false": [], our_url: []}
+        for _ in range(ROUNDS):
+            for url, found in rates.items():
+                found.append(wrk(peers, url, body))
+        theirs, unrecorded, recorded = (median(found) for found in rates.values())
+        figures.append(Figure(f"predict over HTTP, {what}", theirs, unrecorded, "requests/s"))
+        figures.append(
+            Figure(f"the same, recorded in MongoDB (the peer records nothing), {what}", theirs, recorded, "requests/s")
+        )
+    figures.append(
+        Figure(
+            "memory afterwards, proportional set size of all its processes",
+            memory_megabytes(int(peer.variables["PORT"])),
+            memory_megabytes(int(predict.variables["PORT"])),
+            "MB",
+            less_is_better=True,
+        )
+    )
+    return figures
+
+
+def wrk(peers: Path, url: str, body: Path) -> float:
+    """Return requests per second; raises ValueError where a request failed."""
+    command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{SECONDS}s", "-s", str(peers / "predict.lua"), url]
+    output = subprocess.run(
+        command, env={**os.environ, "REVIEW": str(body)}, capture_output=True, text=True, check=True
+    ).stdout
+    found = re.search(r"Requests/sec: +([\d.]+)", output)
+    if found is None or "Non-2xx" in output or "Socket errors" in output:
+        raise ValueError(f"{url}: {output}")
+    return float(found[1])
+
+
+def memory_megabytes(port: int) -> float:
+    """Return the proportional set size of the process that listens on `port` and of its children."""
+    listener = next(
+        connection.pid
+        for connection in psutil.net_connections("tcp")
+        if connection.status == psutil.CONN_LISTEN and connection.laddr and connection.laddr.port == port
+    )
+    process = psutil.Process(listener)
+    return sum(each.memory_full_info().pss for each in (process, *process.children(recursive=True))) / 1e6
+
+
+def stream_figure(
+    peers: Path, folder: Path, peer: services.Service, gateway_url: str, environment: Mapping[str, str]
+) -> Figure:
+    """Measure the naive consumer and the bridge on the same short texts, brokers and databases."""
+    command = [
+        sys.executable, str(peers / "naive_consumer.py"), "--messages", str(NAIVE_MESSAGES),
+        "--predict", f"{peer.variables['URL']}/predict",
+        "--rabbitmq", environment["RABBITMQ_URL"], "--mongodb", environment["MONGODB_URL"],
+    ]  # fmt: skip
+    output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    found = re.search(r"(\d+) messages/s", output)
+    if found is None:
+        raise ValueError(output)
+
+    client = Client(environment["RABBITMQ_URL"])
+    declare_streams(environment["RABBITMQ_URL"], ["reviews"], 5_000_000_000)
+    client.declare("benchmark-replies")
+    client.publish(
+        "reviews", [json.dumps({"text": STREAM_TEXT}).encode()] * BRIDGE_MESSAGES, reply_to="benchmark-replies"
+    )
+    bridge = python_service("bridge", folder, {**environment, "GATEWAY_URL": gateway_url}, until="/_/health")
+    records = Records.from_environment()
+    with services.running(bridge):
+        services.wait_until(lambda: records.offset("reviews") is not None, 30)
+        started, first = time.perf_counter(), records.offset("reviews") or 0
+        if not services.wait_until(lambda: records.offset("reviews") == BRIDGE_MESSAGES - 1, 300):
+            raise ValueError(f"the bridge did not finish: {services.tail(bridge.log)}")
+        seconds = time.perf_counter() - started
+    replies, documents = (
+        client.depth("benchmark-replies"),
+        records.database["predictions"].count_documents({"source": "stream"}),
+    )
+    client.close()
+    if (replies, documents) != (BRIDGE_MESSAGES, BRIDGE_MESSAGES):
+        raise ValueError(f"{BRIDGE_MESSAGES} messages gave {replies} replies and {documents} records")
+    rate = (BRIDGE_MESSAGES - 1 - first) / seconds
+    return Figure("stream to MongoDB to reply, short texts", float(found[1]), rate, "messages/s")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,201 @@
+"""The comparison of a window with a reference: tests, effect sizes, the words that moved, one verdict."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from itertools import repeat
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sentiment.drift.confirm import Status
+from sentiment.drift.documents import MEASURES
+from sentiment.drift.samples import Reference, Sample, Window
+from sentiment.drift.two_sample import cohens_h, expected_as_extreme, holm, kolmogorov_smirnov, share_tail
+
+DEFAULT_LEVEL = 0.01
+DEFAULT_MINIMUM_DOCUMENTS = 200
+# Below the threshold a difference is too small to matter, however significant. Of the words it is Cohen's h,
+# of the measures the Kolmogorov-Smirnov distance (at least that share of documents is of another kind), of
+# the error rate the rise in it.
+DEFAULT_THRESHOLDS: Mapping[str, float] = {
+    "words": 0.2,
+    **dict.fromkeys(MEASURES, 0.05),
+    "error_rate": 0.05,
+}
+# Fewer labels on either side can show nothing, and a test that can't would only weaken the others.
+MINIMUM_LABELS = 30
+# A word must be in so many documents, of both sides together; rarer ones could hardly be significant.
+MINIMUM_WORD_DOCUMENTS = 5
+NAMED_WORDS = 10
+# A word that chance alone would move as far with more than this probability has not moved.
+NAMED_TAIL = 0.01
+
+
+@dataclass(frozen=True)
+class DriftTest:
+    """One test of a report; it tells drift where it is both significant and large enough to matter.
+
+    statistic: the Kolmogorov-Smirnov distance; of the words, the difference in share of the word that moved
+        most; of the error rate, the window's.
+    p_value: of the test alone; adjusted_p_value: by Holm, to be compared with the level.
+    effect_size: see DEFAULT_THRESHOLDS; threshold: what it must reach.
+    """
+
+    statistic: float
+    p_value: float
+    adjusted_p_value: float
+    effect_size: float
+    threshold: float
+    drift: bool
+
+
+@dataclass(frozen=True)
+class WordShift:
+    """A word and the shares of documents that have it; the p-value is corrected for the words tested."""
+
+    word: str
+    share_reference: float
+    share_window: float
+    p_value: float
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a check found: `status` is `ok`, `drift` or `not-enough-data`."""
+
+    status: Status
+    tests: dict[str, DriftTest]
+    words: list[WordShift]
+    window: dict[str, Any]
+    reference: dict[str, Any]
+
+    @property
+    def drift(self) -> bool:
+        """Whether this single check found drift."""
+        return self.status == "drift"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the report as JSON types; every number is finite."""
+        return {"drift": self.drift, **asdict(self)}
+
+
+@dataclass(frozen=True)
+class _Finding:
+    """A test before the others are known."""
+
+    statistic: float
+    p_value: float
+    effect_size: float
+
+
+def check(
+    reference: Reference,
+    window: Window,
+    *,
+    level: float = DEFAULT_LEVEL,
+    minimum_documents: int = DEFAULT_MINIMUM_DOCUMENTS,
+    thresholds: Mapping[str, float] | None = None,
+) -> Report:
+    """Compare a window with a reference; the document is the unit of every test.
+
+    level: the probability of any false alarm in one check, at most, where documents are independent.
+    minimum_documents: with fewer on either side the status is `not-enough-data`.
+    thresholds: effect sizes that replace those of DEFAULT_THRESHOLDS, by the name of the test.
+
+    Raises ValueError for a level not between 0 and 1, or a threshold of no known test.
+    """
+    if not 0 < level < 1:
+        raise ValueError(f"the level must be between 0 and 1, not {level}")
+    if unknown := (thresholds or {}).keys() - DEFAULT_THRESHOLDS.keys():
+        raise ValueError(f"there is no test {sorted(unknown)[0]!r}; there are {', '.join(DEFAULT_THRESHOLDS)}")
+    if min(reference.documents, window.documents) < max(minimum_documents, 1):
+        return Report("not-enough-data", {}, [], _describe(window), _describe(reference))
+    findings = {name: _compare_distributions(reference.measures[name], window.measures[name]) for name in MEASURES}
+    if min(reference.labelled, window.labelled) >= MINIMUM_LABELS:
+        findings["error_rate"] = _compare_errors(reference, window)
+    findings["words"], words = _compare_words(reference, window, level / (len(findings) + 1))
+    adjusted = holm({name: finding.p_value for name, finding in findings.items()})
+    limits = {**DEFAULT_THRESHOLDS, **(thresholds or {})}
+    tests = {
+        name: DriftTest(
+            findings[name].statistic,
+            findings[name].p_value,
+            adjusted[name],
+            findings[name].effect_size,
+            limits[name],
+            adjusted[name] <= level and findings[name].effect_size >= limits[name],
+        )
+        for name in DEFAULT_THRESHOLDS
+        if name in findings
+    }
+    status: Status = "drift" if any(test.drift for test in tests.values()) else "ok"
+    return Report(status, tests, words, _describe(window), _describe(reference))
+
+
+def _compare_distributions(reference: NDArray[np.float32], window: NDArray[np.float32]) -> _Finding:
+    distance, p_value = kolmogorov_smirnov(reference, window)
+    return _Finding(distance, p_value, distance)
+
+
+def _compare_errors(reference: Reference, window: Window) -> _Finding:
+    """Test whether the error rate has risen: that it falls is no reason to wake anyone."""
+    rate = window.errors / window.labelled
+    rise = rate - reference.errors / reference.labelled
+    p_value = 1.0
+    if rise > 0:
+        p_value = float(share_tail([reference.errors], reference.labelled, [window.errors], window.labelled)[0])
+    return _Finding(rate, p_value, rise)
+
+
+def _compare_words(reference: Reference, window: Window, level: float) -> tuple[_Finding, list[WordShift]]:
+    """Test the share of documents that have it for each word seen often enough.
+
+    How often a word was seen on both sides together says nothing about where, so leaving out the rare ones
+    biases no test. The family's p-value is that of the word that moved most, corrected for all.
+    """
+    words, in_reference, in_window = _align(reference, window)
+    total = in_reference + in_window
+    tested = np.flatnonzero(total >= MINIMUM_WORD_DOCUMENTS)
+    if not len(tested):
+        return _Finding(0.0, 1.0, 0.0), []
+    before, now = in_reference[tested], in_window[tested]
+    tails = share_tail(before, reference.documents, now, window.documents, limit=NAMED_TAIL)
+    if tails.min() == 1.0:
+        return _Finding(0.0, 1.0, 0.0), []
+    share_before, share_now = before / reference.documents, now / window.documents
+    effects = np.abs(cohens_h(share_before, share_now))
+    moved = np.flatnonzero(tails <= NAMED_TAIL)
+    order = moved[np.lexsort((-effects[moved], tails[moved]))][:NAMED_WORDS]
+    words_with = np.bincount(total[tested])
+    expected = expected_as_extreme(tails[order], words_with, reference.documents, window.documents)
+    p_values = np.minimum(1.0, expected)
+    shifts = [
+        WordShift(words[tested[i]], float(share_before[i]), float(share_now[i]), float(p_value))
+        for i, p_value in zip(order, p_values, strict=True)
+    ]
+    # With many documents the most significant word may have moved little, and another one much.
+    first = order[0]
+    effect = effects[tails <= max(tails[first], level / (2 * len(tested)))].max()
+    return _Finding(float(share_now[first] - share_before[first]), float(p_values[0]), float(effect)), shifts
+
+
+def _align(reference: Reference, window: Window) -> tuple[tuple[str, ...], NDArray[np.int64], NDArray[np.int64]]:
+    """Return the words of both, and in how many documents of each side each one is."""
+    known = len(reference.words)
+    positions = np.fromiter(map(reference.index.get, window.words, repeat(-1)), dtype=np.int64, count=len(window.words))
+    new = positions < 0
+    positions[new] = known + np.arange(new.sum())
+    in_reference = np.concatenate([reference.word_documents, np.zeros(new.sum(), dtype=np.int64)])
+    in_window = np.zeros(len(in_reference), dtype=np.int64)
+    in_window[positions] = window.word_documents
+    new_words = tuple(window.words[i] for i in np.flatnonzero(new))
+    return reference.words + new_words, in_reference, in_window
+
+
+def _describe(sample: Sample) -> dict[str, Any]:
+    return {
+        "documents": sample.documents,
+        "labelled": sample.labelled,
+        "error_rate": sample.errors / sample.labelled if sample.labelled else None,
+    }

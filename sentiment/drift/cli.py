@@ -1,0 +1,83 @@
+"""The command `python -m sentiment drift`: the same check by hand, without a server."""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from sentiment.data import DataError, read_examples
+from sentiment.drift.check import DEFAULT_LEVEL, DEFAULT_MINIMUM_DOCUMENTS, Report, check
+from sentiment.drift.samples import Reference, Sample, Window
+from sentiment.model import Model
+
+S = TypeVar("S", bound=Sample)
+
+
+def add_parser(
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]", load_model: Callable[[Path], Model]
+) -> None:
+    """Add the command; `load_model` reads a model from its folder."""
+    parser = commands.add_parser("drift", help="compare texts with reference texts that the model has not seen")
+    parser.add_argument("--model", required=True, type=Path, metavar="DIR")
+    parser.add_argument("--reference", required=True, type=Path, metavar="FILE", help="JSONL, CSV or aclImdb archive")
+    parser.add_argument("--window", required=True, type=Path, metavar="FILE", help="JSONL, CSV or aclImdb archive")
+    parser.add_argument("--level", type=float, default=DEFAULT_LEVEL, help="of false alarms (default %(default)s)")
+    parser.add_argument(
+        "--min-texts", type=int, default=DEFAULT_MINIMUM_DOCUMENTS, help="on either side (default %(default)s)"
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="draw words and distributions (.png, .svg, .pdf)")
+    parser.set_defaults(run=lambda arguments: run(arguments, load_model))
+
+
+def run(arguments: argparse.Namespace, load_model: Callable[[Path], Model]) -> int:
+    """Check, print the report, draw it where asked to; returns 0. Raises DataError for what can't be used."""
+    if not 0 < arguments.level < 1:
+        raise DataError(f"--level must be between 0 and 1, not {arguments.level}")
+    model = load_model(arguments.model)
+    reference = _read(Reference, arguments.reference, model)
+    window = _read(Window, arguments.window, model)
+    report = check(reference, window, level=arguments.level, minimum_documents=arguments.min_texts)
+    text = json.dumps(report.to_json(), indent=2, ensure_ascii=False) if arguments.json else describe(report)
+    sys.stdout.write(text + "\n")
+    if arguments.plot:
+        try:
+            from sentiment.drift.plot import plot  # matplotlib is optional and slow to import
+        except ImportError as error:
+            raise DataError(f"--plot needs matplotlib ({error}); pip install 'sentiment-openfaas[plot]'") from error
+        try:
+            plot(report, reference, window, arguments.plot)
+        except (OSError, ValueError) as error:
+            raise DataError(f"{arguments.plot}: can't be written ({error})") from error
+    return 0
+
+
+def describe(report: Report) -> str:
+    """Return the report as a table for people."""
+    lines = [
+        f"{report.status}: {report.window['documents']} texts against {report.reference['documents']} of the reference",
+    ]
+    if report.tests:
+        lines += ["", f"{'test':16}{'statistic':>11}{'p adjusted':>12}{'effect':>9}{'threshold':>11}"]
+        lines += [
+            f"{name:16}{test.statistic:11.4f}{test.adjusted_p_value:12.2g}{test.effect_size:9.3f}"
+            f"{test.threshold:11.3f}{'   drift' if test.drift else ''}"
+            for name, test in report.tests.items()
+        ]
+    if report.words:
+        lines += ["", f"{'word':16}{'reference':>11}{'window':>12}{'p':>9}"]
+        lines += [
+            f"{word.word:16}{word.share_reference:11.2%}{word.share_window:12.2%}{word.p_value:9.2g}"
+            for word in report.words
+        ]
+    return "\n".join(lines)
+
+
+def _read(kind: type[S], path: Path, model: Model) -> S:
+    texts, labels = [], []
+    for example in read_examples(path):
+        texts.append(example.text)
+        labels.append(example.label)
+    return kind.from_texts(texts, model, labels)

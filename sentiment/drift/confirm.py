@@ -1,0 +1,34 @@
+"""From a row of reports to a state that does not flap."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Status = Literal["ok", "drift", "not-enough-data"]
+Alert = Literal["detected", "cleared"]
+
+
+@dataclass(frozen=True)
+class State:
+    """The confirmed state, and how many checks in a row have said otherwise since."""
+
+    drift: bool = False
+    contrary_checks: int = 0
+
+
+def next_state(state: State, status: Status, confirm: int = 2) -> tuple[State, Alert | None]:
+    """Return the state after one more report, and the alert that is due, if any.
+
+    The state changes once `confirm` reports in a row contradict it, in both directions alike; a report
+    without enough data says nothing, so it neither counts nor breaks the row.
+
+    Raises ValueError where `confirm` is less than 1.
+    """
+    if confirm < 1:
+        raise ValueError(f"a state needs at least 1 check to change, not {confirm}")
+    if status == "not-enough-data":
+        return state, None
+    if (status == "drift") == state.drift:
+        return State(state.drift), None
+    if state.contrary_checks + 1 < confirm:
+        return State(state.drift, state.contrary_checks + 1), None
+    return State(not state.drift), "cleared" if state.drift else "detected"

@@ -1,0 +1,229 @@
+"""The parts of the model store that need no server."""
+
+import json
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from model_store import (
+    Current,
+    ModelWatcher,
+    StoreError,
+    StoreUnavailable,
+    Unchanged,
+    VersionRefused,
+    client_from_environment,
+    read_secret,
+)
+from model_store.canary import check_canary
+from model_store.documents import Promotion
+from model_store.serving import decode, encode
+from model_store.settings import Settings
+from model_store.watcher import Poller, backoff_seconds
+from sentiment.scorer import Scorer
+
+SCORER = Scorer.from_pairs(["awful", "naïve", "świetny", "好的"], [-1.5, 0.25, 0.25, 1 / 3], bias=-0.1)
+MANIFEST = {"format": 1, "trainer": "tést\n"}
+
+
+def test_a_secret_comes_from_its_file_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SECRETS_DIR", str(tmp_path))
+    monkeypatch.setenv("TOKEN", "from the environment")
+    assert read_secret("token", "TOKEN") == "from the environment"
+    (tmp_path / "token").write_text("from the file\n")
+    assert read_secret("token", "TOKEN") == "from the file"
+    (tmp_path / "token").write_text("\n")
+    assert read_secret("token", "TOKEN") is None
+    assert read_secret("other") is None
+    monkeypatch.setenv("TOKEN", "")
+    assert read_secret("other", "TOKEN") is None
+
+
+def test_a_secret_that_cannot_be_read_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SECRETS_DIR", str(tmp_path))
+    (tmp_path / "token").mkdir()
+    with pytest.raises(IsADirectoryError):
+        read_secret("token")
+
+
+def test_keys_come_from_secret_files_before_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SECRETS_DIR", str(tmp_path))
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "environment")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "environment")
+    (tmp_path / "s3-access-key").write_text("file-key\n")
+    (tmp_path / "s3-secret-key").write_text("file-secret\n")
+    monkeypatch.setenv("S3_ENDPOINT_URL", "http://127.0.0.1:9")
+    keys = Settings.from_environment().credentials
+    assert keys is not None
+    assert (keys.access_key, keys.secret_key) == ("file-key", "file-secret")
+    assert "file-secret" not in repr(Settings.from_environment())
+    url = client_from_environment().generate_presigned_url("get_object", Params={"Bucket": "b", "Key": "k"})
+    assert url.startswith("http://127.0.0.1:9/b/k?")
+    assert "file-key" in url
+
+
+def test_without_settings_the_store_is_amazons_and_the_bucket_models(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("S3_BUCKET", "S3_ENDPOINT_URL", "AWS_REGION", "AWS_DEFAULT_REGION", "AWS_ACCESS_KEY_ID"):
+        monkeypatch.delenv(name, raising=False)
+    assert Settings.from_environment() == Settings("models", "us-east-1", endpoint_url=None, credentials=None)
+
+
+def test_the_serving_form_keeps_a_model_exactly() -> None:
+    assert decode(encode(SCORER, MANIFEST)) == (SCORER, MANIFEST)
+    empty = Scorer({}, 0.5)
+    assert decode(encode(empty, {})) == (empty, {})
+
+
+def test_a_serving_form_that_was_cut_off_or_changed_is_refused() -> None:
+    message = encode(SCORER, MANIFEST)
+    for end in range(len(message)):
+        with pytest.raises(ValueError, match="incomplete"):
+            decode(message[:end])
+    with pytest.raises(ValueError, match="incomplete"):
+        decode(message.replace(b"awful", b"lawful"))
+
+
+def test_a_model_of_equal_numbers_keeps_each_number_once() -> None:
+    words = [f"word{number}" for number in range(1000)]
+    scorer, _ = decode(encode(Scorer.from_pairs(words, [0.1 + 0.2] * 1000, 0), {}))
+    assert len({id(value) for value in scorer.table.values()}) == 1
+
+
+def test_a_canary_that_scores_as_when_it_was_packed_passes() -> None:
+    check_canary(SCORER, {})
+    examples = [{"text": "awful", "probability": SCORER.probability("awful") + 5e-7}]
+    check_canary(SCORER, {"canary": examples})
+
+
+@pytest.mark.parametrize(
+    ("canary", "reason"),
+    [
+        ([{"text": "awful", "probability": 0.5}], "'awful' scored 0.16"),
+        ([{"text": "awful"}], "without text and probability"),
+        ([{"text": "awful", "probability": float("nan")}], "when it was packed"),
+        ({"text": "awful"}, "no list"),
+    ],
+)
+def test_a_canary_that_scores_otherwise_is_refused(canary: object, reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
+        check_canary(SCORER, {"canary": canary})
+
+
+def test_a_model_that_gives_no_probability_is_refused() -> None:
+    with pytest.raises(ValueError, match="no probability"):
+        check_canary(Scorer({"love": float("nan")}, 0.0), {})
+
+
+def test_a_promotion_survives_json_and_comes_after_the_last() -> None:
+    first = Promotion.after(None, version="v1", by="ann", reason="é")
+    second = Promotion.after(first, version="v2", by="bob", reason="")
+    assert Promotion.from_bytes(first.to_bytes(), "key") == first
+    assert (second.previous, second.version) == ("v1", "v2")
+    assert (second.at, second.key) > (first.at, first.key)
+    assert json.loads(second.to_bytes())["from"] == "v1"
+
+
+def test_back_off_doubles_up_to_its_limit_with_jitter() -> None:
+    for failures in range(1, 2000):
+        full = min(30.0, 0.5 * 2.0 ** min(failures - 1, 100))
+        assert full / 2 <= backoff_seconds(failures, 30.0) <= full
+    assert len({backoff_seconds(3, 30.0) for _ in range(10)}) > 1
+
+
+class Script(Poller):
+    """A poller that gives what it is told, in order, and the last for ever; a StoreError is raised."""
+
+    def __init__(self, *answers: Current | Unchanged | StoreError | None) -> None:
+        self.answers = list(answers)
+        self.polls = 0
+
+    def poll(self) -> Current | Unchanged | None:
+        self.polls += 1
+        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        if isinstance(answer, StoreError):
+            raise answer
+        return answer
+
+
+def current(version: str) -> Current:
+    return Current(version, version, Promotion.after(None, version=version, by="ann", reason="test"))
+
+
+def fetch(version: str, *, cancelled: threading.Event) -> tuple[Scorer, dict[str, Any]]:  # noqa: ARG001  # port
+    return SCORER, {"of": version}
+
+
+def test_a_watcher_without_a_model_keeps_its_pace_through_an_outage() -> None:
+    outages: list[StoreError] = []
+    poller = Script(*[StoreUnavailable("away")] * 20, current("v1"), Unchanged())
+    watcher = ModelWatcher(poller, fetch, poll_seconds=0.01, on_outage=outages.append)
+    watcher.start()
+    assert watcher.wait_until_ready(5)
+    watcher.stop()
+    assert len(outages) == 20
+    assert watcher.served is not None
+    assert watcher.served.manifest == {"of": "v1"}
+
+
+def test_a_fetch_that_failed_in_passing_is_tried_again_and_told_once() -> None:
+    failures = [VersionRefused("v1", "away", passing=True)] * 3
+    refusals: list[VersionRefused] = []
+
+    def flaky(version: str, *, cancelled: threading.Event) -> tuple[Scorer, dict[str, Any]]:
+        if failures:
+            raise failures.pop()
+        return fetch(version, cancelled=cancelled)
+
+    watcher = ModelWatcher(Script(current("v1"), Unchanged()), flaky, poll_seconds=0.01, on_refusal=refusals.append)
+    watcher.start()
+    assert watcher.wait_until_ready(5)
+    watcher.stop()
+    assert len(refusals) == 1
+
+
+def test_the_same_version_promoted_again_is_not_fetched_again() -> None:
+    fetched: list[str] = []
+
+    def counted(version: str, *, cancelled: threading.Event) -> tuple[Scorer, dict[str, Any]]:
+        fetched.append(version)
+        return fetch(version, cancelled=cancelled)
+
+    swapped = threading.Event()
+    watcher = ModelWatcher(
+        Script(current("v1"), current("v1"), current("v2"), Unchanged()),
+        counted,
+        poll_seconds=0.01,
+        on_swap=lambda served: swapped.set() if served.version == "v2" else None,
+    )
+    watcher.start()
+    assert swapped.wait(5)
+    watcher.stop()
+    assert fetched == ["v1", "v2"]
+
+
+def test_a_stopped_watcher_polls_no_more_and_goes_on_serving() -> None:
+    poller = Script(current("v1"), Unchanged())
+    watcher = ModelWatcher(poller, fetch, poll_seconds=60)
+    watcher.start()
+    assert watcher.wait_until_ready(5)
+    before = time.monotonic()
+    watcher.stop()
+    assert time.monotonic() - before < 5
+    assert poller.polls == 1
+    assert not any(thread.name == "model-watcher" for thread in threading.enumerate())
+    assert watcher.served is not None
+
+
+def test_a_serving_process_loads_neither_numpy_nor_the_s3_client() -> None:
+    """Together they would double the memory of predict."""
+    program = (
+        "import sys, model_store as m; m.ModelWatcher(m.CurrentPoller.from_environment());"
+        "print({'numpy', 'boto3', 'sklearn', 'scipy', 'botocore.session'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
