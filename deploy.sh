@@ -54,6 +54,9 @@ fi
 case ${TRAIN_DATA:-} in
   /*) [ -e "$TRAIN_DATA" ] || die "TRAIN_DATA=$TRAIN_DATA: no such file; give imdb, starter or a path" ;;
 esac
+case ${LOCAL_PORT:-8080} in
+  *[!0-9]*) die "LOCAL_PORT=$LOCAL_PORT is not a port number" ;;
+esac
 find_python
 if [ -n "${TRAIN_DATA:-}" ]; then
   echo "training data: $TRAIN_DATA"

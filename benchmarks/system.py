@@ -22,7 +22,7 @@ from statistics import median
 
 import psutil
 
-from bridge.rabbitmq import declare_streams
+from bridge.topology import declare_streams
 from deploy.local import services
 from records import Records
 from sentiment.data import load_corpus

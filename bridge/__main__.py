@@ -10,10 +10,11 @@ from bridge.broker import BrokerUnavailable
 from bridge.invoke import Function
 from bridge.monitor import Monitor
 from bridge.pipeline import Pipeline
-from bridge.rabbitmq import RabbitMQPublisher, RabbitMQSource, declare_queue, declare_streams
+from bridge.rabbitmq import RabbitMQPublisher, RabbitMQSource
 from bridge.retry import Abandoned, Retry
-from bridge.reviews import PREDICTIONS, REJECTED, ReviewHandler
+from bridge.reviews import ReviewHandler
 from bridge.settings import Settings, SettingsError
+from bridge.topology import declare
 from records import Records
 from records.logs import log_to_stdout
 
@@ -88,16 +89,6 @@ def main() -> int:
     records.close()
     logger.info("stopped")
     return 0 if stop.is_set() else 1
-
-
-def declare(settings: Settings) -> None:
-    """Declare what the bridge reads from and writes to; raises BrokerUnavailable."""
-    streams = [PREDICTIONS, REJECTED]
-    if settings.source_is_stream:
-        streams.append(settings.source)
-    else:
-        declare_queue(settings.rabbitmq_url, settings.source)
-    declare_streams(settings.rabbitmq_url, streams, settings.stream_max_bytes)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """The port to a message broker: what the bridge asks of one, whichever it is."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
 
 
@@ -33,7 +33,8 @@ class Outgoing:
     to: str
     body: bytes
     correlation_id: str | None = None
-    headers: dict[str, str] = field(default_factory=dict)
+    reply_to: str | None = None
+    content_type: str = "application/json"
 
 
 class Source(Protocol):

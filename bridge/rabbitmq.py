@@ -7,13 +7,12 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import cast
+from typing import Literal, cast
 
 import pika
-from pika.adapters.blocking_connection import BlockingChannel
 from pika.channel import Channel
 from pika.delivery_mode import DeliveryMode
-from pika.exceptions import AMQPError, ChannelClosedByBroker
+from pika.exceptions import AMQPError
 from pika.spec import Basic, BasicProperties
 
 from bridge.broker import BrokerUnavailable, Message, Outgoing
@@ -23,7 +22,6 @@ logger = logging.getLogger(__name__)
 CONNECT_TIMEOUT_SECONDS = 15
 CONFIRM_TIMEOUT_SECONDS = 60
 HEARTBEAT_SECONDS = 30
-NOT_FOUND = 404
 
 
 def parameters(url: str) -> pika.URLParameters:
@@ -48,50 +46,6 @@ def _words(error: BaseException) -> str:
     """Return an error's message; pika often has one only in the error behind it."""
     seen = str(error) or str(error.__cause__ or "") or repr(error)
     return f"{type(error).__name__}: {seen}"
-
-
-def declare_streams(url: str, names: Sequence[str], max_bytes: int) -> None:
-    """Declare streams that are not there yet, each bounded to `max_bytes`; raises BrokerUnavailable."""
-    arguments = {
-        "x-queue-type": "stream",
-        "x-max-length-bytes": max_bytes,
-        # Only whole segments are dropped, so a small bound needs small segments.
-        "x-stream-max-segment-size-bytes": max(min(max_bytes // 4, 500_000_000), 1_000_000),
-    }
-    for name in names:
-
-        def declare(channel: BlockingChannel, name: str = name) -> None:
-            channel.queue_declare(name, durable=True, arguments=arguments)
-
-        _declare(url, name, declare)
-
-
-def declare_queue(url: str, name: str) -> None:
-    """Declare a quorum queue that is not there yet; what it rejects goes to the queue `<name>.rejected`."""
-
-    def declare(channel: BlockingChannel) -> None:
-        exchange = f"{name}.dead-letter"
-        channel.exchange_declare(exchange, exchange_type="fanout", durable=True)
-        channel.queue_declare(f"{name}.rejected", durable=True, arguments={"x-queue-type": "quorum"})
-        channel.queue_bind(f"{name}.rejected", exchange)
-        arguments = {"x-queue-type": "quorum", "x-dead-letter-exchange": exchange}
-        channel.queue_declare(name, durable=True, arguments=arguments)
-
-    _declare(url, name, declare)
-
-
-def _declare(url: str, name: str, declare: Callable[[BlockingChannel], object]) -> None:
-    """Declare what is missing; what is there stays as somebody else declared it, whatever its arguments."""
-    with unavailable():
-        connection = pika.BlockingConnection(parameters(url))
-        try:
-            connection.channel().queue_declare(name, passive=True)
-        except ChannelClosedByBroker as error:
-            if error.reply_code != NOT_FOUND:
-                raise
-            declare(connection.channel())
-        finally:
-            connection.close()
 
 
 class Connection:
@@ -169,8 +123,11 @@ class RabbitMQSource:
     What is read and not yet finished is bounded by `prefetch` messages: the broker sends no more.
     """
 
-    def __init__(self, url: str, queue: str, *, stream: bool, prefetch: int) -> None:
-        """Read `queue`; a stream begins where `open` says, and is finished in order."""
+    def __init__(
+        self, url: str, queue: str, *, stream: bool, prefetch: int, start: Literal["first", "next"] = "first"
+    ) -> None:
+        """Read `queue`; a stream begins where `open` says, else at `start`, and is finished in order."""
+        self._start = start
         self.name = queue
         self.remembers = not stream
         self._url = url
@@ -189,17 +146,29 @@ class RabbitMQSource:
         with self._changed:
             self._arrived.clear()
             self._delivery_tags.clear()
-        connection = Connection(self._url, f"{self.name}-reader", self._wake)
+        subscribed = threading.Event()
+
+        def closed() -> None:
+            subscribed.set()
+            self._wake()
+
+        connection = Connection(self._url, f"{self.name}-reader", closed)
         connection.open()
-        connection.call(partial(self._consume, connection))
+        connection.call(partial(self._consume, connection, subscribed))
+        if not subscribed.wait(CONNECT_TIMEOUT_SECONDS):
+            connection.close()
+        if connection.closed:
+            raise BrokerUnavailable(f"RabbitMQ: reading {self.name}: {connection.reason}")
         self._connection = connection
 
-    def _consume(self, connection: Connection) -> None:
+    def _consume(self, connection: Connection, subscribed: threading.Event) -> None:
         channel = connection.channel
         channel.add_on_cancel_callback(lambda _: connection._channel_gone(OSError(f"{self.name} was deleted")))
         channel.basic_qos(prefetch_count=self._prefetch)
-        arguments = None if self.remembers else {"x-stream-offset": "first" if self._after is None else self._after + 1}
-        channel.basic_consume(self.name, self._on_message, arguments=arguments)
+        arguments = (
+            None if self.remembers else {"x-stream-offset": self._start if self._after is None else self._after + 1}
+        )
+        channel.basic_consume(self.name, self._on_message, arguments=arguments, callback=lambda _: subscribed.set())
 
     def _on_message(self, channel: Channel, method: Basic.Deliver, properties: BasicProperties, body: bytes) -> None:
         tag = cast(int, method.delivery_tag)
@@ -352,10 +321,10 @@ class RabbitMQPublisher:
                 message.to,
                 message.body,
                 BasicProperties(
-                    content_type="application/json",
+                    content_type=message.content_type,
                     correlation_id=message.correlation_id,
+                    reply_to=message.reply_to,
                     delivery_mode=DeliveryMode.Persistent,
-                    headers=message.headers or None,
                 ),
                 mandatory=True,
             )

@@ -84,7 +84,7 @@ class Client:
 
     def drain(self, queue: str) -> list[tuple[pika.BasicProperties, bytes]]:
         """Take all messages of a queue."""
-        found = []
+        found: list[tuple[pika.BasicProperties, bytes]] = []
         while True:
             method, properties, body = self.channel.basic_get(queue, auto_ack=True)
             if method is None or properties is None or body is None:

@@ -1,0 +1,236 @@
+"""The bridge on a real broker, database, store and gateway: every message gets its one record and its answer."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+
+from bridge.topology import declare_streams
+from deploy.local import services
+from records import Records
+from sentiment.artifact import Artifact, pack
+from sentiment.training import train
+from tests.conftest import RabbitMQNode, S3Server
+from tests.system import Client, promote, python_service, through_gateway
+
+STREAMS = ("predictions", "rejected")
+BAD_BODIES = (
+    b'{"text": ',
+    b'{"no": "text"}',
+    b"\xff\xfe",
+    b'{"text": 7}',
+    b"x" * 100_001,
+    b"",
+    b'{"text": "a", "id": []}',
+)
+GOOD = b'{"text": "I love it"}'
+
+
+def tiny_model() -> Artifact:
+    model = train(["I love it, great", "wonderful and great", "I hate it, awful", "a dull bore"], [1, 1, 0, 0])
+    return pack(model, trained_at="2026-01-01T00:00:00+00:00", trainer="test", metrics={}, parent=None)
+
+
+@pytest.fixture
+def environment(
+    s3_server: S3Server,
+    mongodb_url: str,
+    rabbitmq: RabbitMQNode,
+    bucket: str,
+    database_name: str,
+    stream_name: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Mapping[str, str]]:
+    """The variables of a system of its own on the shared servers."""
+    variables = {
+        **s3_server.environment,
+        **rabbitmq.environment,
+        "S3_BUCKET": bucket,
+        "MONGODB_URL": f"{mongodb_url.rstrip('/')}/{database_name}",
+        "BRIDGE_SOURCE": f"stream:{stream_name}",
+    }
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    yield variables
+    # Streams are shared by name between tests: each begins with empty ones.
+    client = Client(rabbitmq.amqp_url)
+    for name in (*STREAMS, stream_name, "replies"):
+        client.channel.queue_delete(name)
+    client.close()
+
+
+@pytest.fixture
+def client(environment: Mapping[str, str]) -> Iterator[Client]:
+    found = Client(environment["RABBITMQ_URL"])
+    declare_streams(environment["RABBITMQ_URL"], [*STREAMS, source_of(environment)], 1_000_000_000)
+    found.declare("replies")
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def records(environment: Mapping[str, str]) -> Iterator[Records]:
+    assert environment
+    found = Records.from_environment()
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def gateway_url(environment: Mapping[str, str], tmp_path: Path) -> Iterator[str]:
+    promote(tiny_model())
+    with through_gateway(tmp_path, {"predict": python_service("functions.predict", tmp_path, environment)}) as url:
+        yield url
+
+
+def source_of(environment: Mapping[str, str]) -> str:
+    return environment["BRIDGE_SOURCE"].partition(":")[2]
+
+
+@contextmanager
+def bridge(environment: Mapping[str, str], gateway_url: str, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
+    service = python_service("bridge", folder, {**environment, "GATEWAY_URL": gateway_url})
+    with services.running(service) as process:
+        yield process
+
+
+def wait_for_offset(records: Records, stream: str, offset: int, timeout_seconds: float = 60) -> None:
+    assert services.wait_until(lambda: records.offset(stream) == offset, timeout_seconds), records.offset(stream)
+
+
+def test_good_messages_are_recorded_and_answered_and_bad_ones_parked(
+    environment: Mapping[str, str], client: Client, records: Records, gateway_url: str, tmp_path: Path
+) -> None:
+    bodies = [BAD_BODIES[n // 100 % len(BAD_BODIES)] if n % 100 == 7 else GOOD for n in range(2_000)]
+    bad = {n for n in range(2_000) if n % 100 == 7}
+    client.publish(source_of(environment), bodies, reply_to="replies")
+    with bridge(environment, gateway_url, tmp_path):
+        wait_for_offset(records, source_of(environment), 1_999)
+    documents = list(records.database["predictions"].find())
+    assert {document["_id"] for document in documents} == {
+        f"{source_of(environment)}:{n}" for n in range(2_000) if n not in bad
+    }
+    assert {document["_id"] for document in records.database["rejected"].find()} == {
+        f"{source_of(environment)}:{n}" for n in bad
+    }
+    replies = [(int(properties.correlation_id or -1), json.loads(body)) for properties, body in client.drain("replies")]
+    assert sorted(number for number, _ in replies) == [n for n in range(2_000) if n not in bad]
+    assert all(answer["id"] == str(number) and answer["offset"] == number for number, answer in replies)
+    assert {answer["prediction"] for _, answer in replies} == {"positive"}
+    assert len(client.read_stream("predictions")) == 1_980
+    notices = [json.loads(body) for _, body in client.read_stream("rejected")]
+    assert {notice["offset"] for notice in notices} == bad
+    reasons = Counter(notice["reason"].split(":")[0] for notice in notices)
+    assert reasons.keys() == {"not JSON", "no text", "not UTF-8", "too long", "id must be a string or a whole number"}
+
+
+def test_a_record_holds_what_the_design_promises(
+    environment: Mapping[str, str], client: Client, records: Records, gateway_url: str, tmp_path: Path
+) -> None:
+    client.publish(source_of(environment), ["Käse ist great — “really” 🙂".encode()])
+    with bridge(environment, gateway_url, tmp_path):
+        wait_for_offset(records, source_of(environment), 0)
+    document = records.database["predictions"].find_one({})
+    assert document is not None
+    assert document.keys() == {
+        "_id", "text", "prediction", "probability", "model", "source", "received_at", "scored_at", "synthetic"
+    }  # fmt: skip
+    assert document["text"] == "Käse ist great — “really” 🙂"
+    assert (document["source"], document["synthetic"]) == ("stream", False)
+
+
+def test_a_killed_bridge_loses_and_doubles_nothing(
+    environment: Mapping[str, str], client: Client, records: Records, gateway_url: str, tmp_path: Path
+) -> None:
+    client.publish(source_of(environment), [GOOD] * 5_000, reply_to="replies")
+    with bridge({**environment, "BRIDGE_BATCH_MESSAGES": "50"}, gateway_url, tmp_path) as process:
+        assert services.wait_until(lambda: (records.offset(source_of(environment)) or 0) > 500, 30)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    stored = records.offset(source_of(environment))
+    assert stored is not None
+    assert stored < 4_999, "it was killed too late to tell anything"
+    with bridge(environment, gateway_url, tmp_path):
+        wait_for_offset(records, source_of(environment), 4_999)
+    assert records.database["predictions"].count_documents({}) == 5_000
+    assert {int(properties.correlation_id or -1) for properties, _ in client.drain("replies")} == set(range(5_000))
+
+
+def test_sigterm_finishes_what_is_in_hand_and_exits_0(
+    environment: Mapping[str, str], client: Client, records: Records, gateway_url: str, tmp_path: Path
+) -> None:
+    client.publish(source_of(environment), [GOOD] * 5_000, reply_to="replies")
+    with bridge({**environment, "BRIDGE_BATCH_MESSAGES": "50"}, gateway_url, tmp_path) as process:
+        assert services.wait_until(lambda: (records.offset(source_of(environment)) or 0) > 500, 30)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
+    stored = records.offset(source_of(environment))
+    assert stored is not None
+    # Nothing was repeated or left half done: what the offset says is what was answered and recorded.
+    assert records.database["predictions"].count_documents({}) == stored + 1
+    assert len(client.drain("replies")) == stored + 1
+
+
+@pytest.mark.parametrize("kind", ["classic", "quorum"])
+def test_a_queue_is_acknowledged_after_the_reply_and_rejects_are_dead_lettered(
+    kind: str, environment: Mapping[str, str], client: Client, records: Records, gateway_url: str, tmp_path: Path
+) -> None:
+    queue = f"{source_of(environment)}-{kind}"
+    client.declare("dead", "classic")
+    client.channel.exchange_declare("dead-letters", "fanout", durable=True)
+    client.channel.queue_bind("dead", "dead-letters")
+    client.channel.queue_declare(
+        queue, durable=True, arguments={"x-queue-type": kind, "x-dead-letter-exchange": "dead-letters"}
+    )
+    client.publish(queue, [GOOD, b'{"text": ', GOOD], reply_to="replies")
+    with ExitStack() as stack:
+        # Two competing consumers share one queue.
+        for _ in range(2):
+            stack.enter_context(bridge({**environment, "BRIDGE_SOURCE": f"queue:{queue}"}, gateway_url, tmp_path))
+        assert services.wait_until(lambda: client.depth("dead") == 1 and client.depth("replies") == 2, 30)
+    assert client.depth(queue) == 0
+    assert {document["_id"] for document in records.database["predictions"].find()} == {f"{queue}:0", f"{queue}:2"}
+    for name in (queue, "dead"):
+        client.channel.queue_delete(name)
+
+
+@pytest.mark.usefixtures("client")
+def test_the_client_prints_an_answer_for_each_text_and_the_reason_for_a_bad_one(
+    environment: Mapping[str, str], gateway_url: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "reviews.jsonl"
+    file.write_text('{"text": "awful", "id": "first"}\n{"no": "text"}\n')
+    with bridge(environment, gateway_url, tmp_path):
+        result = subprocess.run(
+            [sys.executable, "-m", "bridge.client", "great", "--file", str(file)],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            env={**os.environ, **environment},
+        )
+    answers = [json.loads(line) for line in result.stdout.splitlines()]
+    assert result.returncode == 0, result.stderr
+    assert len(answers) == 3
+    assert {answer.get("prediction") for answer in answers} == {"positive", "negative", None}
+    assert any(answer.get("error", "").startswith("no text") for answer in answers)
+    assert any(answer["id"] == "first" for answer in answers)
+
+
+@pytest.mark.usefixtures("client")
+def test_the_client_says_so_when_no_bridge_answers(environment: Mapping[str, str]) -> None:
+    result = subprocess.run(
+        [sys.executable, "-m", "bridge.client", "--timeout-seconds", "1", "great"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={**os.environ, **environment},
+    )
+    assert result.returncode == 1
+    assert "is the bridge running?" in result.stderr
