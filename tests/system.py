@@ -2,11 +2,12 @@
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pika
+from pika.exceptions import AMQPError
 
 from bridge.rabbitmq import parameters
 from deploy.local.services import Service, free_port, gateway, http_status, running
@@ -107,5 +108,6 @@ class Client:
         return found
 
     def close(self) -> None:
-        """Close the connection."""
-        self.connection.close()
+        """Close the connection, which a fault test may have broken."""
+        with suppress(AMQPError):
+            self.connection.close()

@@ -1,0 +1,131 @@
+"""While a server is away the bridge holds the offset, parks nothing and loses nothing; then it resumes by itself."""
+
+import json
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from deploy.local import services
+from records import Records
+from tests.conftest import RabbitMQNode
+from tests.integration.test_bridge import (
+    GOOD,
+    bridge,
+    client,
+    environment,
+    records,
+    source_of,
+    tiny_model,
+    wait_for_offset,
+)
+from tests.system import Client, promote, python_service, through_gateway
+
+__all__ = ["client", "environment", "records"]  # fixtures
+MESSAGES = 2_000
+
+
+def assert_each_once(records: Records, stream: str, count: int) -> None:
+    assert records.database["rejected"].count_documents({}) == 0
+    assert {document["_id"] for document in records.database["predictions"].find({}, {"_id": 1})} == {
+        f"{stream}:{number}" for number in range(count)
+    }
+
+
+def test_the_offset_is_held_while_the_function_is_away(
+    environment: Mapping[str, str], client: Client, records: Records, tmp_path: Path
+) -> None:
+    promote(tiny_model())
+    stream = source_of(environment)
+    predict = python_service("functions.predict", tmp_path, environment)
+    gateway = services.gateway(tmp_path / "gateway", services.free_port(), {"predict": int(predict.variables["PORT"])})
+    client.publish(stream, [GOOD] * MESSAGES, reply_to="replies")
+    with services.running(gateway), bridge(environment, gateway.variables["GATEWAY_URL"], tmp_path) as process:
+        # The gateway answers 502: a bad moment, not a bad message.
+        log = next(tmp_path.glob("bridge.*.log"))
+        assert services.wait_until(lambda: "predict answered 502" in log.read_text(), 20)
+        assert records.offset(stream) is None
+        with services.running(predict):
+            wait_for_offset(records, stream, MESSAGES - 1)
+        assert process.poll() is None
+    assert_each_once(records, stream, MESSAGES)
+    assert len(client.drain("replies")) == MESSAGES
+
+
+def test_the_offset_is_held_while_mongodb_is_away(
+    environment: Mapping[str, str], client: Client, tmp_path: Path
+) -> None:
+    ports: dict[str, int] = {}
+    mongodb = services.mongodb(tmp_path / "mongodb", lambda name: ports.setdefault(name, services.free_port()))
+    own = {**environment, **mongodb.variables}
+    stream = source_of(environment)
+    with ExitStack() as stack:
+        promote(tiny_model())
+        database = stack.enter_context(ExitStack())
+        database.enter_context(services.running(mongodb))
+        url = stack.enter_context(
+            through_gateway(tmp_path, {"predict": python_service("functions.predict", tmp_path, own)})
+        )
+        stack.enter_context(bridge(own, url, tmp_path))
+        database.close()
+        client.publish(stream, [GOOD] * MESSAGES)
+        log = next(tmp_path.glob("bridge.*.log"))
+        assert services.wait_until(lambda: "MongoDB" in log.read_text(), 30)
+        stack.enter_context(services.running(mongodb))
+        records = _records(mongodb.variables["MONGODB_URL"])
+        stack.callback(records.close)
+        wait_for_offset(records, stream, MESSAGES - 1)
+        assert_each_once(records, stream, MESSAGES)
+
+
+def test_reading_resumes_by_itself_after_the_broker_was_killed(
+    environment: Mapping[str, str], client: Client, records: Records, rabbitmq: RabbitMQNode, tmp_path: Path
+) -> None:
+    promote(tiny_model())
+    stream = source_of(environment)
+    client.publish(stream, [GOOD] * MESSAGES, reply_to="replies")
+    with (
+        through_gateway(tmp_path, {"predict": python_service("functions.predict", tmp_path, environment)}) as url,
+        bridge({**environment, "BRIDGE_BATCH_MESSAGES": "20"}, url, tmp_path) as process,
+    ):
+        assert services.wait_until(lambda: (records.offset(stream) or 0) > 100, 30)
+        rabbitmq.kill()
+        rabbitmq.start()
+        wait_for_offset(records, stream, MESSAGES - 1)
+        assert process.poll() is None
+    assert_each_once(records, stream, MESSAGES)
+    again = Client(rabbitmq.amqp_url)
+    answered = {json.loads(body)["offset"] for _, body in again.drain("replies")}
+    again.close()
+    assert answered == set(range(MESSAGES))
+
+
+def test_it_waits_for_a_broker_that_comes_later(
+    environment: Mapping[str, str], rabbitmq: RabbitMQNode, tmp_path: Path
+) -> None:
+    rabbitmq.stop()
+    service = python_service("bridge", tmp_path, environment, until="/_/health")
+    try:
+        with services.running(service):
+            port = int(service.variables["PORT"])
+            assert services.http_status(port, "/_/ready") == 503
+            rabbitmq.start()
+            assert services.wait_until(lambda: services.http_status(port, "/_/ready") == 200, 30)
+    finally:
+        if not rabbitmq.service.ready():
+            rabbitmq.start()
+
+
+def test_a_stop_while_everything_is_away_is_quick_and_clean(tmp_path: Path) -> None:
+    nowhere = {"RABBITMQ_URL": f"amqp://127.0.0.1:{services.free_port()}/"}
+    service = python_service("bridge", tmp_path, nowhere, until="/_/health")
+    with services.running(service) as process:
+        process.terminate()
+        assert process.wait(5) == 0
+
+
+def _records(url: str) -> Records:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MONGODB_URL", url)
+        return Records.from_environment()

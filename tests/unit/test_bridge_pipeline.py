@@ -1,0 +1,213 @@
+"""The pipeline on the in-memory broker: batches, order of offsets, abandonment."""
+
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bridge.broker import BrokerUnavailable, Message
+from bridge.memory import MemoryBroker
+from bridge.pipeline import BatchLimits, Handler, Pipeline
+from bridge.retry import Abandoned, Retry
+from deploy.local.services import wait_until
+from records import Records, RecordsUnavailable
+
+
+class MemoryRecords(Records):
+    """Offsets in memory; can be taken away for a number of calls."""
+
+    def __init__(self) -> None:
+        self.stored: list[int] = []
+        self.failures = 0
+
+    def offset(self, consumer: str) -> int | None:  # noqa: ARG002 - there is one consumer
+        return self.stored[-1] if self.stored else None
+
+    def store_offset(self, consumer: str, offset: int) -> None:  # noqa: ARG002 - there is one consumer
+        if self.failures:
+            self.failures -= 1
+            raise RecordsUnavailable("away for a test")
+        self.stored.append(offset)
+
+
+class Running:
+    """A pipeline that runs in a thread."""
+
+    def __init__(self, broker: MemoryBroker, records: MemoryRecords, handle: Handler, **options: Any) -> None:
+        self.stop, self.give_up = threading.Event(), threading.Event()
+        self.source = broker.source("reviews")
+        self.pipeline = Pipeline(self.source, handle, records, Retry(self.give_up), **options)
+        self.thread = threading.Thread(target=self.pipeline.run, args=(self.stop,))
+        self.thread.start()
+
+    def end(self, timeout_seconds: float = 10) -> None:
+        self.stop.set()
+        self.thread.join(timeout_seconds)
+        assert not self.thread.is_alive()
+
+
+@pytest.fixture
+def broker() -> Iterator[MemoryBroker]:
+    yield MemoryBroker()
+
+
+def fill(broker: MemoryBroker, count: int, body: bytes = b"x") -> None:
+    for _ in range(count):
+        broker.append("reviews", Message(0, "", body))
+
+
+def wait_for(condition: threading.Condition, predicate: Callable[[], bool]) -> None:
+    with condition:
+        assert condition.wait_for(predicate, 10)
+
+
+class Recorder:
+    """A handler that notes its batches, and can hold them back."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[int]] = []
+        self.changed = threading.Condition()
+        self.gates: dict[int, threading.Event] = {}
+
+    def __call__(self, messages: list[Message]) -> frozenset[int]:
+        positions = [message.position for message in messages]
+        with self.changed:
+            self.batches.append(positions)
+            self.changed.notify_all()
+        if gate := self.gates.get(positions[0]):
+            gate.wait(10)
+        return frozenset()
+
+    def seen(self) -> list[int]:
+        return sorted(position for batch in self.batches for position in batch)
+
+
+def test_a_batch_closes_at_its_number_of_messages(broker: MemoryBroker) -> None:
+    fill(broker, 25)
+    handler, records = Recorder(), MemoryRecords()
+    running = Running(broker, records, handler, limits=BatchLimits(messages=10, wait_seconds=0.01))
+    wait_for(handler.changed, lambda: len(handler.seen()) == 25)
+    running.end()
+    assert sorted(map(len, handler.batches)) == [5, 10, 10]
+    assert records.stored[-1] == 24
+
+
+def test_a_batch_closes_at_its_bytes_and_a_large_message_goes_alone(broker: MemoryBroker) -> None:
+    for body in (b"x" * 40, b"x" * 40, b"x" * 500, b"x" * 40):
+        broker.append("reviews", Message(0, "", body))
+    handler = Recorder()
+    running = Running(broker, MemoryRecords(), handler, limits=BatchLimits(bytes=100, wait_seconds=0.01))
+    wait_for(handler.changed, lambda: len(handler.seen()) == 4)
+    running.end()
+    assert sorted(handler.batches) == [[0, 1], [2], [3]]
+
+
+def test_the_offset_waits_for_the_slowest_of_the_batches_before_it(broker: MemoryBroker) -> None:
+    fill(broker, 6)
+    handler, records = Recorder(), MemoryRecords()
+    handler.gates[0] = threading.Event()
+    running = Running(broker, records, handler, limits=BatchLimits(messages=2), in_flight=3)
+    wait_for(handler.changed, lambda: len(handler.batches) == 3)
+    assert records.stored == []
+    handler.gates[0].set()
+    running.end()
+    assert records.stored[-1] == 5
+    assert [message.position for message in running.source.finished] == list(range(6))
+
+
+def test_a_handler_that_gives_up_leaves_its_batch_and_all_later_ones_for_the_next_start(
+    broker: MemoryBroker,
+) -> None:
+    fill(broker, 6)
+    records = MemoryRecords()
+
+    def handle(messages: list[Message]) -> frozenset[int]:
+        if messages[0].position == 2:
+            raise Abandoned
+        return frozenset()
+
+    running = Running(broker, records, handle, limits=BatchLimits(messages=2), in_flight=1)
+    running.thread.join(10)
+    running.end()
+    assert records.stored == [1]
+    second = Recorder()
+    running = Running(broker, records, second, limits=BatchLimits(messages=2), in_flight=1)
+    wait_for(second.changed, lambda: len(second.seen()) == 4)
+    running.end()
+    assert second.seen() == [2, 3, 4, 5]
+
+
+def test_an_offset_that_can_not_be_stored_is_tried_again(broker: MemoryBroker) -> None:
+    fill(broker, 1)
+    handler, records = Recorder(), MemoryRecords()
+    records.failures = 2
+    running = Running(broker, records, handler)
+    wait_for(handler.changed, lambda: bool(handler.batches))
+    running.end()
+    assert records.stored == [0]
+
+
+def test_reading_resumes_where_it_broke_off(broker: MemoryBroker) -> None:
+    fill(broker, 3)
+    handler, records = Recorder(), MemoryRecords()
+    told: list[bool] = []
+    running = Running(broker, records, handler, on_connected=told.append)
+    wait_for(handler.changed, lambda: len(handler.seen()) == 3)
+    broker.available = False
+    assert wait_until(lambda: False in told, 10)
+    broker.available = True
+    fill(broker, 3)
+    wait_for(handler.changed, lambda: len(handler.seen()) == 6)
+    running.end()
+    assert handler.seen() == list(range(6))
+    assert records.stored[-1] == 5
+
+
+def test_a_bug_in_a_handler_stops_the_pipeline_instead_of_passing_the_batch_over(broker: MemoryBroker) -> None:
+    fill(broker, 1)
+    records = MemoryRecords()
+
+    def handle(messages: list[Message]) -> frozenset[int]:
+        raise ZeroDivisionError(messages)
+
+    running = Running(broker, records, handle)
+    running.thread.join(10)
+    assert not running.thread.is_alive()
+    assert records.stored == []
+
+
+@settings(max_examples=10, deadline=None)
+@given(
+    count=st.integers(1, 60),
+    batch=st.integers(1, 20),
+    in_flight=st.integers(1, 5),
+    stop_after=st.integers(0, 60),
+)
+def test_whatever_is_stopped_when_and_started_again_each_message_is_handled_once_and_in_order_finished(
+    count: int, batch: int, in_flight: int, stop_after: int
+) -> None:
+    broker, records = MemoryBroker(), MemoryRecords()
+    fill(broker, count)
+    handled: list[int] = []
+    for _ in range(2):
+        handler = Recorder()
+        running = Running(
+            broker, records, handler, limits=BatchLimits(messages=batch, wait_seconds=0), in_flight=in_flight
+        )
+        enough = min(stop_after, count) if not handled else count - len(handled)
+        wait_for(handler.changed, lambda handler=handler, enough=enough: len(handler.seen()) >= enough)
+        running.end()
+        handled += handler.seen()
+        finished = [message.position for message in running.source.finished]
+        assert finished == sorted(finished)
+    assert handled == list(range(count))
+    assert records.stored == sorted(set(records.stored))
+
+
+def test_publishing_to_a_broker_that_is_away_is_said(broker: MemoryBroker) -> None:
+    broker.available = False
+    with pytest.raises(BrokerUnavailable):
+        broker.publish([])

@@ -1,0 +1,208 @@
+"""What is a review, what is a bad message, and what a batch of both becomes."""
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+
+from bridge.broker import Message
+from bridge.invoke import Function, FunctionUnavailable, RequestRefused, predict
+from bridge.memory import MemoryBroker
+from bridge.retry import Abandoned, Retry
+from bridge.reviews import BadMessage, Review, ReviewHandler, parse
+from records import Records
+
+Answer = Callable[[bytes], tuple[int, dict[str, str], bytes]]
+
+
+class FunctionServer:
+    """A real HTTP server in the place of the gateway and predict; `answer` decides what it says."""
+
+    def __init__(self, answer: Answer) -> None:
+        self.answer = answer
+        self.bodies: list[bytes] = []
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                outer.bodies.append(body)
+                status, headers, content = outer.answer(body)
+                self.send_response(status)
+                for name, value in {**headers, "Content-Length": str(len(content))}.items():
+                    self.send_header(name, value)
+                self.end_headers()
+                self.wfile.write(content)
+
+            def log_message(self, format: str, *args: object) -> None:
+                """Be silent."""
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.thread = threading.Thread(target=self.server.serve_forever)
+        self.thread.start()
+
+    @property
+    def function(self) -> Function:
+        return Function(f"http://127.0.0.1:{self.server.server_port}", "predict", connections=1, timeout_seconds=5)
+
+    def close(self) -> None:
+        self.server.shutdown()
+        self.thread.join()
+        self.server.server_close()
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[[Answer], FunctionServer]]:
+    servers: list[FunctionServer] = []
+
+    def start(answer: Answer) -> FunctionServer:
+        servers.append(FunctionServer(answer))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.close()
+
+
+def positive(body: bytes) -> tuple[int, dict[str, str], bytes]:
+    """Answer as predict does; a text `bad` is an error."""
+    predictions = [
+        {"error": "must be nicer"} if text == "bad" else {"prediction": "positive", "probability": 0.75}
+        for text in json.loads(body)["texts"]
+    ]
+    return 200, {}, json.dumps({"predictions": predictions, "model": "v1"}).encode()
+
+
+def message(body: bytes, **properties: Any) -> Message:
+    return Message(7, "reviews:7", body, **properties)
+
+
+@pytest.mark.parametrize(
+    ("found", "review"),
+    [
+        (message(b'{"text": "a"}'), Review("a", "reviews:7")),
+        (message(b'{"text": "a", "id": 5}', message_id="m"), Review("a", 5)),
+        (message(b'{"text": ""}', message_id="m"), Review("", "m")),
+        (message(b'  {"text": "a"}'), Review("a", "reviews:7")),
+        (message(b"just text"), Review("just text", "reviews:7")),
+        (message("naïve 🙂".encode()), Review("naïve 🙂", "reviews:7")),
+        (message(b'{"text": "a"}', content_type="text/plain"), Review('{"text": "a"}', "reviews:7")),
+        (message(b"[spoiler] good"), Review("[spoiler] good", "reviews:7")),
+        (message(b"x" * 100_000), Review("x" * 100_000, "reviews:7")),
+    ],
+)
+def test_a_message_is_json_with_text_or_plain_text(found: Message, review: Review) -> None:
+    assert parse(found) == review
+
+
+@pytest.mark.parametrize(
+    ("found", "reason"),
+    [
+        (message(b'{"text": '), "not JSON"),
+        (message(b"plain", content_type="application/json"), "not JSON"),
+        (message(b"[1]", content_type="application/json"), "not a JSON object"),
+        (message(b'{"no": "text"}'), "no text"),
+        (message(b'{"text": null}'), "no text"),
+        (message(b""), "no text"),
+        (message(b" \n"), "no text"),
+        (message(b"\xff\xfe"), "not UTF-8"),
+        (message(b'{"text": "\xff"}'), "not UTF-8"),
+        (message(b'{"text": "\\ud800"}'), "not JSON"),
+        (message(b"x" * 100_001), "too long: 100001 characters, at most 100000"),
+        (message(b'{"text": "a", "id": {}}'), "id must be"),
+    ],
+)
+def test_a_bad_message_says_why(found: Message, reason: str) -> None:
+    with pytest.raises(BadMessage, match=reason):
+        parse(found)
+
+
+class ListRecords(Records):
+    """Keeps what is written."""
+
+    def __init__(self) -> None:
+        self.predictions: list[dict[str, Any]] = []
+        self.rejected: list[dict[str, Any]] = []
+
+    def write_predictions(self, documents: Any) -> None:
+        self.predictions.extend(documents)
+
+    def write_rejected(self, documents: Any) -> None:
+        self.rejected.extend(documents)
+
+
+def test_a_batch_is_one_invocation_and_bad_messages_never_fail_their_neighbours(
+    serve: Callable[[Answer], FunctionServer],
+) -> None:
+    server, broker, records = serve(positive), MemoryBroker(), ListRecords()
+    handle = ReviewHandler(server.function, records, broker, Retry(threading.Event()))
+    bodies = [b'{"text": "good"}', b"{", b"bad", b"fine"]
+    messages = [Message(n, f"reviews:{n}", body, correlation_id=str(n), reply_to="me") for n, body in enumerate(bodies)]
+    assert handle(messages) == {1, 2}
+    assert [json.loads(body)["texts"] for body in server.bodies] == [["good", "bad", "fine"]]
+    assert [document["_id"] for document in records.predictions] == ["reviews:0", "reviews:3"]
+    assert {document["_id"]: document["reason"] for document in records.rejected} == {
+        "reviews:1": "not JSON: unexpected end of data: line 1 column 2 (char 1)",
+        "reviews:2": "must be nicer",
+    }
+    assert sorted((each.to, each.correlation_id) for each in broker.published) == [
+        ("me", "0"), ("me", "3"), ("predictions", "0"), ("predictions", "3"), ("rejected", "1"), ("rejected", "2"),
+    ]  # fmt: skip
+    answer = json.loads(next(each.body for each in broker.published if each.to == "me"))
+    assert answer == {"id": "reviews:0", "prediction": "positive", "probability": 0.75, "model": "v1", "offset": 0}
+
+
+@pytest.mark.parametrize("status", [401, 404, 429, 500, 502, 503])
+def test_a_bad_moment_is_waited_for_and_nothing_is_parked(
+    status: int, serve: Callable[[Answer], FunctionServer]
+) -> None:
+    answers = iter([(status, {"Retry-After": "0"}, b"away"), (200, {}, b"no JSON"), (200, {}, b'{"predictions": []}')])
+    server = serve(lambda body: next(answers, None) or positive(body))
+    broker, records = MemoryBroker(), ListRecords()
+    retried: list[str] = []
+    handle = ReviewHandler(server.function, records, broker, Retry(threading.Event(), on_retry=retried.append))
+    assert handle([message(b"good")]) == frozenset()
+    assert len(server.bodies) == 4
+    assert retried == ["FunctionUnavailable"] * 3
+    assert records.rejected == []
+    assert len(records.predictions) == 1
+
+
+def test_giving_up_abandons_the_batch_without_a_trace(serve: Callable[[Answer], FunctionServer]) -> None:
+    give_up = threading.Event()
+
+    def answer(body: bytes) -> tuple[int, dict[str, str], bytes]:
+        give_up.set()
+        return 503, {}, body
+
+    server, broker, records = serve(answer), MemoryBroker(), ListRecords()
+    with pytest.raises(Abandoned):
+        ReviewHandler(server.function, records, broker, Retry(give_up))([message(b"good")])
+    assert (records.predictions, records.rejected, broker.published) == ([], [], [])
+
+
+def test_a_batch_that_predict_refuses_is_halved_until_the_bad_text_is_found(
+    serve: Callable[[Answer], FunctionServer],
+) -> None:
+    def answer(body: bytes) -> tuple[int, dict[str, str], bytes]:
+        return (413, {}, b'{"detail": "too large"}') if b"huge" in body else positive(body)
+
+    answers, model = predict(serve(answer).function, ["a", "b", "huge", "c", "d"])
+    assert [each.get("prediction") for each in answers] == ["positive", "positive", None, "positive", "positive"]
+    assert "too large" in answers[2]["error"]
+    assert model == "v1"
+
+
+def test_what_a_function_says_of_its_own_state_is_told_from_what_it_says_of_a_request(
+    serve: Callable[[Answer], FunctionServer],
+) -> None:
+    with pytest.raises(FunctionUnavailable, match="predict answered 503: warming up") as caught:
+        serve(lambda _: (503, {"Retry-After": "7"}, b'{"detail": "warming up"}')).function.post({})
+    assert caught.value.retry_after_seconds == 7
+    with pytest.raises(RequestRefused, match="send it in parts"):
+        serve(lambda _: (413, {}, b'{"detail": "send it in parts"}')).function.post({})
+    with pytest.raises(FunctionUnavailable, match="can't be reached"):
+        Function("http://127.0.0.1:9", "predict", connections=1, timeout_seconds=1).post({})
