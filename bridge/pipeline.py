@@ -63,6 +63,7 @@ class Pipeline:
 
         on_connected is told when reading begins or breaks off; on_offset, which offset was stored.
         """
+        self.name = source.name
         self._source = source
         self._handle = handle
         self._records = records

@@ -22,6 +22,8 @@ class Settings:
     gateway_url: str
     source: str
     source_is_stream: bool
+    labels_stream: str | None
+    retrain_token: str | None
     stream_max_bytes: int
     limits: BatchLimits
     in_flight: int
@@ -39,6 +41,9 @@ class Settings:
             gateway_url=os.environ.get("GATEWAY_URL") or "http://127.0.0.1:8080",
             source=name,
             source_is_stream=kind == "stream",
+            # Set but empty: labels are not read.
+            labels_stream=os.environ.get("BRIDGE_LABELS", "labels") or None,
+            retrain_token=read_secret("retrain-token", "RETRAIN_TOKEN"),
             stream_max_bytes=int(_positive("STREAM_MAX_BYTES", DEFAULT_STREAM_MAX_BYTES)),
             limits=BatchLimits(
                 messages=int(_positive("BRIDGE_BATCH_MESSAGES", 500)),

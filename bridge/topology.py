@@ -16,6 +16,8 @@ NOT_FOUND = 404
 def declare(settings: Settings) -> None:
     """Declare what the bridge reads from and writes to, where it is missing; raises BrokerUnavailable."""
     streams = [PREDICTIONS, REJECTED]
+    if settings.labels_stream:
+        streams.append(settings.labels_stream)
     if settings.source_is_stream:
         streams.append(settings.source)
     else:

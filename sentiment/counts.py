@@ -32,6 +32,12 @@ class DocumentCounts:
         """Return the text that each entry belongs to, (entries,)."""
         return np.repeat(np.arange(len(self)), np.diff(self.offsets))
 
+    def select(self, chosen: NDArray[np.bool_]) -> "DocumentCounts":
+        """Return the texts that `chosen`, (D,), marks, over the same vocabulary."""
+        entries = chosen[self.rows()]
+        offsets = np.concatenate([[0], np.cumsum(np.diff(self.offsets)[chosen])])
+        return DocumentCounts(self.vocabulary, offsets, self.columns[entries], self.occurrences[entries])
+
     def log_odds(self, scorer: Scorer) -> NDArray[np.float64]:
         """Return the log-odds of each text under `scorer`, (D,)."""
         table = np.array([scorer.table.get(word, 0.0) for word in self.vocabulary], dtype=np.float64)

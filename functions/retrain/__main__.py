@@ -1,0 +1,42 @@
+"""Runs retrain: `python -m functions.retrain`. SIGTERM: answer what is in hand, exit 0."""
+
+import logging
+import sys
+
+from functions.retrain.app import build
+from functions.retrain.run import Trainer
+from functions.retrain.settings import Settings, SettingsError
+from functions.serve import serve
+from model_store import ModelStore
+from records import Records, RecordsUnavailable
+from records.labels import Labels
+from records.logs import log_to_stdout
+
+# Reading labels and probes go on while one thread trains.
+THREADS = 4
+
+logger = logging.getLogger("retrain")
+
+
+def main() -> int:
+    """Serve until SIGTERM; returns the exit code."""
+    log_to_stdout("retrain")
+    try:
+        settings = Settings.from_environment()
+    except SettingsError as error:
+        logger.error("%s", error)
+        return 2
+    store = ModelStore.from_environment()
+    records = Records.from_environment()
+    labels = Labels(records)
+    try:
+        labels.ensure_indexes()
+    except RecordsUnavailable as error:
+        logger.warning("no indexes yet: %s", error)
+    serve(build(store, labels, Trainer(store, labels, settings), settings), blocking_threads=THREADS)
+    records.close()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

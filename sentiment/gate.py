@@ -1,0 +1,176 @@
+"""The gate that a retrained model, the challenger, must pass before it replaces the champion.
+
+Both score the same labelled texts, so the test is McNemar's, exact and one-sided (McNemar, 1947; Fagerland,
+Lydersen and Laake, 2013): of the texts that only one of them gets right, is the champion's share larger than
+a half beyond what chance explains? The texts are
+
+* the *holdout*, frozen with the first model, which no model was trained on; and
+* the *recent* labels, each scored by a challenger that was trained without it (cross-validation).
+
+The challenger is refused where one of these holds:
+
+1. It is worse on the holdout.
+2. It is worse on both together.
+3. It is worse on the texts of one class, both together, and that class is now recognised less well than the
+   champion's weaker class was. Recall in one class can fall because the champion leaned to it: a model that
+   called nearly every long review negative loses some of those when it learns to tell them apart.
+4. There are `LEAST_RECENT` recent labels or more, and the challenger predicts those that it has not seen no
+   better than a coin: labels that nobody can learn are noise.
+
+*Worse* means: by more than `MARGIN` of the texts, and with a p-value below the level after Holm's correction
+for the four tests of 1 to 3. With enough texts any difference is significant; the margin is the effect size.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import binomtest
+
+from sentiment.counts import DocumentCounts
+from sentiment.drift.two_sample import holm
+from sentiment.evaluation import evaluate
+from sentiment.model import Model
+from sentiment.scorer import LABELS
+
+LEVEL = 0.01
+MARGIN = 0.01
+LEAST_RECENT = 50
+FOLDS = 5
+
+Booleans = NDArray[np.bool_]
+Labels = NDArray[np.intp]
+
+
+@dataclass(frozen=True)
+class PairedTest:
+    """One comparison: texts that only the champion got right, those that only the challenger did, and what follows.
+
+    champion, challenger: their shares of right answers. p_value: corrected. worse: the verdict.
+    """
+
+    texts: int
+    champion: float
+    challenger: float
+    only_champion: int
+    only_challenger: int
+    p_value: float
+    worse: bool
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether the challenger may be promoted, the reason in a sentence, and the figures behind it."""
+
+    promote: bool
+    reason: str
+    tests: dict[str, PairedTest]
+
+
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """Labelled texts, and which of them champion and challenger get right: (N,) each."""
+
+    labels: Labels
+    champion: Booleans
+    challenger: Booleans
+
+    def __add__(self, other: "Answers") -> "Answers":
+        """Return both sets of texts together."""
+        return Answers(
+            np.concatenate([self.labels, other.labels]),
+            np.concatenate([self.champion, other.champion]),
+            np.concatenate([self.challenger, other.challenger]),
+        )
+
+    def of_class(self, label: int) -> "Answers":
+        """Return those of one class."""
+        chosen = self.labels == label
+        return Answers(self.labels[chosen], self.champion[chosen], self.challenger[chosen])
+
+    def shares(self) -> tuple[float, float]:
+        """Return the share that the champion, and that the challenger, gets right; 0 without texts."""
+        if not len(self.labels):
+            return 0.0, 0.0
+        return float(self.champion.mean()), float(self.challenger.mean())
+
+
+def on_holdout(champion: Model, challenger: Model, documents: DocumentCounts, labels: Labels) -> Answers:
+    """Have both models answer the holdout."""
+    return Answers(labels, right(champion, documents, labels), right(challenger, documents, labels))
+
+
+def on_recent(
+    champion: Model, documents: DocumentCounts, labels: Labels, *, weight: float, folds: int = FOLDS
+) -> Answers:
+    """Have the champion answer recent texts, and for each a challenger trained on the other folds of them."""
+    challenger_right = np.zeros(len(labels), dtype=np.bool_)
+    fold_of = np.arange(len(labels)) % folds
+    for fold in range(min(folds, len(labels))):
+        held = fold_of == fold
+        trained = champion.added(documents.select(~held), labels[~held].tolist(), weight=weight)
+        challenger_right[held] = right(trained, documents.select(held), labels[held])
+    return Answers(labels, right(champion, documents, labels), challenger_right)
+
+
+def right(model: Model, documents: DocumentCounts, labels: Labels) -> Booleans:
+    """Return which texts a model labels as they are labelled, (N,)."""
+    return np.asarray((documents.log_odds(model.scorer()) > 0) == (labels == 1))
+
+
+def decide(holdout: Answers, recent: Answers, *, level: float = LEVEL, margin: float = MARGIN) -> Verdict:
+    """Compare champion and challenger as the module says; `level` and `margin` are shares, from 0 to 1."""
+    both = holdout + recent
+    groups = {"holdout": holdout, "all": both, **{name: both.of_class(label) for label, name in enumerate(LABELS)}}
+    tests = dict(zip(groups, _paired_tests(list(groups.values()), level, margin), strict=True))
+    weaker = min(tests[name].champion for name in LABELS if tests[name].texts)
+    reasons = [
+        f"worse on {where}" for name, where in (("holdout", "the holdout"), ("all", "all texts")) if tests[name].worse
+    ]
+    reasons += [f"worse on {name} texts" for name in LABELS if tests[name].worse and tests[name].challenger < weaker]
+    right_recent = int(recent.challenger.sum())
+    if len(recent.labels) >= LEAST_RECENT:
+        luck = binomtest(right_recent, len(recent.labels), 0.5, alternative="greater").pvalue
+        if luck >= level:
+            reasons.append(
+                f"the new labels look like noise: of {len(recent.labels)} that it had not seen, "
+                f"the challenger predicts {right_recent}, no better than a coin"
+            )
+    figures = (
+        f"holdout {tests['holdout'].champion:.1%} to {tests['holdout'].challenger:.1%}, "
+        f"recent labels {recent.shares()[0]:.1%} to {recent.shares()[1]:.1%}"
+    )
+    if reasons:
+        return Verdict(False, f"refused: {'; '.join(reasons)} ({figures})", tests)
+    return Verdict(True, f"not worse beyond chance, overall or in a class ({figures})", tests)
+
+
+def figures(model: Model, documents: DocumentCounts, labels: Labels) -> dict[str, Any]:
+    """Return a model's metrics on the holdout, as manifests and answers show them; empty without texts."""
+    return evaluate(documents.log_odds(model.scorer()), labels.tolist()).to_json() if len(labels) else {}
+
+
+def _paired_tests(groups: Sequence[Answers], level: float, margin: float) -> Iterator[PairedTest]:
+    counts = [
+        (int((group.champion & ~group.challenger).sum()), int((~group.champion & group.challenger).sum()))
+        for group in groups
+    ]
+    p_values = holm({str(number): _mcnemar(*pair) for number, pair in enumerate(counts)})
+    for number, (group, (only_champion, only_challenger)) in enumerate(zip(groups, counts, strict=True)):
+        p_value = p_values[str(number)]
+        loss = (only_champion - only_challenger) / max(len(group.labels), 1)
+        yield PairedTest(
+            len(group.labels),
+            *group.shares(),
+            only_champion,
+            only_challenger,
+            p_value,
+            p_value < level and loss > margin,
+        )
+
+
+def _mcnemar(only_champion: int, only_challenger: int) -> float:
+    discordant = only_champion + only_challenger
+    return float(binomtest(only_champion, discordant, 0.5, alternative="greater").pvalue) if discordant else 1.0

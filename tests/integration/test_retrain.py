@@ -1,0 +1,343 @@
+"""Labels in, a better model out: the retrain function on real MongoDB and S3 servers."""
+
+import json
+import threading
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import urllib3
+
+from deploy.local import services
+from functions.retrain.run import LABELS_PART, Busy, Trainer
+from functions.retrain.settings import Settings
+from model_store import ModelStore
+from records import Records
+from records.labels import Label, Labels
+from sentiment.artifact import unpack
+from sentiment.data import Corpus
+from sentiment.training import train_artifact
+from tests.conftest import S3Server
+from tests.system import promote, python_service
+
+WORDS = {0: ["awful", "dull", "bore", "hate", "poor"], 1: ["great", "lovely", "fun", "love", "superb"]}
+TOKEN = "a-token-for-tests"
+
+
+def corpus(count: int = 400) -> Corpus:
+    """Sentences of two sentiment words and a neutral one, so that a model learns them perfectly."""
+    texts, labels = [], []
+    for number in range(count):
+        label = number % 2
+        words = WORDS[label]
+        texts.append(f"film{number % 7} {words[number % 5]} {words[number // 5 % 5]}")
+        labels.append(label)
+    return Corpus("test", texts, labels)
+
+
+@pytest.fixture
+def environment(
+    s3_server: S3Server, mongodb_url: str, bucket: str, database_name: str, monkeypatch: pytest.MonkeyPatch
+) -> Mapping[str, str]:
+    variables = {
+        **s3_server.environment,
+        "S3_BUCKET": bucket,
+        "MONGODB_URL": f"{mongodb_url.rstrip('/')}/{database_name}",
+    }
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    return variables
+
+
+@pytest.fixture
+def champion(environment: Mapping[str, str]) -> str:
+    assert environment
+    return promote(train_artifact(corpus(), holdout_share=0.25))
+
+
+@pytest.fixture
+def store(environment: Mapping[str, str]) -> ModelStore:
+    assert environment
+    return ModelStore.from_environment()
+
+
+@pytest.fixture
+def labels(environment: Mapping[str, str]) -> Iterator[Labels]:
+    assert environment
+    records = Records.from_environment()
+    yield Labels(records)
+    records.close()
+
+
+def settings(**changes: Any) -> Settings:
+    return Settings(
+        **{
+            "retrain_after": 100,
+            "label_weight": 1.0,
+            "max_labels_per_source": None,
+            "max_labels_per_run": 10_000,
+            "max_pending_labels": 1_000,
+            "gate": True,
+            "gate_level": 0.01,
+            "keep_versions": 10,
+            "token": None,
+            **changes,
+        }
+    )
+
+
+@pytest.fixture
+def trainer(store: ModelStore, labels: Labels) -> Trainer:
+    return Trainer(store, labels, settings())
+
+
+def honest(count: int, start: int = 0) -> list[Label]:
+    return [
+        Label(f"gem{number} brilliant {WORDS[number % 2][number % 5]}", number % 2, "test")
+        for number in range(start, start + count)
+    ]
+
+
+def noise(count: int) -> list[Label]:
+    """Both classes get the same words: nobody can learn that."""
+    return [Label(f"great awful {number}", number // 2 % 2, "test") for number in range(count)]
+
+
+def test_an_honest_batch_is_learned_promoted_and_used_once(
+    champion: str, trainer: Trainer, store: ModelStore, labels: Labels
+) -> None:
+    labels.add(honest(60))
+    before = unpack(store.load(champion))
+    outcome = trainer.run(by="test")
+    assert (outcome["retrained"], outcome["promoted"]) == (True, True), outcome["reason"]
+    current = store.current()
+    assert current is not None
+    assert outcome["model"] == current.version == outcome["challenger"]["model"]
+    artifact = store.load(current.version)
+    texts, truth = [label.text for label in honest(60)], [label.label for label in honest(60)]
+    assert unpack(artifact).equals(before.updated(texts, truth))
+    assert artifact.manifest["parent"] == champion
+    assert artifact.manifest["ancestors"] == [champion]
+    assert sorted(artifact.parts[LABELS_PART].decode().split()) == sorted(label.id for label in honest(60))
+    assert (labels.count("pending"), labels.count("used")) == (0, 60)
+    assert trainer.run(by="test")["reason"] == "no labels are pending"
+    assert store.history()[0].reason.startswith("learned 60 labels")
+
+
+def test_noise_is_refused_with_a_reason_and_does_not_spoil_the_next_run(
+    champion: str, trainer: Trainer, store: ModelStore, labels: Labels
+) -> None:
+    labels.add(noise(200))
+    outcome = trainer.run(by="test")
+    assert outcome["promoted"] is False
+    assert "look like noise" in outcome["reason"]
+    current = store.current()
+    assert current is not None
+    assert current.version == champion
+    assert (labels.count("pending"), labels.count("refused")) == (0, 200)
+    labels.add(honest(60))
+    assert trainer.run(by="test")["promoted"] is True
+    assert labels.count("used") == 60
+
+
+def test_the_gate_can_be_turned_off_and_says_so(champion: str, store: ModelStore, labels: Labels) -> None:
+    labels.add(noise(200))
+    outcome = Trainer(store, labels, settings(gate=False)).run(by="test")
+    assert outcome["promoted"] is True
+    assert outcome["model"] != champion
+    assert outcome["reason"].startswith("GATE=off")
+
+
+def test_a_source_that_floods_is_capped_in_each_run(champion: str, store: ModelStore, labels: Labels) -> None:
+    assert champion
+    labels.add(honest(60))
+    labels.add([Label(label.text, label.label, "other") for label in honest(10)])
+    Trainer(store, labels, settings(max_labels_per_source=20)).run(by="test")
+    assert (labels.count("used"), labels.count("pending")) == (30, 40)
+
+
+def test_the_same_label_counts_once_and_a_contradiction_is_shown(labels: Labels) -> None:
+    first = Label("good", 1, "http", "one")
+    assert labels.add([first, first]) == [first.id]
+    assert labels.add([first]) == []
+    assert labels.add([Label("another text", 0, "http", "one")]) == [], "the same id"
+    assert labels.add([Label("good", 1, "http", "two")]) == [], "the same text, label and source"
+    assert labels.conflicts() == []
+    assert len(labels.add([Label("good", 0, "stream")])) == 1
+    (conflict,) = labels.conflicts()
+    assert conflict["text"] == "good"
+    assert {(each["label"], each["source"]) for each in conflict["labels"]} == {(1, "http"), (0, "stream")}
+
+
+def test_a_label_that_was_learned_is_subtracted_exactly(
+    champion: str, trainer: Trainer, store: ModelStore, labels: Labels
+) -> None:
+    before = unpack(store.load(champion))
+    labels.add(honest(60))
+    trainer.run(by="test")
+    taken = honest(60)[7]
+    stored = labels.find(taken.id)
+    assert stored is not None
+    version = trainer.take_back(stored, by="test")
+    assert version is not None
+    rest = [label for label in honest(60) if label != taken]
+    expected = before.updated([label.text for label in rest], [label.label for label in rest])
+    assert unpack(store.load(version)).equals(expected)
+    assert labels.find(taken.id) is None
+
+
+def test_a_pending_label_is_taken_back_without_a_new_version(champion: str, trainer: Trainer, labels: Labels) -> None:
+    assert champion
+    (identifier,) = labels.add(honest(1))
+    stored = labels.find(identifier)
+    assert stored is not None
+    assert trainer.take_back(stored, by="test") is None
+    assert labels.count("pending") == 0
+
+
+def test_weight_counts_a_label_that_often(champion: str, store: ModelStore, labels: Labels) -> None:
+    before = unpack(store.load(champion))
+    labels.add(honest(60))
+    outcome = Trainer(store, labels, settings(label_weight=2.5)).run(by="test")
+    texts, truth = [label.text for label in honest(60)], [label.label for label in honest(60)]
+    assert unpack(store.load(outcome["model"])).equals(before.updated(texts, truth, weight=2.5))
+
+
+def test_rollback_serves_the_version_before_and_is_logged(
+    champion: str, trainer: Trainer, store: ModelStore, labels: Labels
+) -> None:
+    labels.add(honest(60))
+    trainer.run(by="test")
+    assert trainer.roll_back(None, by="test").version == champion
+    assert store.history()[0].version == champion
+
+
+def test_only_the_last_versions_are_kept(champion: str, store: ModelStore, labels: Labels) -> None:
+    assert champion
+    trainer = Trainer(store, labels, settings(keep_versions=2))
+    for number in range(4):
+        labels.add(honest(10, start=10 * number))
+        assert trainer.run(by="test")["promoted"] is True
+    current = store.current()
+    assert current is not None
+    assert len(store.versions()) <= 3
+    assert current.version in {info.version for info in store.versions()}
+
+
+def test_without_a_model_the_labels_make_the_first(store: ModelStore, labels: Labels, trainer: Trainer) -> None:
+    store.ensure_bucket()
+    labels.add([Label("good", 1, "test")])
+    assert "all of one class" in trainer.run(by="test")["reason"]
+    labels.add([Label("bad", 0, "test")])
+    outcome = trainer.run(by="test")
+    assert outcome["promoted"] is True
+    current = store.current()
+    assert current is not None
+    assert unpack(store.load(current.version)).vocabulary == ("bad", "good")
+
+
+def test_of_two_runs_at_once_one_works_and_the_other_says_so(champion: str, trainer: Trainer, labels: Labels) -> None:
+    assert champion
+    labels.add(honest(60))
+    entered, leave = threading.Event(), threading.Event()
+
+    class Slow(Labels):
+        def pending(self, **options: Any) -> Any:
+            entered.set()
+            leave.wait(10)
+            return super().pending(**options)
+
+    trainer._labels.__class__ = Slow
+    thread = threading.Thread(target=trainer.run, kwargs={"by": "first"})
+    thread.start()
+    assert entered.wait(10)
+    with pytest.raises(Busy, match="another run is under way since"):
+        trainer.run(by="second")
+    leave.set()
+    thread.join(30)
+    assert labels.count("used") == 60
+
+
+@pytest.fixture
+def retrain_url(champion: str, environment: Mapping[str, str], tmp_path: Path) -> Iterator[str]:
+    assert champion
+    service = python_service(
+        "functions.retrain", tmp_path, {**environment, "RETRAIN_TOKEN": TOKEN, "RETRAIN_AFTER": "40"}
+    )
+    with services.running(service):
+        yield service.variables["URL"]
+
+
+def call(method: str, url: str, body: object = None, token: str | None = TOKEN) -> tuple[int, dict[str, Any]]:
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    data = b"" if body is None else json.dumps(body).encode()
+    response = urllib3.request(method, url, body=data, headers=headers, retries=False)
+    return response.status, json.loads(response.data)
+
+
+def test_over_http_labels_are_durable_and_enough_of_them_set_off_a_run(retrain_url: str) -> None:
+    examples = [{"text": label.text, "label": label.label} for label in honest(60)]
+    status, answer = call("POST", retrain_url, examples[0])
+    assert (status, answer["accepted"], answer["pending"], answer["retrained"]) == (202, 1, 1, False)
+    status, answer = call("POST", retrain_url, {"examples": examples})
+    assert (status, answer["accepted"], answer["repeated"], answer["retrained"]) == (202, 59, 1, True)
+    assert services.wait_until(lambda: call("GET", retrain_url)[1]["used"] == 60, 30)
+    state = call("GET", retrain_url)[1]
+    assert state["pending"] == 0
+    assert state["last_run"]["promoted"] is True
+    assert len(state["versions"]) == 2
+    assert state["promotions"][0]["to"] == state["model"]
+    status, answer = call("POST", f"{retrain_url}/rollback")
+    assert (status, answer["promotion"]["from"]) == (200, state["model"])
+
+
+def test_over_http_an_empty_body_and_now_train_at_once(retrain_url: str) -> None:
+    assert call("POST", retrain_url)[1]["reason"] == "no labels are pending"
+    call("POST", retrain_url, {"examples": [{"text": label.text, "label": label.label} for label in honest(20)]})
+    status, answer = call("POST", f"{retrain_url}/?now=true")
+    assert (status, answer["retrained"], answer["promoted"]) == (200, True, True)
+    assert answer["champion"]["metrics"]["accuracy"] <= 1
+    assert answer["challenger"]["model"] == answer["model"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path"), [("POST", ""), ("POST", "/?now=true"), ("POST", "/rollback"), ("DELETE", "/labels/x")]
+)
+def test_what_changes_the_model_wants_the_token(method: str, path: str, retrain_url: str) -> None:
+    for token in (None, "wrong"):
+        status, answer = call(method, retrain_url + path, {"text": "a", "label": 1}, token)
+        assert (status, answer["status"]) == (401, 401)
+        assert "Bearer" in answer["detail"]
+    assert call("GET", retrain_url, token=None)[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "words"),
+    [
+        ({"text": "a"}, 400, "label must be"),
+        ({"text": "a", "label": "maybe"}, 400, "label must be"),
+        ({"text": 5, "label": 1}, 400, "text must be a string"),
+        ({"examples": [{"text": "a", "label": 1}, {"label": 1}]}, 400, "examples[1]"),
+        ({"examples": "a"}, 400, "There are no labels"),
+        ({}, 400, "There are no labels"),
+        ({"text": "x" * 100_001, "label": 1}, 413, "100000 characters"),
+        ({"examples": [{"text": "a", "label": 1}] * 10_001}, 413, "10000 labels"),
+        ({"text": "a", "label": 1, "source": ""}, 400, "source"),
+        ({"text": "a", "label": 1, "id": []}, 400, "id must be"),
+    ],
+)
+def test_bad_labels_get_a_clear_error_and_none_of_the_request_counts(
+    body: object, status: int, words: str, retrain_url: str
+) -> None:
+    found, answer = call("POST", retrain_url, body)
+    assert found == status
+    assert words in answer["detail"]
+    assert call("GET", retrain_url)[1]["pending"] == 0
+
+
+def test_a_label_is_taken_back_over_http(retrain_url: str) -> None:
+    call("POST", retrain_url, {"text": "good", "label": "positive", "id": "mine"})
+    assert call("DELETE", f"{retrain_url}/labels/mine")[0] == 200
+    assert call("DELETE", f"{retrain_url}/labels/mine")[0] == 404
+    assert call("GET", retrain_url)[1]["pending"] == 0
