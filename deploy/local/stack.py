@@ -67,6 +67,7 @@ def plan(state: State, user: Mapping[str, str]) -> Stack:
         stack.variables |= gateway.variables
         stack.variables |= {_url_variable(f.name): f"http://{LOOPBACK}:{state.port(f.name)}" for f in own}
         own.append(replace(gateway, log=state.logs / "gateway.log"))
+        own.append(_schedule(state))
     if ("RABBITMQ_URL" in user or brokers) and _exists("bridge"):
         own.append(_module_service(state, "bridge", "bridge"))
         stack.variables["BRIDGE_URL"] = f"http://{LOOPBACK}:{state.port('bridge')}"
@@ -123,6 +124,17 @@ def _container_engine() -> str | None:
 
 def _function(state: State, name: str) -> Service:
     return _module_service(state, name, f"functions.{_module(name)}")
+
+
+def _schedule(state: State) -> Service:
+    """The caller of scheduled functions. Nobody calls it, so it has no port to be ready on."""
+    return Service(
+        name="schedule",
+        folder=ROOT,
+        log=state.stack_log,
+        command=(sys.executable, "-m", "deploy.local.schedule"),
+        ready=lambda: True,
+    )
 
 
 def _exists(package: str) -> bool:

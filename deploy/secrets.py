@@ -1,0 +1,76 @@
+"""Makes the credentials of a deployment whose servers are containers: `python3 -m deploy.secrets`.
+
+Random ones, each in a file of its own, as compose and OpenFaaS hand them out. What is there stays as it is.
+"""
+
+import argparse
+import secrets
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+USER = "sentiment"
+DEFAULT_FOLDER = Path(".local/secrets")
+
+
+@dataclass(frozen=True)
+class Addresses:
+    """Where the servers are to be reached: host:port each."""
+
+    mongodb: str = "mongodb:27017"
+    rabbitmq: str = "rabbitmq:5672"
+
+
+def write(folder: Path, values: Mapping[str, str]) -> None:
+    """Write secrets, a file each.
+
+    The folder is closed to all but its owner, the files in it are not: they are mounted one by one into
+    containers, whose users are not the owner.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    folder.chmod(0o700)
+    for name, value in values.items():
+        path, part = folder / name, folder / f".{name}.part"
+        part.write_text(value)
+        part.chmod(0o444)
+        part.replace(path)
+
+
+def make(folder: Path, addresses: Addresses) -> list[str]:
+    """Make the secrets that `folder` lacks; return the names of those made."""
+
+    def known(name: str, default: str) -> str:
+        path = folder / name
+        return path.read_text() if path.exists() else default
+
+    mongodb = known("mongodb-password", secrets.token_hex(24))
+    rabbitmq = known("rabbitmq-password", secrets.token_hex(24))
+    wanted = {
+        "mongodb-password": mongodb,
+        "mongodb-url": f"mongodb://{USER}:{mongodb}@{addresses.mongodb}/sentiment?authSource=admin",
+        "rabbitmq-password": rabbitmq,
+        "rabbitmq-url": f"amqp://{USER}:{rabbitmq}@{addresses.rabbitmq}/%2F",
+        # The broker reads its first user from a file of settings; from the environment others could read it.
+        "rabbitmq.conf": f"default_user = {USER}\ndefault_pass = {rabbitmq}\n",
+        "s3-access-key": known("s3-access-key", secrets.token_hex(10)),
+        "s3-secret-key": known("s3-secret-key", secrets.token_hex(20)),
+        "retrain-token": known("retrain-token", secrets.token_urlsafe(32)),
+    }
+    changed = {name: value for name, value in wanted.items() if known(name, "") != value}
+    write(folder, changed)
+    return list(changed)
+
+
+def main() -> int:
+    """Make the secrets of compose.yml."""
+    parser = argparse.ArgumentParser(prog="python3 -m deploy.secrets", description=__doc__)
+    parser.add_argument("--folder", type=Path, default=DEFAULT_FOLDER)
+    folder = parser.parse_args().folder
+    made = make(folder, Addresses())
+    sys.stdout.write(f"{folder}: made {', '.join(made) or 'nothing, all are there'}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
