@@ -43,8 +43,8 @@ class Model:
             raise ValueError("counts must be finite and not negative")
         if not (np.isfinite(self.documents).all() and (self.documents > 0).all()):
             raise ValueError("a model needs texts of both classes, negative and positive")
-        if self.alpha <= 0:
-            raise ValueError("alpha must be greater than 0")
+        if not (np.isfinite(self.alpha) and self.alpha > 0):
+            raise ValueError("alpha must be finite and greater than 0")
 
     def log_likelihoods(self) -> Floats:
         """Return log P(word | class), (2, V): (count + alpha) over the class's sum of the same."""
@@ -88,7 +88,7 @@ class Model:
             raise ValueError("these texts were not all counted by this model, so they can't be taken back")
         vocabulary = list(self.vocabulary) + new_words
         # A word that no text has any more is not in the vocabulary that training would have found.
-        keep = [index for index in range(len(vocabulary)) if counts[0, index] or counts[1, index]]
+        keep: list[int] = np.flatnonzero(counts.any(axis=0)).tolist()
         if new_words:
             keep.sort(key=vocabulary.__getitem__)
         return replace(

@@ -26,7 +26,7 @@ def die(*_: object, **__: object) -> None:
 
 @dataclass(frozen=True)
 class Kill:
-    """Where a process ends: before or after the call number `call` of a method of the store, its objects or the labels."""
+    """Where a process ends: before or after call number `call` of a method of the store, its objects or the labels."""
 
     owner: str
     method: str
