@@ -1,12 +1,13 @@
 """The database `sentiment`: one method a question."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any, Self
 
 from pymongo import MongoClient, ReplaceOne
+from pymongo.collection import Collection
 from pymongo.errors import BulkWriteError, PyMongoError
 from pymongo.write_concern import WriteConcern
 
@@ -14,6 +15,7 @@ from model_store.secrets import read_secret
 
 Document = dict[str, Any]
 DATABASE = "sentiment"
+TIME_OF_RECORD = {"predictions": "received_at", "rejected": "received_at", "drift_reports": "checked_at"}
 SERVER_SELECTION_TIMEOUT_MILLISECONDS = 3_000
 SOCKET_TIMEOUT_MILLISECONDS = 20_000
 
@@ -62,21 +64,17 @@ class Records:
             self._client.admin.command("ping")
 
     def ensure_indexes(self) -> None:
-        """Create the indexes that the questions below need, and the time-to-live of RECORD_TTL_DAYS, if set."""
-        ttl_days = float(os.environ.get("RECORD_TTL_DAYS") or 0)
+        """Create the indexes that the questions below need, and set or lift the time-to-live of RECORD_TTL_DAYS."""
+        ttl_seconds = int(timedelta(days=float(os.environ.get("RECORD_TTL_DAYS") or 0)).total_seconds())
         with unavailable():
             self.database["predictions"].create_index([("scored_at", -1)])
             self.database["predictions"].create_index("synthetic", sparse=True)
             self.database["labels"].create_index([("model", 1), ("received_at", 1)])
             self.database["drift_reports"].create_index([("checked_at", -1)])
-            if ttl_days > 0:
-                for collection in ("predictions", "rejected", "drift_reports"):
-                    field = "checked_at" if collection == "drift_reports" else "received_at"
-                    self.database[collection].create_index(
-                        field, expireAfterSeconds=int(timedelta(days=ttl_days).total_seconds())
-                    )
+            for collection, field in TIME_OF_RECORD.items():
+                _expire(self.database[collection], field, ttl_seconds)
 
-    def write_predictions(self, documents: Sequence[Document]) -> None:
+    def write_predictions(self, documents: Sequence[Mapping[str, Any]]) -> None:
         """Write predictions; one with the `_id` of an earlier one takes its place, so that repeats double nothing."""
         self._write("predictions", documents)
 
@@ -84,10 +82,12 @@ class Records:
         """Write messages that could not be scored, by `_id` like predictions."""
         self._write("rejected", documents)
 
-    def _write(self, collection: str, documents: Sequence[Document]) -> None:
+    def _write(self, collection: str, documents: Sequence[Mapping[str, Any]]) -> None:
         if not documents:
             return
-        replacements = [ReplaceOne({"_id": document["_id"]}, document, upsert=True) for document in documents]
+        replacements: list[ReplaceOne[Any]] = [
+            ReplaceOne({"_id": document["_id"]}, document, upsert=True) for document in documents
+        ]
         with unavailable():
             self.database[collection].bulk_write(replacements, ordered=False)
 
@@ -103,6 +103,16 @@ class Records:
             self.database["offsets"].update_one(
                 {"_id": consumer}, {"$max": {"offset": offset}, "$set": {"stored_at": now()}}, upsert=True
             )
+
+
+def _expire(collection: "Collection[Document]", field: str, seconds: int) -> None:
+    """Let documents go `seconds` after the time in `field`; 0 keeps them for ever."""
+    for name, index in collection.index_information().items():
+        # MongoDB refuses to create an index that is there with another time.
+        if list(index["key"]) == [(field, 1)] and index.get("expireAfterSeconds", 0) != seconds:
+            collection.drop_index(name)
+    if seconds > 0:
+        collection.create_index(field, expireAfterSeconds=seconds)
 
 
 @contextmanager

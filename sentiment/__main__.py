@@ -54,7 +54,9 @@ def main(arguments: list[str] | None = None) -> int:
 
     parsed = parser.parse_args(arguments)
     try:
-        return int(parsed.run(parsed))
+        exit_code = int(parsed.run(parsed))
+        sys.stdout.flush()  # here, where an error can still be told
+        return exit_code
     except (DataError, ArtifactError) as error:
         print(f"{parser.prog}: {error}", file=sys.stderr)
         return 1
@@ -76,6 +78,17 @@ def load_artifact(folder: Path) -> Artifact:
     return Artifact(manifest, parts)
 
 
+def save_artifact(artifact: Artifact, folder: Path) -> None:
+    """Write what `load_artifact` reads; raises DataError where the folder can't be written."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, content in artifact.parts.items():
+            (folder / name).write_bytes(content)
+        (folder / MANIFEST).write_bytes(artifact.manifest_bytes())
+    except OSError as error:
+        raise DataError(f"the model can't be written: {error}") from error
+
+
 def load_model(folder: Path) -> Model:
     """Read and verify the model of a folder that `train` wrote; raises ArtifactError."""
     return unpack(load_artifact(folder))
@@ -87,14 +100,12 @@ def _train(arguments: argparse.Namespace) -> int:
     if not 0 <= arguments.holdout < 1:
         raise DataError(f"--holdout must be from 0 to less than 1, not {arguments.holdout}")
     print(f"training data: {arguments.data}", flush=True)
-    artifact = train_artifact(
-        load_corpus(arguments.data, part="train" if arguments.data == "imdb" else None),
-        holdout_share=arguments.holdout,
-    )
-    arguments.output.mkdir(parents=True, exist_ok=True)
-    for name, content in artifact.parts.items():
-        (arguments.output / name).write_bytes(content)
-    (arguments.output / MANIFEST).write_bytes(artifact.manifest_bytes())
+    corpus = load_corpus(arguments.data, part="train" if arguments.data == "imdb" else None)
+    try:
+        artifact = train_artifact(corpus, holdout_share=arguments.holdout)
+    except ValueError as error:
+        raise DataError(f"{arguments.data}: no model can be trained on its texts: {error}") from error
+    save_artifact(artifact, arguments.output)
     manifest = artifact.manifest
     print(f"trained on {manifest['examples']} texts, {manifest['vocabulary_size']} words: {arguments.output}")
     if manifest["metrics"]:
@@ -132,10 +143,12 @@ def _table(result: Evaluation) -> str:
 def _predict(arguments: argparse.Namespace) -> int:
     scorer = load_model(arguments.model).scorer()
     lines = tqdm(sys.stdin, unit=" texts", disable=None if sys.stdin.isatty() is False else True)
-    for text in _texts(lines, sys.stdin):
-        label, probability = scorer.predict(text)
-        sys.stdout.write(json.dumps({"prediction": label, "probability": probability}) + "\n")
-    sys.stdout.flush()
+    try:
+        for text in _texts(lines, sys.stdin):
+            label, probability = scorer.predict(text)
+            sys.stdout.write(json.dumps({"prediction": label, "probability": probability}) + "\n")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{sys.stdin.name}: not UTF-8 ({error.reason})") from error
     return 0
 
 

@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sentiment.counts import DocumentCounts
 from sentiment.model import Model
@@ -21,6 +23,13 @@ REFERENCE_PART = "reference.npz"
 MANIFEST = "manifest.json"
 # Scored again by whoever loads the model: what is served must answer as it did when it was packed.
 CANARY_TEXTS = ("", "I love you", "A dull, boring film: a complete waste of time.", "Simply wonderful!")
+
+# What zipfile raises for a damaged archive (RuntimeError: encrypted, or packed in a way that it does not know),
+# and NumPy for an array that is damaged, needs pickle, or has a header that is no Python literal.
+_UNREADABLE = (
+    zipfile.BadZipFile, zlib.error, RuntimeError, EOFError, OSError,
+    ValueError, TypeError, SyntaxError, tokenize.TokenError,
+)  # fmt: skip
 
 
 class ArtifactError(ValueError):
@@ -42,6 +51,8 @@ class Artifact:
         if not isinstance(expected, dict):
             raise ArtifactError(f"{MANIFEST} lists no parts")
         for name, properties in expected.items():
+            if not isinstance(properties, dict) or "sha256" not in properties:
+                raise ArtifactError(f"{MANIFEST} has no SHA-256 for {name}")
             if name not in self.parts:
                 raise ArtifactError(f"{name} is missing")
             if hashlib.sha256(self.parts[name]).hexdigest() != properties["sha256"]:
@@ -83,6 +94,8 @@ def pack(model: Model, more_parts: Mapping[str, bytes] | None = None, **metadata
 def unpack(artifact: Artifact) -> Model:
     """Return the model of a verified artifact; raises ArtifactError where it can't be one."""
     artifact.verify()
+    if MODEL_PART not in artifact.parts:
+        raise ArtifactError(f"{MODEL_PART} is missing")
     arrays = load_arrays(artifact.parts[MODEL_PART], MODEL_PART)
     try:
         model = Model(
@@ -91,7 +104,7 @@ def unpack(artifact: Artifact) -> Model:
             documents=arrays["documents"].astype(np.float64),
             alpha=float(arrays["alpha"]),
         )
-    except (KeyError, ValueError) as error:
+    except (KeyError, ValueError, TypeError) as error:
         raise ArtifactError(f"{MODEL_PART} does not hold a model: {error}") from error
     if any(earlier >= later for earlier, later in zip(model.vocabulary, model.vocabulary[1:], strict=False)):
         raise ArtifactError(f"{MODEL_PART} does not hold a model: its words are not sorted, each once")
@@ -103,7 +116,7 @@ class Holdout:
     """Labelled texts that a model has not been trained on, kept as counts: the frozen side of every comparison."""
 
     documents: DocumentCounts
-    labels: "np.typing.NDArray[np.int8]"
+    labels: NDArray[np.int8]
 
     def to_bytes(self) -> bytes:
         """Return the holdout as `.npz`."""
@@ -126,33 +139,59 @@ class Holdout:
                 arrays["columns"],
                 arrays["occurrences"],
             )
-            return cls(documents, arrays["labels"])
-        except (KeyError, ValueError) as error:
+            labels = arrays["labels"]
+            _check_holdout(documents, labels)
+        except (KeyError, ValueError, TypeError) as error:
             raise ArtifactError(f"{HOLDOUT_PART} does not hold labelled texts: {error}") from error
+        return cls(documents, labels)
 
 
-def save_arrays(**arrays: np.typing.NDArray[Any]) -> bytes:
+def _check_holdout(documents: DocumentCounts, labels: NDArray[Any]) -> None:
+    """Raise ValueError unless every text has its entries, its words and its label."""
+    offsets, columns, occurrences = documents.offsets, documents.columns, documents.occurrences
+    arrays: dict[str, NDArray[Any]] = {
+        "offsets": offsets, "columns": columns, "occurrences": occurrences, "labels": labels,
+    }  # fmt: skip
+    for name, array in arrays.items():
+        if array.ndim != 1 or not np.issubdtype(array.dtype, np.integer):
+            raise ValueError(f"{name} is not a row of integers")
+    if len(offsets) != len(labels) + 1 or len(columns) != len(occurrences):
+        raise ValueError("its arrays have different lengths")
+    if offsets[0] != 0 or offsets[-1] != len(columns) or (np.diff(offsets) < 0).any():
+        raise ValueError("its offsets do not divide its entries")
+    if not ((columns >= 0) & (columns < len(documents.vocabulary))).all() or not (occurrences > 0).all():
+        raise ValueError("its entries count words that it has not")
+    if not np.isin(labels, (0, 1)).all():
+        raise ValueError("its labels are not 0 and 1")
+
+
+def save_arrays(**arrays: NDArray[Any]) -> bytes:
     """Return arrays as a compressed `.npz`; an array of objects is an error, since it would need pickle."""
     buffer = io.BytesIO()
     np.savez_compressed(buffer, allow_pickle=False, **arrays)
     return buffer.getvalue()
 
 
-def load_arrays(content: bytes, name: str) -> dict[str, np.typing.NDArray[Any]]:
+def load_arrays(content: bytes, name: str) -> dict[str, NDArray[Any]]:
     """Read a `.npz` without pickle; raises ArtifactError, naming `name`."""
+    arrays = {}
     try:
-        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-            return {key: arrays[key] for key in arrays.files}
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error, KeyError) as error:
+        # np.load would hand over a member that is no array as it is.
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            for member in archive.namelist():
+                with archive.open(member) as file:
+                    arrays[member.removesuffix(".npy")] = np.lib.format.read_array(file, allow_pickle=False)
+    except _UNREADABLE as error:
         raise ArtifactError(f"{name} is not a readable .npz without pickle: {error}") from error
+    return arrays
 
 
-def pack_words(words: tuple[str, ...]) -> np.typing.NDArray[np.uint8]:
+def pack_words(words: tuple[str, ...]) -> NDArray[np.uint8]:
     """Return words as one array of UTF-8 bytes, a line each: far smaller than an array of fixed-width strings."""
     return np.frombuffer("\n".join(words).encode(), dtype=np.uint8)
 
 
-def unpack_words(array: np.typing.NDArray[Any]) -> tuple[str, ...]:
+def unpack_words(array: NDArray[Any]) -> tuple[str, ...]:
     """Read what `pack_words` wrote; raises ValueError where it is not UTF-8."""
     text = array.astype(np.uint8).tobytes().decode()
     return tuple(text.split("\n")) if text else ()

@@ -1,14 +1,15 @@
 """Texts as word counts: a sparse matrix in the form that arrays can be saved in."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import count
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sentiment.scorer import Scorer
-from sentiment.text import words
+from sentiment.text import tokens
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,13 +49,16 @@ class DocumentCounts:
 
 def count_documents(texts: Iterable[str]) -> DocumentCounts:
     """Count the words of each text."""
-    index: dict[str, int] = {}
+    # Each new word gets the next number.
+    index: defaultdict[str, int] = defaultdict(count().__next__)
     offsets = [0]
     columns: list[int] = []
     occurrences: list[int] = []
     for text in texts:
-        counted = Counter(words(text))
-        columns.extend(index.setdefault(word, len(index)) for word in counted)
+        counted = Counter(tokens(text))
+        for short in [token for token in counted if len(token) == 1]:
+            del counted[short]
+        columns.extend(map(index.__getitem__, counted))
         occurrences.extend(counted.values())
         offsets.append(len(columns))
     return DocumentCounts(

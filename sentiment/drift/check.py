@@ -189,7 +189,7 @@ def _align(reference: Reference, window: Window) -> tuple[tuple[str, ...], NDArr
     in_reference = np.concatenate([reference.word_documents, np.zeros(new.sum(), dtype=np.int64)])
     in_window = np.zeros(len(in_reference), dtype=np.int64)
     in_window[positions] = window.word_documents
-    new_words = tuple(window.words[i] for i in np.flatnonzero(new))
+    new_words = tuple(window.words[i] for i in np.flatnonzero(new).tolist())
     return reference.words + new_words, in_reference, in_window
 
 

@@ -1,17 +1,20 @@
 """What is measured of each document, under a model."""
 
+from array import array
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import repeat
+from itertools import count, repeat
 from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from sentiment.counts import DocumentCounts, count_documents
+from sentiment.counts import DocumentCounts
 from sentiment.model import Model
+from sentiment.text import tokens
 
 # The measures whose distributions are compared, by the name of their test.
 MEASURES = ("score", "unknown_words", "log_likelihood", "length")
@@ -21,36 +24,68 @@ MEASURES = ("score", "unknown_words", "log_likelihood", "length")
 class Documents:
     """D measured documents.
 
-    counts: their words; only whether a document has a word is used.
+    words: W words; occurrences: (D, W), how often each document has each; entries of the same place add up.
     measures: (D,) of float32 for each of MEASURES: the log-odds; the share of words that the model does not
         know; the mean log-likelihood a word, in nats; the length in words. A document without words has
         neither unknown words nor unlikely ones: 0 for both.
     labelled: (D,), whether its label is known; wrong: (D,), whether the model says other than the label.
     """
 
-    counts: DocumentCounts
+    words: tuple[str, ...]
+    occurrences: csr_array[np.float64, tuple[int, int]]
     measures: dict[str, NDArray[np.float32]]
     labelled: NDArray[np.bool_]
     wrong: NDArray[np.bool_]
 
     def __len__(self) -> int:
         """Return the number of documents."""
-        return len(self.counts)
+        return len(self.labelled)
 
-    def word_documents(self) -> NDArray[np.intp]:
-        """Return the number of documents that have each word of `counts.vocabulary`."""
-        return np.bincount(self.counts.columns, minlength=len(self.counts.vocabulary))
+    def word_documents(self) -> NDArray[np.int64]:
+        """Return the number of documents that have each word, (W,)."""
+        by_word = self.occurrences.tocsc()
+        # The documents of a word stand in a row, repeats side by side.
+        first = np.ones(by_word.nnz + 1, dtype=np.int64)
+        first[1:-1] = by_word.indices[1:] != by_word.indices[:-1]
+        first[by_word.indptr] = 1
+        number_before = np.concatenate([[0], np.cumsum(first)])
+        return np.diff(number_before[by_word.indptr])
 
     def take(self, indices: NDArray[np.integer]) -> Self:
         """Return the documents at `indices`, repeats allowed, without measuring anything again."""
-        starts, sizes = self.counts.offsets[indices], np.diff(self.counts.offsets)[indices]
-        offsets = np.concatenate([[0], np.cumsum(sizes)])
-        entries = np.repeat(starts - offsets[:-1], sizes) + np.arange(offsets[-1])
-        used, columns = np.unique(self.counts.columns[entries], return_inverse=True)
-        vocabulary = tuple(self.counts.vocabulary[word] for word in used.tolist())
-        counts = DocumentCounts(vocabulary, offsets, columns.astype(np.int32), self.counts.occurrences[entries])
         measures = {name: values[indices] for name, values in self.measures.items()}
-        return type(self)(counts, measures, self.labelled[indices], self.wrong[indices])
+        return type(self)(self.words, self.occurrences[indices], measures, self.labelled[indices], self.wrong[indices])
+
+
+def measure(texts: Iterable[str], model: Model, labels: Iterable[int | None] | None = None) -> Documents:
+    """Measure each text under `model`; see `measure_counts`."""
+    index: defaultdict[str, int] = defaultdict(count().__next__)
+    columns = array("i")
+    offsets = [0]
+    for text in texts:
+        columns.extend(map(index.__getitem__, tokens(text)))
+        offsets.append(len(columns))
+    found = (np.ones(len(columns)), np.array(columns, dtype=np.int32), np.array(offsets, dtype=np.int32))
+    occurrences = csr_array(found, shape=(len(offsets) - 1, len(index)))
+    # A single character is no word; dropping them here, once each, takes less time than from every text.
+    is_word = np.fromiter(map(len, index), dtype=np.int64, count=len(index)) > 1
+    words = tuple(word for word in index if len(word) > 1)
+    return _measure(words, occurrences[:, is_word], model, labels)
+
+
+def measure_counts(counts: DocumentCounts, model: Model, labels: Iterable[int | None] | None = None) -> Documents:
+    """Measure counted texts under `model`; `labels` are 0, 1 or None where unknown, one a text.
+
+    The unigram model behind the log-likelihood is that of the model's own training counts, both classes
+    together, with its smoothing. Estimated on the reference it would have seen the reference's rare words
+    and not the window's, so that every window would look less likely; the training counts have seen
+    neither side, which makes both exchangeable where nothing has drifted, as the test asks.
+
+    Raises ValueError where there are not as many labels as texts.
+    """
+    found = (counts.occurrences.astype(np.float64), counts.columns, counts.offsets)
+    occurrences = csr_array(found, shape=(len(counts), len(counts.vocabulary)))
+    return _measure(counts.vocabulary, occurrences, model, labels)
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,26 +112,16 @@ def _tables(model: Model) -> _Tables:
     )
 
 
-def measure(texts: Iterable[str], model: Model, labels: Iterable[int | None] | None = None) -> Documents:
-    """Measure each text under `model`; see `measure_counts`."""
-    return measure_counts(count_documents(texts), model, labels)
-
-
-def measure_counts(counts: DocumentCounts, model: Model, labels: Iterable[int | None] | None = None) -> Documents:
-    """Measure counted texts under `model`; `labels` are 0, 1 or None where unknown, one a text.
-
-    The unigram model behind the log-likelihood is that of the model's own training counts, both classes
-    together, with its smoothing. Estimated on the reference it would have seen the reference's rare words
-    and not the window's, so that every window would look less likely; the training counts have seen
-    neither side, which makes both exchangeable where nothing has drifted, as the test asks.
-
-    Raises ValueError where there are not as many labels as texts.
-    """
+def _measure(
+    words: tuple[str, ...],
+    occurrences: csr_array[np.float64, tuple[int, int]],
+    model: Model,
+    labels: Iterable[int | None] | None,
+) -> Documents:
     tables = _tables(model)
     unknown = len(tables.rows)
-    rows = np.fromiter(map(tables.rows.get, counts.vocabulary, repeat(unknown)), np.intp, count=len(counts.vocabulary))
+    rows = np.fromiter(map(tables.rows.get, words, repeat(unknown)), dtype=np.intp, count=len(words))
     weights = [np.ones(len(rows)), rows == unknown, tables.log_odds[rows], tables.log_likelihood[rows]]
-    occurrences = csr_array((counts.occurrences, counts.columns, counts.offsets), shape=(len(counts), len(rows)))
     length, unknown_words, log_odds, log_likelihood = (occurrences @ np.column_stack(weights)).T
     divisor = np.maximum(length, 1)
     score = tables.bias + log_odds
@@ -106,13 +131,14 @@ def measure_counts(counts: DocumentCounts, model: Model, labels: Iterable[int | 
         "log_likelihood": log_likelihood / divisor,
         "length": length,
     }
-    label_list = [None] * len(counts) if labels is None else list(labels)
-    if len(label_list) != len(counts):
-        raise ValueError(f"{len(counts)} texts came with {len(label_list)} labels")
+    label_list = [None] * len(score) if labels is None else list(labels)
+    if len(label_list) != len(score):
+        raise ValueError(f"{len(score)} texts came with {len(label_list)} labels")
     labelled = np.array([label is not None for label in label_list], dtype=np.bool_)
     positive = np.array([label == 1 for label in label_list], dtype=np.bool_)
     return Documents(
-        counts,
+        words,
+        occurrences,
         {name: values.astype(np.float32) for name, values in measures.items()},
         labelled,
         labelled & ((score > 0) != positive),

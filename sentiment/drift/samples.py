@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import islice
+from itertools import repeat
 from typing import Self
 
 import numpy as np
@@ -15,7 +15,9 @@ from sentiment.drift.documents import MEASURES, Documents, measure
 from sentiment.model import Model
 
 MAXIMUM_SAMPLE = 20_000
+# A batch's words are in memory all at once.
 _BATCH_DOCUMENTS = 1_000
+_BATCH_CHARACTERS = 4_000_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,12 +53,14 @@ class Sample:
         measures: dict[str, list[NDArray[np.float32]]] = {name: [] for name in MEASURES}
         documents = labelled = errors = 0
         for batch in batches:
-            counted.update(dict(zip(batch.counts.vocabulary, batch.word_documents().tolist(), strict=True)))
+            counted.update(dict(zip(batch.words, batch.word_documents().tolist(), strict=True)))
             for name, values in measures.items():
                 values.append(batch.measures[name])
             documents += len(batch)
             labelled += int(batch.labelled.sum())
             errors += int(batch.wrong.sum())
+        if 0 in counted.values():  # words of documents that these were taken from
+            counted = +counted
         return cls(
             documents,
             tuple(counted),
@@ -105,12 +109,21 @@ class Reference(Sample):
 
 
 def _measure_batches(texts: Iterable[str], model: Model, labels: Iterable[int | None] | None) -> Iterator[Documents]:
-    remaining_texts, remaining_labels = iter(texts), None if labels is None else iter(labels)
-    while batch := list(islice(remaining_texts, _BATCH_DOCUMENTS)):
-        batch_labels = None if remaining_labels is None else islice(remaining_labels, len(batch))
-        yield measure(batch, model, batch_labels)
-    if remaining_labels is not None and next(remaining_labels, remaining_labels) is not remaining_labels:
-        raise ValueError("there are more labels than texts")
+    pairs = zip(texts, repeat(None), strict=False) if labels is None else zip(texts, labels, strict=True)
+    batch: list[tuple[str, int | None]] = []
+    characters = 0
+    for text, label in pairs:
+        batch.append((text, label))
+        characters += len(text)
+        if len(batch) == _BATCH_DOCUMENTS or characters > _BATCH_CHARACTERS:
+            yield _measure_batch(batch, model)
+            batch, characters = [], 0
+    if batch:
+        yield _measure_batch(batch, model)
+
+
+def _measure_batch(batch: list[tuple[str, int | None]], model: Model) -> Documents:
+    return measure((text for text, _ in batch), model, (label for _, label in batch))
 
 
 def _sorted_sample(batches: list[NDArray[np.float32]]) -> NDArray[np.float32]:

@@ -3,11 +3,12 @@
 Numbers in, p-values out; each accepts ties, constants and empty samples.
 """
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import gammaln, smirnov
+from scipy.special import gammaln, kolmogorov
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -23,9 +24,10 @@ _RARE = 60
 def kolmogorov_smirnov(first: NDArray[np.float32], second: NDArray[np.float32]) -> tuple[float, float]:
     """Return the largest distance D of two sorted samples' distribution functions, and its p-value.
 
-    The p-value is twice the one-sided probability at the effective size nm / (n + m) (Smirnov 1948; Marsaglia
-    and others, 2003, show the difference to the two-sided one to vanish where it is small). Ties make D
-    smaller, never larger: with them the test is conservative (Noether, 1963). An empty sample gives (0, 1).
+    The p-value is Kolmogorov's limit at the effective size nm / (n + m) with the correction for finite sizes of
+    Stephens (Journal of the Royal Statistical Society B 32, 1970), within 3 % of the exact one from 100 on.
+    Ties make D smaller, never larger: with them the test is conservative (Noether, Metrika 7, 1963). An
+    empty sample gives (0, 1).
     """
     if not len(first) or not len(second):
         return 0.0, 1.0
@@ -36,8 +38,8 @@ def kolmogorov_smirnov(first: NDArray[np.float32], second: NDArray[np.float32]) 
         np.abs(np.searchsorted(few, few, side) / len(few) - np.searchsorted(many, few, side) / len(many)).max()
         for side in ("left", "right")
     )
-    effective_size = max(1, round(len(first) * len(second) / (len(first) + len(second))))
-    return float(distance), float(min(1.0, 2 * smirnov(effective_size, distance)))
+    root = math.sqrt(len(first) * len(second) / (len(first) + len(second)))
+    return float(distance), float(kolmogorov((root + 0.12 + 0.11 / root) * distance))
 
 
 def share_tail(

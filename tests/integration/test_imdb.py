@@ -1,0 +1,78 @@
+"""On the IMDB reviews the model is scikit-learn's pipeline, review by review.
+
+IMDB_DIR names the folder with aclImdb_train.tar.gz and aclImdb_dev.tar.gz; without it, it is looked for beside
+the repository.
+"""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from sentiment.artifact import pack, unpack
+from sentiment.counts import count_documents
+from sentiment.data import Corpus, load_corpus
+from sentiment.evaluation import evaluate
+from sentiment.model import Model
+from sentiment.scorer import LABELS
+from sentiment.training import pipeline, train
+
+IMDB_DIR = Path(os.environ.get("IMDB_DIR") or Path(__file__).parents[2].parent / "shared" / "imdb")
+
+
+def archive(name: str) -> Corpus:
+    path = IMDB_DIR / name
+    if not path.exists():
+        pytest.skip(f"{path} is not there: set IMDB_DIR to the folder of the IMDB archives")
+    return load_corpus(str(path))
+
+
+@dataclass(frozen=True)
+class Trained:
+    """The project's model, and on the development archive scikit-learn's labels and probabilities of positive."""
+
+    model: Model
+    dev: Corpus
+    labels: NDArray[np.int64]
+    probabilities: NDArray[np.float64]
+
+
+@pytest.fixture(scope="module")
+def trained() -> Trained:
+    corpus, dev = archive("aclImdb_train.tar.gz"), archive("aclImdb_dev.tar.gz")
+    reference = pipeline().fit(corpus.texts, corpus.labels)
+    # The pipeline's own two steps, so that 12,500 reviews are counted once.
+    counts = reference[0].transform(dev.texts)
+    return Trained(
+        train(corpus.texts, corpus.labels), dev, reference[1].predict(counts), reference[1].predict_proba(counts)[:, 1]
+    )
+
+
+def test_the_development_archive_is_whole(trained: Trained) -> None:
+    assert len(trained.dev.texts) == 12_500
+    assert set(trained.dev.labels) == {0, 1}
+
+
+def test_every_label_and_probability_is_scikit_learns(trained: Trained) -> None:
+    scorer = trained.model.scorer()
+    answers = [scorer.predict(text) for text in trained.dev.texts]
+    assert [label for label, _ in answers] == [LABELS[label] for label in trained.labels]
+    differences = np.abs(np.array([probability for _, probability in answers]) - trained.probabilities)
+    assert differences.max() <= 1e-9
+
+
+def test_counted_reviews_get_the_same_labels_and_the_accuracy_that_is_known(trained: Trained) -> None:
+    log_odds = count_documents(trained.dev.texts).log_odds(trained.model.scorer())
+    assert np.array_equal(log_odds > 0, trained.labels == 1)
+    result = evaluate(log_odds, trained.dev.labels)
+    assert result.accuracy >= 0.815
+    assert result.accuracy == np.mean(trained.labels == trained.dev.labels)
+
+
+def test_the_model_survives_as_bytes(trained: Trained) -> None:
+    artifact = pack(trained.model)
+    assert unpack(artifact).equals(trained.model)
+    assert len(artifact.parts["model.npz"]) < 2_000_000

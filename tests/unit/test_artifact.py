@@ -1,0 +1,325 @@
+"""A model survives as bytes, and bytes that are not that model are refused without being run."""
+
+import hashlib
+import io
+import json
+import zipfile
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from sentiment.artifact import (
+    HOLDOUT_PART,
+    MODEL_PART,
+    Artifact,
+    ArtifactError,
+    Holdout,
+    load_arrays,
+    pack,
+    save_arrays,
+    unpack,
+)
+from sentiment.counts import count_documents
+from sentiment.model import Model
+from sentiment.training import train
+from tests.unit.texts import CORPORA, LABELLED
+
+Arrays = dict[str, NDArray[Any]]
+MODEL = Model(("bad", "café", "good"), np.array([[3.0, 1.0, 0.5], [0.0, 2.0, 4.0]]), np.array([2.0, 3.0]), alpha=0.5)
+
+
+def with_parts(parts: Mapping[str, bytes], manifest: Mapping[str, Any] = pack(MODEL).manifest) -> Artifact:
+    """An artifact whose manifest vouches for `parts`, as a writer with bad intent would make it."""
+    listed = {
+        name: {"sha256": hashlib.sha256(content).hexdigest(), "size_bytes": len(content)}
+        for name, content in parts.items()
+    }
+    return Artifact({**manifest, "parts": listed}, dict(parts))
+
+
+def changed(**arrays: NDArray[Any] | None) -> Artifact:
+    """The packed model with arrays replaced, or taken out for None, under a manifest that vouches for them."""
+    all_arrays: dict[str, Any] = {**load_arrays(pack(MODEL).parts[MODEL_PART], MODEL_PART), **arrays}
+    return with_parts(
+        {MODEL_PART: save_arrays(**{name: array for name, array in all_arrays.items() if array is not None})}
+    )
+
+
+def lines(*words: str) -> NDArray[np.uint8]:
+    return np.frombuffer("\n".join(words).encode(), dtype=np.uint8)
+
+
+class Payload:
+    """Unpickling it makes a file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Callable[[Path], None], tuple[Path]]:
+        return Path.touch, (self.path,)
+
+
+def pickled(**arrays: NDArray[Any]) -> bytes:
+    buffer = io.BytesIO()
+    np.savez(buffer, allow_pickle=True, **arrays)
+    return buffer.getvalue()
+
+
+@settings(max_examples=60, deadline=None)
+@given(CORPORA)
+def test_a_model_comes_back_as_it_was(corpus: list[tuple[str, int]]) -> None:
+    model = train(*zip(*corpus, strict=True))
+    artifact = pack(model)
+    assert unpack(artifact).equals(model)
+    manifest = json.loads(artifact.manifest_bytes())
+    assert unpack(Artifact(manifest, artifact.parts)).equals(model)
+
+
+def test_the_manifest_says_what_the_model_is() -> None:
+    artifact = pack(MODEL, {"notes.txt": b"hello"}, trainer="test", parent=None, metrics={"accuracy": 0.5})
+    manifest = artifact.manifest
+    assert manifest["format"] == 1
+    assert manifest["vocabulary_size"] == 3
+    assert manifest["documents"] == {"negative": 2.0, "positive": 3.0}
+    assert (manifest["trainer"], manifest["parent"], manifest["metrics"]) == ("test", None, {"accuracy": 0.5})
+    assert manifest["parts"]["notes.txt"] == {"sha256": hashlib.sha256(b"hello").hexdigest(), "size_bytes": 5}
+    assert set(manifest["parts"]) == {MODEL_PART, "notes.txt"}
+    scorer = MODEL.scorer()
+    assert [entry["probability"] for entry in manifest["canary"]] == [
+        scorer.probability(entry["text"]) for entry in manifest["canary"]
+    ]
+
+
+def test_metadata_cannot_stand_in_for_what_is_measured() -> None:
+    assert pack(MODEL, vocabulary_size=7, parts={}, format=9).manifest["parts"][MODEL_PART]
+    assert pack(MODEL, vocabulary_size=7).manifest["vocabulary_size"] == 3
+
+
+@pytest.mark.parametrize("position", [0, 100, -1])
+def test_a_changed_byte_is_named_by_its_file(position: int) -> None:
+    artifact = pack(MODEL)
+    content = bytearray(artifact.parts[MODEL_PART])
+    content[position] ^= 1
+    with pytest.raises(ArtifactError, match=r"model\.npz has another SHA-256"):
+        unpack(replace(artifact, parts={MODEL_PART: bytes(content)}))
+
+
+def test_a_missing_part_is_named() -> None:
+    artifact = pack(MODEL, {"notes.txt": b"hello"})
+    with pytest.raises(ArtifactError, match=r"notes\.txt is missing"):
+        replace(artifact, parts={MODEL_PART: artifact.parts[MODEL_PART]}).verify()
+
+
+def test_a_part_that_the_manifest_does_not_list_is_named() -> None:
+    artifact = pack(MODEL)
+    with pytest.raises(ArtifactError, match=r"extra\.bin is not in"):
+        replace(artifact, parts={**artifact.parts, "extra.bin": b""}).verify()
+
+
+def test_an_artifact_without_a_model_is_refused() -> None:
+    with pytest.raises(ArtifactError, match=r"model\.npz is missing"):
+        unpack(with_parts({"notes.txt": b"hello"}))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"format": 2}, "format 2"),
+        ({"format": None}, "format None"),
+        ({"parts": None}, "lists no parts"),
+        ({"parts": ["model.npz"]}, "lists no parts"),
+        ({"parts": {"model.npz": {}}}, "no SHA-256"),
+        ({"parts": {"model.npz": "abc"}}, "no SHA-256"),
+    ],
+)
+def test_a_manifest_of_another_form_is_refused(change: dict[str, Any], message: str) -> None:
+    artifact = pack(MODEL)
+    with pytest.raises(ArtifactError, match=message):
+        unpack(replace(artifact, manifest={**artifact.manifest, **change}))
+
+
+@pytest.mark.parametrize("name", ["vocabulary", "counts", "documents", "alpha"])
+def test_pickled_arrays_are_refused_and_never_run(name: str, tmp_path: Path) -> None:
+    trap = tmp_path / "executed"
+    arrays = load_arrays(pack(MODEL).parts[MODEL_PART], MODEL_PART)
+    content = pickled(**{**arrays, name: np.array([Payload(trap)], dtype=object)})
+    with pytest.raises(ArtifactError, match="pickle"):
+        unpack(with_parts({MODEL_PART: content}))
+    assert not trap.exists()
+    with np.load(io.BytesIO(content), allow_pickle=True) as unsafe:
+        assert unsafe[name] is not None
+    assert trap.exists(), "the payload must be one that would have run"
+
+
+def test_a_bare_pickle_is_refused_and_never_run(tmp_path: Path) -> None:
+    trap = tmp_path / "executed"
+    content = np.array([Payload(trap)], dtype=object).dumps()
+    with pytest.raises(ArtifactError, match=r"model\.npz"):
+        unpack(with_parts({MODEL_PART: content}))
+    assert not trap.exists()
+
+
+def test_objects_are_never_written() -> None:
+    with pytest.raises(ValueError, match="allow_pickle=False"):
+        save_arrays(words=np.array(["good", None], dtype=object))
+
+
+@pytest.mark.parametrize("words", [("good", "café", "bad"), ("bad", "bad", "good"), ("", "", "")])
+def test_a_vocabulary_that_is_not_sorted_each_word_once_is_refused(words: tuple[str, ...]) -> None:
+    with pytest.raises(ArtifactError, match="sorted"):
+        unpack(changed(vocabulary=lines(*words)))
+
+
+@pytest.mark.parametrize(
+    "arrays",
+    [
+        {"counts": np.ones((2, 2))},
+        {"counts": np.ones((3, 2))},
+        {"counts": np.ones(6)},
+        {"counts": np.ones(())},
+        {"counts": -np.ones((2, 3))},
+        {"counts": np.full((2, 3), np.nan)},
+        {"counts": np.full((2, 3), "many")},
+        {"counts": np.zeros((2, 3), dtype=[("a", "f8"), ("b", "f8")])},
+        {"documents": np.ones(3)},
+        {"documents": np.zeros(2)},
+        {"alpha": np.ones(2)},
+        {"alpha": np.array(0.0)},
+        {"alpha": np.array(np.nan)},
+        {"alpha": np.array("one")},
+        {"vocabulary": lines("bad", "good")},
+        {"vocabulary": np.array([0xFF, 0xFE], dtype=np.uint8)},
+        {"vocabulary": np.array(["bad", "café", "good"])},
+        {"vocabulary": None},
+        {"counts": None},
+        {"documents": None},
+        {"alpha": None},
+    ],
+    ids=lambda arrays: f"{next(iter(arrays))}: {next(iter(arrays.values()))}".replace("\n", " "),
+)
+def test_arrays_that_make_no_model_are_refused(arrays: dict[str, NDArray[Any] | None]) -> None:
+    with pytest.raises(ArtifactError, match=r"model\.npz does not hold a model"):
+        unpack(changed(**arrays))
+
+
+def zipped(members: Mapping[str, bytes]) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return buffer.getvalue()
+
+
+def as_npy(array: NDArray[Any]) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, array)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"not an archive",
+        as_npy(np.ones(3)),
+        zipped({"vocabulary.npy": b"good"}),
+        zipped({"vocabulary.npy": b""}),
+        zipped({"vocabulary.npy": as_npy(np.ones(3))[:-4]}),
+        zipped({"vocabulary.npy": as_npy(np.ones(3)).replace(b"(3,)", b"(3, ")}),
+        zipped({"vocabulary.npy": as_npy(np.ones(3)).replace(b"<f8", b"|Z9")}),
+        zipped({}),
+    ],
+    ids=["empty", "text", "npy", "no-array", "empty-array", "short-array", "open-header", "unknown-type", "no-members"],
+)
+def test_bytes_that_are_no_arrays_are_refused(content: bytes) -> None:
+    with pytest.raises(ArtifactError, match=r"model\.npz"):
+        unpack(with_parts({MODEL_PART: content}))
+
+
+def test_an_archive_cut_off_anywhere_is_refused() -> None:
+    whole = pack(MODEL).parts[MODEL_PART]
+    for length in range(len(whole)):
+        with pytest.raises(ArtifactError, match=r"model\.npz is not a readable"):
+            unpack(with_parts({MODEL_PART: whole[:length]}))
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.integers(0, len(pack(MODEL).parts[MODEL_PART]) - 1), st.integers(1, 255))
+def test_a_changed_byte_under_a_manifest_that_vouches_for_it_gives_a_model_or_an_error(at: int, by: int) -> None:
+    content = bytearray(pack(MODEL).parts[MODEL_PART])
+    content[at] ^= by
+    try:
+        model = unpack(with_parts({MODEL_PART: bytes(content)}))
+    except ArtifactError:
+        return
+    assert np.isfinite(model.log_likelihoods()).all()
+
+
+# --- the holdout ---
+
+
+def holdout(examples: list[tuple[str, int]]) -> Holdout:
+    documents = count_documents(text for text, _ in examples)
+    return Holdout(documents, np.array([label for _, label in examples], dtype=np.int8))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(LABELLED, max_size=8))
+def test_a_holdout_comes_back_as_it_was(examples: list[tuple[str, int]]) -> None:
+    read = Holdout.from_bytes(holdout(examples).to_bytes())
+    scorer = MODEL.scorer()
+    assert len(read.documents) == len(examples)
+    assert read.labels.tolist() == [label for _, label in examples]
+    assert read.documents.log_odds(scorer) == pytest.approx([scorer.log_odds(text) for text, _ in examples], abs=1e-9)
+
+
+def test_a_holdout_travels_with_its_model() -> None:
+    content = holdout([("good", 1), ("bad", 0)]).to_bytes()
+    artifact = pack(MODEL, {HOLDOUT_PART: content})
+    artifact.verify()
+    assert Holdout.from_bytes(artifact.parts[HOLDOUT_PART]).labels.tolist() == [1, 0]
+
+
+@pytest.mark.parametrize(
+    "arrays",
+    [
+        {"labels": np.array([1], dtype=np.int8)},
+        {"labels": np.array([1, 2], dtype=np.int8)},
+        {"labels": np.array([1.0, 0.0])},
+        {"labels": np.array([[1, 0]], dtype=np.int8)},
+        {"offsets": np.array([0, 2])},
+        {"offsets": np.array([0, 3, 2])},
+        {"offsets": np.array([1, 2, 3])},
+        {"offsets": np.array([0, 2, 4])},
+        {"offsets": np.array([], dtype=np.int64)},
+        {"columns": np.array([0, 1, 9], dtype=np.int32)},
+        {"columns": np.array([0, 1, -1], dtype=np.int32)},
+        {"columns": np.array([0, 1], dtype=np.int32)},
+        {"occurrences": np.array([1, 1, 0], dtype=np.int32)},
+        {"occurrences": np.array([1.0, 1.0, 1.0])},
+        {"vocabulary": lines("film")},
+        {"vocabulary": np.array([0xFF], dtype=np.uint8)},
+        {"labels": None},
+        {"offsets": None},
+    ],
+    ids=lambda arrays: f"{next(iter(arrays))}: {next(iter(arrays.values()))}",
+)
+def test_arrays_that_make_no_holdout_are_refused(arrays: dict[str, NDArray[Any] | None]) -> None:
+    whole: dict[str, Any] = load_arrays(holdout([("good film", 1), ("bad", 0)]).to_bytes(), HOLDOUT_PART)
+    content = save_arrays(**{name: array for name, array in {**whole, **arrays}.items() if array is not None})
+    with pytest.raises(ArtifactError, match=r"holdout\.npz does not hold labelled texts"):
+        Holdout.from_bytes(content)
+
+
+def test_a_pickled_holdout_is_refused_and_never_run(tmp_path: Path) -> None:
+    trap = tmp_path / "executed"
+    with pytest.raises(ArtifactError, match=r"holdout\.npz.*pickle"):
+        Holdout.from_bytes(pickled(labels=np.array([Payload(trap)], dtype=object)))
+    assert not trap.exists()

@@ -1,0 +1,387 @@
+"""The HTTP interface of predict, on Flask's test client."""
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from prometheus_client.parser import text_string_to_metric_families
+from werkzeug.test import TestResponse
+
+import functions.web
+from functions.predict.app import build
+from functions.predict.metrics import Metrics
+from functions.web import MAX_BATCH_TEXTS, MAX_TEXT_CHARACTERS
+from model_store import Served
+from sentiment.scorer import Scorer
+
+MANIFEST = {
+    "trained_at": "2026-01-02T03:04:05+00:00",
+    "trainer": "test",
+    "metrics": {"accuracy": 0.8},
+    "vocabulary_size": 2,
+    "parts": {},
+    "canary": [],
+}
+MODEL = Served("v1", Scorer.from_pairs(["hate", "love"], [-2.0, 3.0], 0.1), MANIFEST)
+POSITIVE = {"prediction": "positive", "probability": MODEL.scorer.probability("love")}
+NEGATIVE = {"prediction": "negative", "probability": MODEL.scorer.probability("hate")}
+
+
+@cache
+def metrics() -> Metrics:
+    """Prometheus's client takes each name once a process."""
+    return Metrics()
+
+
+class Predict:
+    """The app with a model that can be changed, and what it recorded."""
+
+    def __init__(self, served: Served | None = MODEL) -> None:
+        self.served = served
+        self.recorded: list[dict[str, Any]] = []
+        self.client: FlaskClient = build(lambda: self.served, self.recorded.extend, metrics()).test_client()
+
+    def post(self, body: bytes | str, content_type: str | None = "application/json", query: str = "") -> TestResponse:
+        return self.client.post(f"/{query}", data=body, content_type=content_type)
+
+    def ask(self, body: Any, query: str = "") -> TestResponse:
+        return self.post(json.dumps(body), query=query)
+
+
+@pytest.fixture
+def predict() -> Predict:
+    return Predict()
+
+
+def is_problem(response: TestResponse, status: int, detail: str) -> None:
+    """Assert an answer as RFC 9457 describes it."""
+    assert response.status_code == status
+    assert response.content_type == "application/problem+json"
+    body = response.get_json()
+    assert body["status"] == status
+    assert body["type"] == "about:blank"
+    assert body["title"]
+    assert detail in body["detail"]
+
+
+# --- one text ---
+
+
+def test_a_text_is_answered_with_label_probability_and_version(predict: Predict) -> None:
+    response = predict.ask({"text": "I LOVE you!"})
+    assert response.status_code == 200
+    assert response.content_type == "application/json"
+    assert response.headers["X-Model-Version"] == "v1"
+    assert response.get_json() == {**POSITIVE, "model": "v1"}
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    [None, "application/json", "application/json; charset=utf-8", "application/x-www-form-urlencoded", "x"],
+)
+def test_json_is_read_under_any_content_type_but_plain_text(content_type: str | None, predict: Predict) -> None:
+    assert predict.post('{"text": "hate"}', content_type).get_json() == {**NEGATIVE, "model": "v1"}
+
+
+@pytest.mark.parametrize("content_type", ["text/plain", "text/plain; charset=utf-8", "Text/Plain;charset=UTF-8"])
+def test_plain_text_is_the_text_itself(content_type: str, predict: Predict) -> None:
+    response = predict.post("Café: love “it” 🙂".encode(), content_type)
+    assert response.get_json() == {**POSITIVE, "model": "v1"}
+    assert predict.recorded[0]["text"] == "Café: love “it” 🙂"
+
+
+def test_plain_text_that_looks_like_json_is_a_text(predict: Predict) -> None:
+    predict.post('{"text": "love"}', "text/plain")
+    assert predict.recorded[0]["text"] == '{"text": "love"}'
+
+
+@pytest.mark.parametrize("text", ["", "a", "!?", "\u0000", "unknown"])
+def test_texts_without_known_words_are_answered(text: str, predict: Predict) -> None:
+    answer = predict.ask({"text": text}).get_json()
+    assert answer["probability"] == MODEL.scorer.probability("")
+
+
+def test_fields_besides_the_text_are_ignored(predict: Predict) -> None:
+    assert predict.ask({"text": "love", "id": 7}).get_json() == {**POSITIVE, "model": "v1"}
+
+
+# --- a batch ---
+
+
+def test_a_batch_is_answered_in_order(predict: Predict) -> None:
+    response = predict.ask({"texts": ["love", "hate", "love"]})
+    assert response.get_json() == {"predictions": [POSITIVE, NEGATIVE, POSITIVE], "model": "v1"}
+    assert response.headers["X-Model-Version"] == "v1"
+
+
+def test_bad_items_get_errors_and_their_neighbours_answers(predict: Predict) -> None:
+    items = ["love", None, 5, ["love"], {"text": "love"}, True, "x" * (MAX_TEXT_CHARACTERS + 1), "hate"]
+    predictions = predict.ask({"texts": items}).get_json()["predictions"]
+    assert predictions[0] == POSITIVE
+    assert predictions[-1] == NEGATIVE
+    assert [set(answer) for answer in predictions[1:-1]] == [{"error"}] * 6
+    assert predictions[1]["error"] == "must be a string"
+    assert "100001 characters" in predictions[-2]["error"]
+    assert [document["text"] for document in predict.recorded] == ["love", "hate"]
+
+
+def test_an_empty_batch_is_an_empty_answer(predict: Predict) -> None:
+    response = predict.ask({"texts": []})
+    assert (response.status_code, response.get_json()) == (200, {"predictions": [], "model": "v1"})
+    assert predict.recorded == []
+
+
+JSON_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=20),
+    lambda values: st.lists(values, max_size=3) | st.dictionaries(st.text(max_size=5), values, max_size=3),
+    max_leaves=5,
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(JSON_VALUES | st.sampled_from(["love", "I hate it", ""]), max_size=10))
+def test_any_batch_is_answered_item_by_item_and_its_texts_as_if_alone(items: list[Any]) -> None:
+    predict = Predict()
+    predictions = predict.ask({"texts": items}).get_json()["predictions"]
+    assert len(predictions) == len(items)
+    for item, answer in zip(items, predictions, strict=True):
+        if isinstance(item, str):
+            assert {**answer, "model": "v1"} == predict.ask({"text": item}).get_json()
+        else:
+            assert answer == {"error": "must be a string"}
+
+
+@settings(max_examples=150, deadline=None)
+@given(JSON_VALUES | st.dictionaries(st.sampled_from(["text", "texts"]), JSON_VALUES))
+def test_any_json_is_answered_or_refused_as_the_clients_fault(value: Any) -> None:
+    response = Predict().ask(value)
+    assert response.status_code in (200, 400)
+    assert response.content_type == ("application/json" if response.status_code == 200 else "application/problem+json")
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.binary(max_size=200), st.sampled_from([None, "text/plain", "application/json"]))
+def test_any_bytes_are_answered_or_refused_as_the_clients_fault(body: bytes, content_type: str | None) -> None:
+    assert Predict().post(body, content_type).status_code in (200, 400)
+
+
+# --- what is refused ---
+
+
+@pytest.mark.parametrize(
+    ("body", "detail"),
+    [
+        ("", "not valid JSON"),
+        ("love", "not valid JSON"),
+        ('{"text": "love"', "not valid JSON"),
+        ('{"text": "love"} {}', "not valid JSON"),
+        ("{'text': 'love'}", "not valid JSON"),
+        ('{"text": NaN}', "not valid JSON"),
+        ('{"texts": [Infinity]}', "not valid JSON"),
+        ('{"text": "\\ud800"}', "not valid JSON"),
+        ('{"text": "a\nb"}', "not valid JSON"),
+        ("[" * 100_000, "not valid JSON"),
+        (b'{"text": "caf\xe9"}', "not valid JSON"),
+        ('{"text": "love"}'.encode("utf-16"), "not valid JSON"),
+        ('"love"', "not an object"),
+        ('["love"]', "not an object"),
+        ("null", "not an object"),
+        ("1e999", "not"),
+        ("{}", "either text or texts"),
+        ('{"Text": "love"}', "either text or texts"),
+        ('{"text": "love", "texts": []}', "either text or texts"),
+        ('{"text": null}', "text must be a string"),
+        ('{"text": ["love"]}', "text must be a string"),
+        ('{"text": 123456789012345678901234567890}', "text must be a string"),
+        ('{"texts": "love"}', "texts must be a list"),
+        ('{"texts": {"0": "love"}}', "texts must be a list"),
+    ],
+)
+def test_a_malformed_body_is_refused_with_what_was_expected(body: bytes | str, detail: str, predict: Predict) -> None:
+    response = predict.post(body)
+    is_problem(response, 400, detail)
+    assert '{"text": "..."} or {"texts": ["...", ...]}' in response.get_json()["detail"]
+    assert predict.recorded == []
+
+
+def test_plain_text_that_is_not_utf8_is_refused(predict: Predict) -> None:
+    is_problem(predict.post(b"caf\xe9", "text/plain"), 400, "not UTF-8 (unexpected end of data at byte 3)")
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type"),
+    [(json.dumps({"text": "é" * (MAX_TEXT_CHARACTERS + 1)}), None), ("é" * (MAX_TEXT_CHARACTERS + 1), "text/plain")],
+)
+def test_a_text_that_is_too_long_is_refused(body: str, content_type: str | None, predict: Predict) -> None:
+    is_problem(predict.post(body.encode(), content_type), 413, "At most 100000 characters a text")
+
+
+def test_a_text_of_the_greatest_length_is_answered(predict: Predict) -> None:
+    text = "love " * (MAX_TEXT_CHARACTERS // 5)
+    assert predict.ask({"text": text}).get_json()["probability"] == 1.0
+    assert predict.post(text, "text/plain").status_code == 200
+
+
+def test_a_batch_that_is_too_large_is_refused(predict: Predict) -> None:
+    is_problem(predict.ask({"texts": ["love"] * (MAX_BATCH_TEXTS + 1)}), 413, "At most 10000 texts a request")
+    assert predict.recorded == []
+
+
+def test_a_batch_of_the_greatest_size_is_answered(predict: Predict) -> None:
+    assert predict.ask({"texts": ["love"] * MAX_BATCH_TEXTS}).get_json()["predictions"] == [POSITIVE] * MAX_BATCH_TEXTS
+    assert len(predict.recorded) == MAX_BATCH_TEXTS
+
+
+def test_a_body_that_is_too_large_is_refused(predict: Predict, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(functions.web, "MAX_BODY_BYTES", 100)
+    assert predict.post(b"x" * 100, "text/plain").status_code == 200
+    is_problem(predict.post(b"x" * 101, "text/plain"), 413, "larger than 100 bytes")
+
+
+def test_a_body_without_a_length_is_bounded_too(predict: Predict, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(functions.web, "MAX_BODY_BYTES", 100)
+    for body, status in ((b"x" * 100, 200), (b"x" * 101, 413)):
+        response = predict.client.post(
+            "/", data=body, content_type="text/plain", environ_overrides={"CONTENT_LENGTH": ""}
+        )
+        assert response.status_code == status
+
+
+@pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE"])
+def test_other_methods_are_refused_with_those_that_work(method: str, predict: Predict) -> None:
+    response = predict.client.open("/", method=method, data='{"text": "love"}')
+    is_problem(response, 405, "POST")
+    assert {"GET", "POST"} <= set(response.headers["Allow"].split(", "))
+
+
+def test_other_paths_are_not_found(predict: Predict) -> None:
+    is_problem(predict.client.get("/other"), 404, "")
+    is_problem(predict.client.post("/other", data="{}"), 404, "")
+    is_problem(predict.client.post("/_/health"), 405, "")
+
+
+# --- no model ---
+
+
+def test_without_a_model_the_client_is_told_to_come_again() -> None:
+    predict = Predict(None)
+    for response in (predict.ask({"text": "love"}), predict.client.get("/"), predict.client.get("/_/ready")):
+        is_problem(response, 503, "No model is loaded yet")
+        assert int(response.headers["Retry-After"]) > 0
+        assert "X-Model-Version" not in response.headers
+    assert predict.client.get("/_/health").status_code == 200
+    assert predict.recorded == []
+
+
+def test_it_is_ready_as_soon_as_there_is_a_model() -> None:
+    predict = Predict(None)
+    assert predict.client.get("/_/ready").status_code == 503
+    predict.served = MODEL
+    assert predict.client.get("/_/ready").get_json() == {"status": "ready"}
+    assert predict.ask({"text": "love"}).status_code == 200
+
+
+def test_a_request_is_answered_whole_by_one_model() -> None:
+    """Every look at what is served gives another model: an answer that mixed two would show."""
+    other = Served("v2", Scorer.from_pairs(["hate", "love"], [2.0, -3.0], 0.1), MANIFEST)
+
+    def alternating() -> Iterator[Served]:
+        while True:
+            yield MODEL
+            yield other
+
+    looks = alternating()
+    recorded: list[dict[str, Any]] = []
+    client = build(lambda: next(looks), recorded.extend, metrics()).test_client()
+    for expected in ("v1", "v2") * 3:
+        response = client.post("/", json={"texts": ["love", "hate"]})
+        body = response.get_json()
+        labels = ["positive", "negative"] if expected == "v1" else ["negative", "positive"]
+        assert (body["model"], response.headers["X-Model-Version"]) == (expected, expected)
+        assert [answer["prediction"] for answer in body["predictions"]] == labels
+        assert {document["model"] for document in recorded} == {expected}
+        recorded.clear()
+
+
+# --- what it tells of itself ---
+
+
+def test_get_describes_the_model(predict: Predict) -> None:
+    response = predict.client.get("/")
+    assert response.headers["X-Model-Version"] == "v1"
+    body = response.get_json()
+    assert body["model"] == "v1"
+    for name in ("trained_at", "trainer", "metrics", "vocabulary_size"):
+        assert body[name] == MANIFEST[name]
+    assert "parts" not in body
+
+
+def test_head_is_get_without_a_body(predict: Predict) -> None:
+    response = predict.client.head("/")
+    assert (response.status_code, response.data) == (200, b"")
+
+
+def samples(predict: Predict) -> dict[tuple[str, str], float]:
+    """Every sample of /metrics, by name and prediction."""
+    response = predict.client.get("/metrics")
+    assert response.content_type.startswith("text/plain")
+    return {
+        (sample.name, sample.labels.get("prediction", "")): sample.value
+        for family in text_string_to_metric_families(response.text)
+        for sample in family.samples
+        if not sample.name.endswith("_bucket")
+    }
+
+
+def test_metrics_count_requests_and_texts_by_prediction(predict: Predict) -> None:
+    before = samples(predict)
+    predict.ask({"texts": ["love", "love", "hate", None]})
+    predict.ask({"text": "hate"})
+    predict.post("malformed")
+    after = samples(predict)
+    assert after["predict_texts_total", "positive"] - before["predict_texts_total", "positive"] == 2
+    assert after["predict_texts_total", "negative"] - before["predict_texts_total", "negative"] == 2
+    assert after["predict_seconds_count", ""] - before["predict_seconds_count", ""] == 2
+
+
+# --- what is remembered ---
+
+
+def test_a_record_has_all_fields(predict: Predict) -> None:
+    begin = datetime.now(UTC) - timedelta(milliseconds=1)
+    predict.ask({"text": "I love it"})
+    (document,) = predict.recorded
+    times = document.pop("received_at"), document.pop("scored_at")
+    assert begin <= times[0] <= times[1] <= datetime.now(UTC)
+    assert isinstance(document.pop("_id"), str)
+    assert document == {**POSITIVE, "text": "I love it", "model": "v1", "source": "http", "synthetic": False}
+
+
+def test_identifiers_never_repeat() -> None:
+    recorded: list[str] = []
+    for predict in (Predict(), Predict()):  # as two replicas, or one that was started again
+        predict.ask({"texts": ["love"] * 1000})
+        predict.ask({"text": "love"})
+        recorded.extend(document["_id"] for document in predict.recorded)
+    assert len(set(recorded)) == 2002
+
+
+@pytest.mark.parametrize("query", ["?record=false", "?record=false&synthetic=true", "?a=b&record=false"])
+def test_nothing_is_remembered_where_that_is_asked_for(query: str, predict: Predict) -> None:
+    assert predict.ask({"text": "love"}, query).get_json() == {**POSITIVE, "model": "v1"}
+    assert predict.ask({"texts": ["love"]}, query).status_code == 200
+    assert predict.recorded == []
+
+
+@pytest.mark.parametrize(
+    ("query", "synthetic"), [("?synthetic=true", True), ("?synthetic=false", False), ("?synthetic", False), ("", False)]
+)
+def test_synthetic_texts_are_marked(query: str, synthetic: bool, predict: Predict) -> None:
+    predict.ask({"texts": ["love", "hate"]}, query)
+    assert [document["synthetic"] for document in predict.recorded] == [synthetic, synthetic]
