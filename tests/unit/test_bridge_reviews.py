@@ -24,12 +24,14 @@ class FunctionServer:
     def __init__(self, answer: Answer) -> None:
         self.answer = answer
         self.bodies: list[bytes] = []
+        self.headers: list[dict[str, str]] = []
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 outer.bodies.append(body)
+                outer.headers.append(dict(self.headers))
                 status, headers, content = outer.answer(body)
                 self.send_response(status)
                 for name, value in {**headers, "Content-Length": str(len(content))}.items():
@@ -37,7 +39,7 @@ class FunctionServer:
                 self.end_headers()
                 self.wfile.write(content)
 
-            def log_message(self, format: str, *args: object) -> None:
+            def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - its name in the standard library
                 """Be silent."""
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)

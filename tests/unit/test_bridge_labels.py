@@ -1,0 +1,88 @@
+"""Labels from the stream: handed to retrain in batches, the bad ones parked, with the token where there is one."""
+
+import json
+import threading
+from collections.abc import Callable
+
+import pytest
+
+from bridge.labels import LabelHandler, parse
+from bridge.memory import MemoryBroker
+from bridge.retry import Retry
+from bridge.reviews import BadMessage
+from bridge.settings import Settings, SettingsError
+from tests.unit.test_bridge_reviews import Answer, FunctionServer, ListRecords, message, serve
+
+__all__ = ["serve"]  # a fixture
+
+
+def test_a_label_names_its_source_or_is_from_the_stream() -> None:
+    assert parse(message(b'{"text": "a", "label": 1, "id": "x"}')) == {
+        "source": "stream", "text": "a", "label": 1, "id": "x"
+    }  # fmt: skip
+    assert parse(message(b'{"text": "a", "label": "negative", "source": "desk"}'))["source"] == "desk"
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (b"plain", "not JSON"),
+        (b"[]", "not a JSON object"),
+        (b'{"label": 1}', "no text"),
+        (b'{"text": "a"}', "label must be"),
+        (b'{"text": "a", "label": 2}', "label must be"),
+        (b'{"text": "a", "label": true}', "label must be"),
+    ],
+)
+def test_a_bad_label_says_why(body: bytes, reason: str) -> None:
+    with pytest.raises(BadMessage, match=reason):
+        parse(message(body))
+
+
+def test_what_retrain_refuses_is_parked_and_the_rest_handed_over(serve: Callable[[Answer], FunctionServer]) -> None:
+    def answer(body: bytes) -> tuple[int, dict[str, str], bytes]:
+        return (400, {}, b'{"detail": "too odd"}') if b"odd" in body else (202, {}, b"{}")
+
+    server, broker, records = serve(answer), MemoryBroker(), ListRecords()
+    handle = LabelHandler(server.function, records, broker, Retry(threading.Event()), token=None)
+    for number, text in enumerate(["a", "odd", "b"]):
+        broker.append("labels", message(json.dumps({"text": text, "label": number % 2}).encode()))
+    assert handle(broker.streams["labels"]) == {1}
+    assert [document["reason"] for document in records.rejected] == ["predict refused it: too odd"]
+    assert [published.to for published in broker.published] == ["rejected"]
+
+
+def test_labels_wait_while_retrain_has_no_room_and_carry_the_token(
+    serve: Callable[[Answer], FunctionServer],
+) -> None:
+    answers = iter([(429, {"Retry-After": "0"}, b"full"), (401, {}, b"no")])
+    server = serve(lambda _: next(answers, (202, {}, b"{}")))
+    handle = LabelHandler(
+        server.function, ListRecords(), MemoryBroker(), Retry(threading.Event()), token="secret-of-the-test"
+    )
+    assert handle([message(b'{"text": "a", "label": 1}')]) == frozenset()
+    assert len(server.bodies) == 3
+    assert {headers["Authorization"] for headers in server.headers} == {"Bearer secret-of-the-test"}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("BRIDGE_SOURCE", "reviews"),
+        ("BRIDGE_SOURCE", "topic:x"),
+        ("BRIDGE_BATCH_MESSAGES", "none"),
+        ("BRIDGE_IN_FLIGHT", "0"),
+        ("BRIDGE_BATCH_WAIT_SECONDS", "-1"),
+    ],
+)
+def test_a_setting_that_can_not_be_used_is_named(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError, match=name):
+        Settings.from_environment()
+
+
+def test_labels_are_read_unless_said_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("BRIDGE_LABELS", raising=False)
+    assert Settings.from_environment().labels_stream == "labels"
+    monkeypatch.setenv("BRIDGE_LABELS", "")
+    assert Settings.from_environment().labels_stream is None
