@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs the whole system on this machine: see usage below, and docs/ for what it consists of.
+# Runs the whole system, on this machine or on OpenFaaS: see usage below, and docs/ for what it consists of.
 set -euo pipefail
 
 usage() {
@@ -9,6 +9,11 @@ usage: ./deploy.sh --local             start everything, show the log; Ctrl-C st
        ./deploy.sh --stop              stop it; models, records and streams stay in .local/
        ./deploy.sh --status            say what runs
 
+       ./deploy.sh                     deploy to the OpenFaaS gateway at OPENFAAS_URL (docs/deploying.md)
+       ./deploy.sh --kubernetes        the same, with the servers and the bridge on the cluster of kubectl
+       ./deploy.sh --dry-run           print each step, do none
+       ./deploy.sh --remove [--data]   take it all away; data stay without --data
+
 Settings are environment variables. LOCAL_PORT: the port of the gateway (8080). TRAIN_DATA: imdb, starter or a
 path to a CSV, JSONL or aclImdb archive of labelled texts. S3_ENDPOINT_URL, MONGODB_URL, RABBITMQ_URL, GATEWAY_URL:
 servers of yours in the place of the ones that this starts.
@@ -16,18 +21,20 @@ END
   exit 2
 }
 
-local='' detach='' command=up
+local='' detach='' command=up openfaas=()
 for argument in "$@"; do
   case $argument in
     --local) local=yes ;;
     --detach) detach=--detach ;;
     --stop) command=stop ;;
     --status) command=status ;;
+    --dry-run | --kubernetes | --remove | --data) openfaas+=("$argument") ;;
     *) usage ;;
   esac
 done
-# Without --local: the place for deploying to an OpenFaaS gateway.
-if [ $command = up ] && [ -z "$local" ]; then usage; fi
+if [ -n "$local$detach" ] || [ $command != up ]; then
+  if [ ${#openfaas[@]} -gt 0 ] || { [ $command = up ] && [ -z "$local" ]; }; then usage; fi
+fi
 
 case ${TRAIN_DATA:-} in
   '' | imdb | starter | /*) ;;
@@ -40,6 +47,11 @@ esac
 cd "$(dirname "$0")"
 # shellcheck source=deploy/local/prepare.sh
 . deploy/local/prepare.sh
+
+if [ $command = up ] && [ -z "$local" ]; then
+  find_python
+  exec "$PYTHON" -m deploy.openfaas ${openfaas[@]+"${openfaas[@]}"}
+fi
 
 if [ $command != up ]; then
   python=${VENV:-.venv}/bin/python

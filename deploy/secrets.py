@@ -6,7 +6,7 @@ Random ones, each in a file of its own, as compose and OpenFaaS hand them out. W
 import argparse
 import secrets
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,8 +37,8 @@ def write(folder: Path, values: Mapping[str, str]) -> None:
         part.replace(path)
 
 
-def make(folder: Path, addresses: Addresses) -> list[str]:
-    """Make the secrets that `folder` lacks; return the names of those made."""
+def make(folder: Path, addresses: Addresses, keep: Iterable[str] = ()) -> list[str]:
+    """Make the secrets that `folder` lacks, all but those to `keep`; return the names of those made."""
 
     def known(name: str, default: str) -> str:
         path = folder / name
@@ -57,7 +57,7 @@ def make(folder: Path, addresses: Addresses) -> list[str]:
         "s3-secret-key": known("s3-secret-key", secrets.token_hex(20)),
         "retrain-token": known("retrain-token", secrets.token_urlsafe(32)),
     }
-    changed = {name: value for name, value in wanted.items() if known(name, "") != value}
+    changed = {name: value for name, value in wanted.items() if name not in keep and known(name, "") != value}
     write(folder, changed)
     return list(changed)
 

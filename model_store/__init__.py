@@ -21,6 +21,7 @@ from model_store.reader import Unchanged
 from model_store.secrets import read_secret
 from model_store.serving import fetch_scorer
 from model_store.settings import Settings, client_from_environment
+from model_store.statistics import Statistics
 from model_store.store import ModelStore, VersionInfo
 from model_store.watcher import ModelWatcher, Served
 
@@ -36,6 +37,7 @@ __all__ = [
     "PromotionConflict",
     "Served",
     "Settings",
+    "Statistics",
     "StoreDenied",
     "StoreError",
     "StoreUnavailable",

@@ -12,6 +12,7 @@ from model_store.errors import InvalidDocument, StoreError
 CURRENT_KEY = "current.json"
 PROMOTIONS_PREFIX = "promotions/"
 VERSIONS_PREFIX = "versions/"
+STATISTICS_PREFIX = "references/"
 MANIFEST = "manifest.json"
 MAX_DOCUMENT_BYTES = 64 * 1024
 
@@ -20,10 +21,14 @@ _NAME = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]{0,99}")
 
 def version_key(version: str, name: str) -> str:
     """Return the key of the file `name` of a version; raises StoreError where either can't be a name."""
-    for part in (version, name):
-        if not _NAME.fullmatch(part):
-            raise StoreError(f"{part!r} is not a name: 1 to 100 letters, digits, '.', '_' and '-' are")
-    return f"{VERSIONS_PREFIX}{version}/{name}"
+    return f"{VERSIONS_PREFIX}{check_name(version)}/{check_name(name)}"
+
+
+def check_name(name: str) -> str:
+    """Return `name`; raises StoreError where it can't be one."""
+    if not _NAME.fullmatch(name):
+        raise StoreError(f"{name!r} is not a name: 1 to 100 letters, digits, '.', '_' and '-' are")
+    return name
 
 
 @dataclass(frozen=True)

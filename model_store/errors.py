@@ -2,16 +2,6 @@
 
 from typing import TYPE_CHECKING
 
-from botocore.exceptions import (
-    BotoCoreError,
-    ConnectionError,  # noqa: A004  # botocore's name, and its errors are what this module is about
-    CredentialRetrievalError,
-    HTTPClientError,
-    IncompleteReadError,
-    NoCredentialsError,
-    PartialCredentialsError,
-)
-
 if TYPE_CHECKING:
     from model_store.documents import Current
 
@@ -26,6 +16,12 @@ class StoreUnavailable(StoreError):
 
 class StoreDenied(StoreError):
     """The store refuses the credentials, or they lack a permission."""
+
+
+NO_KEYS = (
+    "no keys for the store: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY,"
+    " or mount the secrets s3-access-key and s3-secret-key"
+)
 
 
 class InvalidDocument(StoreError):
@@ -89,15 +85,3 @@ def error_of_answer(status: int, code: str, message: str = "") -> StoreError:
     if status >= 500 or status in (408, 429):
         return StoreUnavailable(text)
     return StoreError(text)
-
-
-def error_of_botocore(error: BotoCoreError) -> StoreError:
-    """Return the error that one of botocore's own stands for."""
-    if isinstance(error, (HTTPClientError, ConnectionError, IncompleteReadError)):
-        return StoreUnavailable(f"the store can't be reached: {error}")
-    if isinstance(error, (NoCredentialsError, PartialCredentialsError, CredentialRetrievalError)):
-        return StoreDenied(
-            f"no keys for the store: {error}. Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY,"
-            " or mount the secrets s3-access-key and s3-secret-key"
-        )
-    return StoreError(str(error))

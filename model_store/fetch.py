@@ -4,11 +4,13 @@ import contextlib
 import sys
 from pathlib import Path
 
+from model_store.child import STORE_FAILED, WRONG_CONTENT, fail
 from model_store.errors import StoreError, VersionNotFound
 from model_store.loading import load_artifact
-from model_store.reader import ObjectReader
-from model_store.serving import STORE_FAILED, WRONG_CONTENT, encode
+from model_store.reader import read
+from model_store.serving import encode
 from model_store.settings import Settings
+from model_store.signing import Signer
 
 
 def main(version: str) -> int:
@@ -19,20 +21,16 @@ def main(version: str) -> int:
     from sentiment.artifact import ArtifactError, unpack
 
     try:
-        artifact = load_artifact(ObjectReader(Settings.from_environment()).get, version)
+        signer = Signer(Settings.from_environment())
+        artifact = load_artifact(lambda key, max_bytes: read(signer.url(key), key, max_bytes), version)
         message = encode(unpack(artifact).scorer(), artifact.manifest)
     except (ArtifactError, VersionNotFound) as error:
-        return _fail(error, WRONG_CONTENT)
+        return fail(error, WRONG_CONTENT)
     except StoreError as error:
-        return _fail(error, STORE_FAILED)
+        return fail(error, STORE_FAILED)
     sys.stdout.buffer.write(message)
     sys.stdout.buffer.flush()
     return 0
-
-
-def _fail(error: Exception, exit_code: int) -> int:
-    print(error, file=sys.stderr)  # noqa: T201  # the parent reads its reason here
-    return exit_code
 
 
 if __name__ == "__main__":

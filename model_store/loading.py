@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from model_store.documents import MANIFEST, version_key
 from model_store.errors import VersionNotFound
-from model_store.objects import StoredObject
+from model_store.reader import StoredObject
 
 if TYPE_CHECKING:
     from sentiment.artifact import Artifact

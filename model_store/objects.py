@@ -6,20 +6,30 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    ConnectionError,  # noqa: A004  # botocore's name
+    CredentialRetrievalError,
+    HTTPClientError,
+    IncompleteReadError,
+    NoCredentialsError,
+    PartialCredentialsError,
+)
 
-from model_store.errors import ConditionalWritesIgnored, ObjectTooLarge, error_of_answer, error_of_botocore
+from model_store.errors import (
+    NO_KEYS,
+    ConditionalWritesIgnored,
+    ObjectTooLarge,
+    StoreDenied,
+    StoreError,
+    StoreUnavailable,
+    error_of_answer,
+)
+from model_store.reader import StoredObject
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
-
-
-@dataclass(frozen=True)
-class StoredObject:
-    """An object as read: its content and its ETag, quotes included."""
-
-    content: bytes
-    etag: str
 
 
 @dataclass(frozen=True)
@@ -130,5 +140,9 @@ def _store_errors() -> Iterator[None]:
         yield
     except ClientError as error:
         raise error_of_answer(*_answer(error)) from error
+    except (HTTPClientError, ConnectionError, IncompleteReadError) as error:
+        raise StoreUnavailable(f"the store can't be reached: {error}") from error
+    except (NoCredentialsError, PartialCredentialsError, CredentialRetrievalError) as error:
+        raise StoreDenied(f"{NO_KEYS} ({error})") from error
     except BotoCoreError as error:
-        raise error_of_botocore(error) from error
+        raise StoreError(str(error)) from error

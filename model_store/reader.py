@@ -1,31 +1,30 @@
-"""Reading objects without an S3 client, for a process that must stay small.
+"""Reading an object by its signed URL: a plain GET, for which a process needs no S3 client.
 
-A boto3 client costs 25 MB; botocore's signer and the HTTP session below it, which are what the client sends
-with, cost 10 MB beside a web framework.
+botocore's signer with what it imports costs 5 MB, and a boto3 client 25 MB, which a process that serves does without:
+a child process signs for it.
 """
 
 import os
 import re
+import ssl
 from dataclasses import dataclass
-from urllib.parse import quote
+from functools import cache
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
+from importlib.util import find_spec
+from urllib.parse import urlsplit
 
-from botocore.auth import S3SigV4Auth
-from botocore.awsrequest import AWSPreparedRequest, AWSRequest
-from botocore.credentials import Credentials
-from botocore.exceptions import BotoCoreError, NoCredentialsError
-from botocore.httpsession import URLLib3Session
-from urllib3.exceptions import HTTPError
-
-from model_store.errors import (
-    ObjectTooLarge,
-    StoreUnavailable,
-    error_of_answer,
-    error_of_botocore,
-)
-from model_store.objects import StoredObject
-from model_store.settings import CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS, Settings
+from model_store.errors import ObjectTooLarge, StoreUnavailable, error_of_answer
+from model_store.settings import CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS
 
 MAX_ERROR_BYTES = 4096
+
+
+@dataclass(frozen=True)
+class StoredObject:
+    """An object as read: its content and its ETag, quotes included."""
+
+    content: bytes
+    etag: str
 
 
 @dataclass(frozen=True)
@@ -33,80 +32,58 @@ class Unchanged:
     """The object still has the ETag that was asked about."""
 
 
-class ObjectReader:
-    """GET of one bucket's objects, signed, over one kept connection; not for several threads at once."""
+def read(url: str, key: str, max_bytes: int) -> StoredObject | None:
+    """Return the object at a signed URL, or None if there is none; `key` names it in errors.
 
-    def __init__(self, settings: Settings) -> None:
-        endpoint_url = settings.endpoint_url or f"https://s3.{settings.region}.amazonaws.com"
-        self._base_url = f"{endpoint_url.rstrip('/')}/{settings.bucket}/"
-        self._settings = settings
-        self._credentials = settings.credentials
-        self._session = URLLib3Session(
-            verify=os.environ.get("AWS_CA_BUNDLE") or True,  # type: ignore[arg-type]  # takes a path too
-            timeout=(CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS),  # type: ignore[arg-type]  # and a pair
-            max_pool_connections=1,
-        )
-
-    def get(self, key: str, max_bytes: int) -> StoredObject | None:
-        """Return an object, or None if there is none.
-
-        Raises ObjectTooLarge, StoreUnavailable (network, 5xx), StoreDenied (401, 403), StoreError (all else).
-        """
-        stored = self.get_unless(key, max_bytes, etag=None)
-        assert not isinstance(stored, Unchanged)  # noqa: S101  # no condition was sent
-        return stored
-
-    def get_unless(self, key: str, max_bytes: int, *, etag: str | None) -> StoredObject | Unchanged | None:
-        """Return an object as `get` does, but Unchanged where it still has `etag`."""
-        try:
-            response = self._session.send(self._signed(key, etag))
-        except BotoCoreError as error:
-            raise error_of_botocore(error) from error
-        body = response.raw
-        limit = max_bytes if response.status_code == 200 else MAX_ERROR_BYTES
-        try:
-            content: bytes = body.read(limit + 1)
-        except (HTTPError, OSError) as error:
-            raise StoreUnavailable(f"the store broke off while {key} was read: {error}") from error
-        if len(content) > limit:
-            body.close()  # the rest is still on its way, so this connection can't serve another request
-        match response.status_code:
-            case 304:
-                return Unchanged()
-            case 404:
-                return None
-            case 200:
-                pass
-            case status:
-                code = re.search(rb"<Code>(\w+)</Code>", content)
-                raise error_of_answer(status, code[1].decode() if code else "")
-        if len(content) > limit:
-            raise ObjectTooLarge(key, max_bytes)
-        if len(content) < int(response.headers.get("Content-Length", len(content))):
-            raise StoreUnavailable(f"the store broke off while {key} was read")
-        return StoredObject(content, response.headers["ETag"])
-
-    def _signed(self, key: str, etag: str | None) -> AWSPreparedRequest:
-        """Return the request, signed for this moment."""
-        if self._credentials is None:
-            self._credentials = _found_credentials()
-        request = AWSRequest(
-            method="GET",
-            url=self._base_url + quote(key),
-            headers={"If-None-Match": etag} if etag else {},
-            stream_output=True,
-        )
-        keys = self._credentials.get_frozen_credentials()
-        S3SigV4Auth(keys, "s3", self._settings.region).add_auth(request)
-        return request.prepare()
+    Raises ObjectTooLarge, StoreUnavailable (network, 5xx), StoreDenied (401, 403), StoreError (all else).
+    """
+    stored = read_unless(url, key, max_bytes, etag=None)
+    assert not isinstance(stored, Unchanged)  # noqa: S101  # no condition was sent
+    return stored
 
 
-def _found_credentials() -> Credentials:
-    """Return the keys of botocore's own search: profile, web identity, instance role."""
-    # Not at the top: it costs 3 MB, and most set-ups name their keys.
-    from botocore.session import get_session
+def read_unless(url: str, key: str, max_bytes: int, *, etag: str | None) -> StoredObject | Unchanged | None:
+    """Return an object as `read` does, but Unchanged where it still has `etag`."""
+    address = urlsplit(url)
+    connection = _connection(address.scheme, address.netloc)
+    try:
+        connection.connect()
+        connection.sock.settimeout(READ_TIMEOUT_SECONDS)
+        connection.request("GET", f"{address.path}?{address.query}", headers={"If-None-Match": etag} if etag else {})
+        response = connection.getresponse()
+        limit = max_bytes if response.status == 200 else MAX_ERROR_BYTES
+        content = response.read(limit + 1)
+    except (HTTPException, OSError) as error:
+        raise StoreUnavailable(f"the store can't be reached, or broke off while {key} was read: {error!r}") from error
+    finally:
+        connection.close()
+    match response.status:
+        case 304:
+            return Unchanged()
+        case 404:
+            return None
+        case 200:
+            pass
+        case status:
+            code = re.search(rb"<Code>(\w+)</Code>", content)
+            raise error_of_answer(status, code[1].decode() if code else "")
+    if len(content) > limit:
+        raise ObjectTooLarge(key, max_bytes)
+    if len(content) < int(response.headers.get("Content-Length", len(content))):
+        raise StoreUnavailable(f"the store broke off while {key} was read")
+    return StoredObject(content, response.headers["ETag"])
 
-    credentials = get_session().get_credentials()
-    if credentials is None:
-        raise NoCredentialsError()
-    return credentials
+
+def _connection(scheme: str, host: str) -> HTTPConnection:
+    if scheme == "https":
+        return HTTPSConnection(host, timeout=CONNECT_TIMEOUT_SECONDS, context=_tls())
+    return HTTPConnection(host, timeout=CONNECT_TIMEOUT_SECONDS)
+
+
+@cache
+def _tls() -> ssl.SSLContext:
+    """Trust whom boto3 trusts: AWS_CA_BUNDLE, else the authorities that botocore brings."""
+    authorities = os.environ.get("AWS_CA_BUNDLE")
+    if not authorities and (botocore := find_spec("botocore")) and botocore.submodule_search_locations:
+        authorities = os.path.join(botocore.submodule_search_locations[0], "cacert.pem")  # noqa: PTH118
+    return ssl.create_default_context(cafile=authorities)

@@ -1,10 +1,8 @@
 """Where the store is and who asks, from the environment; the one place that builds an S3 client."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
-
-from botocore.credentials import Credentials
 
 from model_store.secrets import read_secret
 
@@ -16,17 +14,26 @@ READ_TIMEOUT_SECONDS = 15
 
 
 @dataclass(frozen=True)
+class Keys:
+    """What requests are signed with."""
+
+    access_key: str
+    secret_key: str = field(repr=False)
+    session_token: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True)
 class Settings:
     """How to reach a bucket.
 
     endpoint_url: None for Amazon's own.
-    credentials: None leaves the search to botocore: profile, web identity, instance role.
+    keys: None leaves the search to botocore: profile, web identity, instance role.
     """
 
     bucket: str
     region: str
     endpoint_url: str | None
-    credentials: Credentials | None
+    keys: Keys | None
 
     @classmethod
     def from_environment(cls) -> "Settings":
@@ -38,7 +45,7 @@ class Settings:
             bucket=os.environ.get("S3_BUCKET") or "models",
             region=os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1",
             endpoint_url=os.environ.get("S3_ENDPOINT_URL") or None,
-            credentials=Credentials(access_key, secret_key, session_token) if access_key and secret_key else None,
+            keys=Keys(access_key, secret_key, session_token) if access_key and secret_key else None,
         )
 
 
@@ -49,14 +56,14 @@ def client_from_environment() -> "S3Client":
     from botocore.config import Config
 
     settings = Settings.from_environment()
-    keys = settings.credentials
+    keys = settings.keys
     return boto3.session.Session().client(
         "s3",
         endpoint_url=settings.endpoint_url,
         region_name=settings.region,
         aws_access_key_id=keys.access_key if keys else None,
         aws_secret_access_key=keys.secret_key if keys else None,
-        aws_session_token=keys.token if keys else None,
+        aws_session_token=keys.session_token if keys else None,
         config=Config(
             # A store of one's own has one host name, not one a bucket.
             s3={"addressing_style": "path" if settings.endpoint_url else "auto"},

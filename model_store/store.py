@@ -11,6 +11,7 @@ from model_store.documents import (
     MANIFEST,
     MAX_DOCUMENT_BYTES,
     PROMOTIONS_PREFIX,
+    STATISTICS_PREFIX,
     VERSIONS_PREFIX,
     Current,
     Promotion,
@@ -18,13 +19,13 @@ from model_store.documents import (
 )
 from model_store.errors import ObjectTooLarge, PromotionConflict, VersionExists, VersionNotFound
 from model_store.loading import load_artifact, load_manifest
-from model_store.objects import Listed, Objects
-from model_store.probe import check_conditional_writes
 from model_store.settings import Settings, client_from_environment
+from model_store.statistics import Statistics, read_statistics, write_statistics
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
+    from model_store.objects import Listed
     from sentiment.artifact import Artifact
 
 # A version without manifest may be one that is being written; after this long nobody writes it any more.
@@ -51,6 +52,9 @@ class ModelStore:
     """
 
     def __init__(self, client: "S3Client", bucket: str) -> None:
+        # Not at the top: botocore costs 5 MB, and predict, which imports this package, does without.
+        from model_store.objects import Objects
+
         self._objects = Objects(client, bucket)
 
     @classmethod
@@ -64,6 +68,8 @@ class ModelStore:
 
     def check_conditional_writes(self) -> None:
         """Raise ConditionalWritesIgnored unless the store honours them, one by one and side by side."""
+        from model_store.probe import check_conditional_writes
+
         check_conditional_writes(self._objects)
 
     def publish(self, artifact: "Artifact", version: str | None = None) -> str:
@@ -141,11 +147,20 @@ class ModelStore:
         entries = [(key, self._objects.get(key, MAX_DOCUMENT_BYTES)) for key in reversed(keys)]
         return [Promotion.from_bytes(stored.content, key) for key, stored in entries if stored]
 
+    def put_statistics(self, version: str, name: str, statistics: Statistics) -> None:
+        """Keep statistics beside a version, such as a reference of live texts; what is there under `name` stays."""
+        write_statistics(self._objects, version, name, statistics)
+
+    def statistics(self, version: str, name: str) -> Statistics | None:
+        """Return the statistics kept beside a version under `name`, if any; raises InvalidDocument."""
+        return read_statistics(self._objects, version, name)
+
     def prune(self, keep: int = 10) -> list[str]:
         """Delete all but the newest `keep` versions, and return which.
 
         The served version and the one before it always stay. Versions that are half-written and older than a
-        day go too. A manifest goes first, so that a version that is half-deleted does not count as one.
+        day go too. A manifest goes first, so that a version that is half-deleted does not count as one. The
+        statistics kept beside a version go with it.
         """
         if keep < 0:
             raise ValueError(f"keep must be 0 or more, not {keep}")
@@ -167,9 +182,13 @@ class ModelStore:
         for version in doomed:
             for name in sorted(files[version], key=lambda name: name != MANIFEST):
                 self._objects.delete(files[version][name].key)
+        for entry in self._objects.list(STATISTICS_PREFIX):
+            version, _, _ = entry.key.removeprefix(STATISTICS_PREFIX).partition("/")
+            if version not in files or version in doomed:
+                self._objects.delete(entry.key)
         return doomed
 
-    def _info(self, version: str, files: dict[str, Listed]) -> VersionInfo:
+    def _info(self, version: str, files: "dict[str, Listed]") -> VersionInfo:
         from sentiment.artifact import ArtifactError
 
         manifest, problem = None, None
@@ -187,7 +206,7 @@ class ModelStore:
             problem=problem,
         )
 
-    def _files(self) -> dict[str, dict[str, Listed]]:
+    def _files(self) -> "dict[str, dict[str, Listed]]":
         """Return the files of each version, by name."""
         files: dict[str, dict[str, Listed]] = defaultdict(dict)
         for entry in self._objects.list(VERSIONS_PREFIX):

@@ -99,8 +99,17 @@ class ModelWatcher:
         return self._ready.wait(timeout_seconds)
 
     def _run(self) -> None:
-        while not self._stopping.wait(self._step()):
+        while not self._stopping.wait(self._step_or_log()):
             pass
+
+    def _step_or_log(self) -> float:
+        """Step; an error that nobody foresaw is logged, since without this thread no promotion is followed any more."""
+        try:
+            return self._step()
+        except Exception:
+            kept = self._served.version if self._served else "none"
+            logger.exception("following the model store failed; still trying, still serving: %s", kept)
+            return MAX_BACKOFF_SECONDS if self._served else self._poll_seconds
 
     def _step(self) -> float:
         """Poll, swap if there is reason to, and return the seconds to wait."""

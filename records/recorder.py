@@ -1,47 +1,71 @@
 """Recording in the background, so that an answer waits for no database."""
 
 import logging
-import queue
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
+
+import bson
+from bson.codec_options import CodecOptions
+from bson.raw_bson import RawBSONDocument
 
 from records.mongo import Records, RecordsUnavailable
 
 logger = logging.getLogger("recorder")
-Document = dict[str, Any]
 
-QUEUE_DOCUMENTS = 20_000
-BATCH_DOCUMENTS = 1_000
+QUEUE_BYTES = 2_000_000
+BATCH_DOCUMENTS = 250  # larger ones are no faster, and the driver takes 2 kB a document meanwhile
+BATCH_BYTES = 250_000
 BATCH_WAIT_SECONDS = 0.2
 BACK_OFF_SECONDS = (0.5, 10.0)
+_RAW: CodecOptions[Any] = CodecOptions(document_class=RawBSONDocument)
+
+
+@dataclass(eq=False)
+class _Batch:
+    """Documents that are written together, as BSON one after the other."""
+
+    content: bytearray = field(default_factory=bytearray)
+    documents: int = 0
 
 
 class BatchRecorder:
     """Writes predictions in batches from a bounded queue, in a thread of its own.
 
-    While MongoDB is away, documents wait in the queue and the write is tried again, with back-off and jitter. When the
-    queue is full, further documents are counted as lost, not waited for.
+    Documents wait as BSON, in a quarter of the memory of dictionaries, and in pieces large enough for the allocator to
+    give back. While MongoDB is away, they wait and the write is tried again, with back-off and jitter. When the queue
+    is full, further documents are counted as lost, not waited for.
     """
 
     def __init__(
         self,
         records: Records,
         *,
-        queue_documents: int = QUEUE_DOCUMENTS,
+        queue_bytes: int = QUEUE_BYTES,
         on_written: Callable[[int], None] = lambda count: None,
         on_lost: Callable[[int], None] = lambda count: None,
+        on_drained: Callable[[], None] = lambda: None,
     ) -> None:
-        """Write to `records`; the callbacks are told how many documents were written or lost."""
+        """Write to `records`.
+
+        queue_bytes: how large the documents that wait may be together.
+        on_written, on_lost: told how many documents were written or lost.
+        on_drained: called when nothing waits any more, after more than one batch did.
+        """
         self._records = records
-        self._queue: queue.SimpleQueue[list[Document]] = queue.SimpleQueue()
-        self._limit = queue_documents
+        self._queue: deque[_Batch] = deque()
+        self._limit_bytes = queue_bytes
         self._waiting = 0
+        self._waiting_bytes = 0
         self._lock = threading.Lock()
+        self._filled = threading.Event()
         self._on_written = on_written
         self._on_lost = on_lost
+        self._on_drained = on_drained
         self._closing = threading.Event()
         self._deadline = float("inf")
         self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
@@ -55,55 +79,70 @@ class BatchRecorder:
         """How many documents wait to be written."""
         return self._waiting
 
-    def record(self, documents: list[Document]) -> None:
+    def record(self, documents: Sequence[Mapping[str, Any]]) -> None:
         """Take documents to be written soon; returns at once."""
+        encoded = [*map(bson.encode, documents)]
         with self._lock:
-            room = self._waiting + len(documents) <= self._limit
-            if room:
-                self._waiting += len(documents)
-        if room:
-            self._queue.put(documents)
-        else:
-            self._on_lost(len(documents))
+            lost = len(encoded) - sum(map(self._take, encoded))
+        if not self._filled.is_set():
+            self._filled.set()
+        if lost:
+            self._on_lost(lost)
 
     def close(self, timeout_seconds: float) -> None:
         """Write what waits, for at most `timeout_seconds`, and stop; what is left then is counted as lost."""
         self._deadline = time.monotonic() + timeout_seconds
         self._closing.set()
-        self._queue.put([])  # wakes the thread where it waits for documents
+        self._filled.set()  # wakes the thread where it waits for documents
         self._thread.join(timeout_seconds + BATCH_WAIT_SECONDS)
         if lost := self.waiting:
             self._on_lost(lost)
             logger.error("%d records could not be written before the end", lost)
 
-    def _run(self) -> None:
-        while not (self._closing.is_set() and self._queue.empty()):
-            batch = self._next_batch()
-            if batch:
-                if not self._write(batch):
-                    return
-                with self._lock:
-                    self._waiting -= len(batch)
-                self._on_written(len(batch))
+    def _take(self, document: bytes) -> bool:
+        """Put a document in the last batch, or a new one; False where the queue is full."""
+        if self._waiting_bytes + len(document) > self._limit_bytes:
+            return False
+        if not self._queue or _is_full(self._queue[-1]):
+            self._queue.append(_Batch())
+        self._queue[-1].content += document
+        self._queue[-1].documents += 1
+        self._waiting += 1
+        self._waiting_bytes += len(document)
+        return True
 
-    def _next_batch(self) -> list[Document]:
-        batch = list(self._queue.get())
-        if self.waiting < BATCH_DOCUMENTS:
+    def _run(self) -> None:
+        backlog = False
+        while batch := self._next_batch():
+            backlog = backlog or self.waiting > batch.documents
+            if not self._write(batch):
+                return
+            with self._lock:
+                self._waiting -= batch.documents
+                self._waiting_bytes -= len(batch.content)
+            self._on_written(batch.documents)
+            if backlog and not self.waiting:
+                backlog = False
+                self._on_drained()
+
+    def _next_batch(self) -> _Batch | None:
+        """Wait for documents and return a batch of them; None when closing and none are left."""
+        self._filled.wait()
+        if not (self._queue and _is_full(self._queue[0])):
             # A short wait lets a batch fill; whoever closes does not want to wait.
             self._closing.wait(BATCH_WAIT_SECONDS)
-        while len(batch) < BATCH_DOCUMENTS:
-            try:
-                batch.extend(self._queue.get_nowait())
-            except queue.Empty:
-                break
+        with self._lock:
+            batch = self._queue.popleft() if self._queue else None
+            if not self._queue and not self._closing.is_set():
+                self._filled.clear()
         return batch
 
-    def _write(self, batch: list[Document]) -> bool:
+    def _write(self, batch: _Batch) -> bool:
         """Write one batch, trying until it works; False where closing ran out of time."""
         back_off_seconds, maximum_seconds = BACK_OFF_SECONDS
         while True:
             try:
-                self._records.write_predictions(batch)
+                self._records.write_predictions(bson.decode_all(batch.content, _RAW))
             except RecordsUnavailable as error:
                 if time.monotonic() >= self._deadline:
                     return False
@@ -113,3 +152,7 @@ class BatchRecorder:
                 back_off_seconds = min(2 * back_off_seconds, maximum_seconds)
             else:
                 return True
+
+
+def _is_full(batch: _Batch) -> bool:
+    return batch.documents >= BATCH_DOCUMENTS or len(batch.content) >= BATCH_BYTES

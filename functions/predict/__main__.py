@@ -4,39 +4,49 @@ import gc
 import os
 import sys
 
-from functions.predict.app import build
-from functions.predict.metrics import Metrics
-from functions.serve import serve
-from model_store import CurrentPoller, ModelWatcher, Served
-from records import BatchRecorder, Records
-from records.logs import log_to_stdout
+from functions.memory import give_back, restart_small
 
 FLUSH_TIMEOUT_SECONDS = 10
 
 
 def main() -> int:
     """Serve until SIGTERM; returns the exit code."""
-    log_to_stdout("predict")
+    restart_small()
+    from functions.predict.metrics import Metrics
+    from model_store import CurrentPoller, ModelWatcher, Served
+
     metrics = Metrics()
 
     def swapped(served: Served) -> None:
         metrics.model.info({"version": served.version, "trained_at": str(served.manifest.get("trained_at"))})
         metrics.swaps.inc()
-        # A model lives as long as it is served: scanning its hundred thousand words for garbage is time lost.
+        # What is imported stays: scanning it for garbage again and again would be time lost.
         gc.collect()
         gc.freeze()
+        give_back()
 
     watcher = ModelWatcher(
-        CurrentPoller.from_environment(),
+        CurrentPoller(),
         poll_seconds=float(os.environ.get("POLL_SECONDS") or 2),
         on_swap=swapped,
         on_refusal=lambda _: metrics.refused.inc(),
         on_outage=lambda _: metrics.outages.inc(),
     )
-    records = Records.from_environment()
-    recorder = BatchRecorder(records, on_written=metrics.records_written.inc, on_lost=metrics.records_lost.inc)
-    metrics.records_waiting.set_function(lambda: recorder.waiting)
     watcher.start()
+    # The rest is imported while child processes fetch the model. That takes them half a second and more, so logging
+    # is set up before the watcher has anything to tell.
+    from records.logs import log_to_stdout
+
+    log_to_stdout("predict")
+    from functions.predict.app import build
+    from functions.serve import serve
+    from records import BatchRecorder, Records
+
+    records = Records.from_environment()
+    recorder = BatchRecorder(
+        records, on_written=metrics.records_written.inc, on_lost=metrics.records_lost.inc, on_drained=give_back
+    )
+    metrics.records_waiting.set_function(lambda: recorder.waiting)
     recorder.start()
     serve(build(lambda: watcher.served, recorder.record, metrics))
     watcher.stop()

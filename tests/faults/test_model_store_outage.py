@@ -28,7 +28,7 @@ def test_the_old_model_serves_through_an_outage_and_the_next_promotion_is_follow
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(watcher, "MAX_BACKOFF_SECONDS", 1.0)
     outages: list[StoreError] = []
-    watching = ModelWatcher(CurrentPoller.from_environment(), poll_seconds=0.1, on_outage=outages.append)
+    watching = ModelWatcher(CurrentPoller(), poll_seconds=0.1, on_outage=outages.append)
     watching.start()  # before there is a store
     try:
         assert services.wait_until(lambda: len(outages) > 2, timeout_seconds=10)

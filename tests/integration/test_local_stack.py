@@ -1,99 +1,13 @@
 """`./deploy.sh --local` as a user meets it: in a copy of the project, from nothing to ready, and back."""
 
-import csv
-import json
 import os
-import shutil
 import signal
 import socket
 import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import closing
-from dataclasses import dataclass
-from http.client import HTTPConnection
-from pathlib import Path
 
-import psutil
 import pytest
 
-from deploy.local import services
-
-ROOT = Path(__file__).resolve().parents[2]
-START_TIMEOUT_SECONDS = 180
-
-
-@dataclass(frozen=True)
-class Project:
-    """A copy of the project, what its commands are run with, and the port of its gateway."""
-
-    folder: Path
-    environment: dict[str, str]
-    port: int
-
-    def deploy(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            ["./deploy.sh", *arguments],
-            cwd=self.folder,
-            env=self.environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=START_TIMEOUT_SECONDS,
-            check=False,
-        )
-
-    def processes(self) -> list[psutil.Process]:
-        """Every live process that has the folder in its command line, environment or working directory."""
-        found = []
-        for process in psutil.process_iter():
-            try:
-                if process.status() != psutil.STATUS_ZOMBIE and any(
-                    str(self.folder) in text
-                    for text in (*process.cmdline(), *process.environ().values(), process.cwd())
-                ):
-                    found.append(process)
-            except (psutil.NoSuchProcess, psutil.AccessDenied):
-                continue
-        return found
-
-    def predict(self, text: str) -> dict[str, str]:
-        connection = HTTPConnection("127.0.0.1", self.port, timeout=10)
-        headers = {"content-type": "application/json"}
-        connection.request("POST", "/function/predict", json.dumps({"text": text}), headers)
-        with closing(connection):
-            return dict(json.load(connection.getresponse()))
-
-
-@pytest.fixture
-def project(tmp_path: Path) -> Iterator[Project]:
-    """A copy of what is, or is about to be, under version control; nothing of it runs afterwards."""
-    if shutil.which("git") is None:
-        pytest.skip("git is not installed, so what belongs to the project is not known")
-    folder = tmp_path / "a project"  # with a space: people have those
-    listing = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-    names = subprocess.run(listing, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\0")
-    for name in filter(None, names):
-        if (ROOT / name).is_file():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, folder / name)
-    with (folder / "reviews.csv").open("w", newline="") as file:
-        table = csv.writer(file)
-        table.writerow(["text", "label"])
-        for number in range(50):
-            table.writerow([f"I love this wonderful film {number}", 1])
-            table.writerow([f"I hate this awful movie {number}", 0])
-    port = services.free_port()
-    settings = ("S3_ENDPOINT_URL", "MONGODB_URL", "RABBITMQ_URL", "GATEWAY_URL")
-    environment = {name: value for name, value in os.environ.items() if name not in settings} | {
-        "VENV": str(Path(sys.executable).parents[1]),
-        "TRAIN_DATA": "reviews.csv",
-        "LOCAL_PORT": str(port),
-    }
-    project = Project(folder, environment, port)
-    yield project
-    if project.processes():
-        project.deploy("--stop")
+from tests.project import Project
 
 
 def test_stack_starts_answers_stops_whole_and_resumes(project: Project) -> None:
@@ -198,7 +112,7 @@ def test_training_data_that_are_no_use_are_one_clear_line_and_nothing_is_left_ru
     assert project.processes() == []
 
 
-@pytest.mark.parametrize("arguments", [[], ["--help"], ["--local", "--no-such-option"]])
+@pytest.mark.parametrize("arguments", [["--detach"], ["--help"], ["--local", "--no-such-option"]])
 def test_deploy_says_how_it_is_used(project: Project, arguments: list[str]) -> None:
     result = project.deploy(*arguments)
     assert result.returncode == 2

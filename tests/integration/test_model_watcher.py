@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import psutil
 import pytest
-from botocore.credentials import Credentials
 
 from deploy.local.services import wait_until
 from model_store import (
@@ -30,14 +29,18 @@ from model_store import (
     client_from_environment,
     fetch_scorer,
 )
-from model_store.reader import ObjectReader
+from model_store import poller as polling
+from model_store.documents import CURRENT_KEY
+from model_store.reader import read
+from model_store.settings import Keys
+from model_store.signing import Signer
 from sentiment.artifact import Artifact, pack, unpack
 from sentiment.model import Model
 from tests.conftest import S3Server
 
 TEXT = "a lovely, lovely film that is not awful"
 POLL_SECONDS = 0.05
-SETTINGS = Settings("models", "us-east-1", endpoint_url=None, credentials=Credentials("key", "secret"))
+SETTINGS = Settings("models", "us-east-1", endpoint_url=None, keys=Keys("key", "secret"))
 
 
 def artifact(alpha: float = 1.0) -> Artifact:
@@ -63,6 +66,11 @@ def promoted(models: ModelStore, version: str) -> Current:
     return models.promote(version, expected=models.current(), by="tester", reason="test")
 
 
+def poller_of(settings: Settings) -> CurrentPoller:
+    """Return a poller that signs here, not in a child process."""
+    return CurrentPoller(lambda: Signer(settings).url(CURRENT_KEY))
+
+
 def point_at(version: str, bucket: str) -> None:
     """Write current.json as nobody should: without looking at the version."""
     promotion = Promotion.after(None, version=version, by="vandal", reason="test")
@@ -78,7 +86,7 @@ class Observed:
         self.outages: list[StoreError] = []
         self.fetches: list[str] = []
         self.watcher = ModelWatcher(
-            CurrentPoller.from_environment(),
+            CurrentPoller(),
             self.fetch,
             poll_seconds=POLL_SECONDS,
             on_swap=self.swaps.append,
@@ -136,7 +144,7 @@ def silent_server() -> Iterator[str]:
 
 
 def test_polling_tells_what_is_served_once_and_then_only_changes(models: ModelStore) -> None:
-    poller = CurrentPoller.from_environment()
+    poller = CurrentPoller()
     assert poller.poll() is None
     one, two = models.publish(artifact()), models.publish(artifact(2))
     first = promoted(models, one)
@@ -149,7 +157,7 @@ def test_polling_tells_what_is_served_once_and_then_only_changes(models: ModelSt
 
 
 def test_polling_notices_that_current_was_removed_and_written_again(models: ModelStore, bucket: str) -> None:
-    poller = CurrentPoller.from_environment()
+    poller = CurrentPoller()
     first = promoted(models, models.publish(artifact()))
     assert poller.poll() == first
     client_from_environment().delete_object(Bucket=bucket, Key="current.json")
@@ -161,11 +169,11 @@ def test_polling_notices_that_current_was_removed_and_written_again(models: Mode
 def test_polling_a_bucket_that_is_not_there_finds_nothing(models: ModelStore) -> None:
     assert models.current() is None
     settings = replace(Settings.from_environment(), bucket="no-such-bucket-here")
-    assert CurrentPoller(settings).poll() is None
+    assert poller_of(settings).poll() is None
 
 
 def test_polling_refuses_a_current_that_is_none_until_it_is_one(models: ModelStore, bucket: str) -> None:
-    poller = CurrentPoller.from_environment()
+    poller = CurrentPoller()
     for content in (b"", b"oops", b"[]", b'{"version": "../v"}', b'{"version": "v1", "promotion": {"to": "v1"}}'):
         client_from_environment().put_object(Bucket=bucket, Key="current.json", Body=content)
         for _ in range(2):
@@ -180,7 +188,7 @@ def test_polling_with_wrong_keys_says_so(models: ModelStore, monkeypatch: pytest
     assert models.current() is None
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
     with pytest.raises(StoreDenied, match=r"403 SignatureDoesNotMatch .*check the keys"):
-        CurrentPoller.from_environment().poll()
+        CurrentPoller().poll()
 
 
 def test_polling_without_keys_says_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -189,8 +197,48 @@ def test_polling_without_keys_says_what_to_set(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nonexistent")
     monkeypatch.setenv("AWS_CONFIG_FILE", "/nonexistent")
-    with pytest.raises(StoreDenied, match="Set AWS_ACCESS_KEY_ID"):
-        CurrentPoller.from_environment().poll()
+    with pytest.raises(StoreDenied, match="set AWS_ACCESS_KEY_ID"):
+        CurrentPoller().poll()
+
+
+def test_polling_signs_once_and_again_when_refused(models: ModelStore) -> None:
+    signed: list[str] = []
+
+    def sign(settings: Settings) -> str:
+        signed.append(Signer(settings).url(CURRENT_KEY))
+        return signed[-1]
+
+    right = Settings.from_environment()
+    wrong = replace(right, keys=Keys("nobody", "wrong"))
+    keys = [right]
+    poller = CurrentPoller(lambda: sign(keys[0]))
+    first = promoted(models, models.publish(artifact()))
+    assert [poller.poll(), poller.poll()] == [first, Unchanged()]
+    assert len(signed) == 1
+    signed_before, poller._url = poller._url, Signer(wrong).url(CURRENT_KEY)  # as if the keys had been replaced
+    assert poller.poll() == Unchanged()
+    assert len(signed) == 2
+    poller._url, keys[0] = signed_before, wrong
+    assert poller.poll() == Unchanged()  # what was signed with the old keys still holds
+    poller._url = signed[0].replace("X-Amz-Signature=", "X-Amz-Signature=0")
+    for number in (3, 4):  # refused even when signed anew: each poll tries, and says so
+        with pytest.raises(StoreDenied, match="403"):
+            poller.poll()
+        assert len(signed) == number
+
+
+def test_polling_signs_anew_before_the_signature_ends(models: ModelStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert models.current() is None
+    signed: list[str] = []
+
+    def sign() -> str:
+        signed.append(Signer(Settings.from_environment()).url(CURRENT_KEY))
+        return signed[-1]
+
+    monkeypatch.setattr(polling, "SIGN_AGAIN_AFTER_SECONDS", 0)
+    poller = CurrentPoller(sign)
+    assert [poller.poll(), poller.poll()] == [None, None]
+    assert len(signed) == 2
 
 
 @pytest.mark.parametrize(
@@ -206,15 +254,15 @@ def test_polling_without_keys_says_what_to_set(monkeypatch: pytest.MonkeyPatch) 
 )
 def test_a_store_that_fails_is_unavailable(answer: bytes) -> None:
     with answering(answer) as url, pytest.raises(StoreUnavailable):
-        CurrentPoller(replace(SETTINGS, endpoint_url=url)).poll()
+        poller_of(replace(SETTINGS, endpoint_url=url)).poll()
     with pytest.raises(StoreUnavailable, match="can't be reached"):
-        CurrentPoller(replace(SETTINGS, endpoint_url=url)).poll()  # where nobody listens any more
+        poller_of(replace(SETTINGS, endpoint_url=url)).poll()  # where nobody listens any more
 
 
 def test_an_object_that_is_too_large_is_not_read_to_its_end() -> None:
     head = b'HTTP/1.1 200 OK\r\nETag: "1"\r\nContent-Length: 1000000000\r\n\r\n'
     with answering(head + bytes(100_000)) as url, pytest.raises(StoreError, match="larger than the 1000 bytes"):
-        ObjectReader(replace(SETTINGS, endpoint_url=url)).get("big", 1000)
+        read(url, "big", 1000)
 
 
 def test_a_version_is_fetched_as_it_was_published(models: ModelStore) -> None:
@@ -258,7 +306,7 @@ def test_a_fetch_that_takes_too_long_or_is_cancelled_or_killed_leaves_no_process
     cancelled = threading.Event()
     with silent_server() as url:
         monkeypatch.setenv("S3_ENDPOINT_URL", url)
-        with pytest.raises(VersionRefused, match=r"not fetched within 0\.3 s"):
+        with pytest.raises(VersionRefused, match=r"not done within 0\.3 s"):
             fetch_scorer(version, timeout_seconds=0.3)
         cancelled.set()
         with pytest.raises(VersionRefused, match="no longer wanted"):

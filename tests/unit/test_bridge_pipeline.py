@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -83,6 +84,10 @@ class Recorder:
 
     def seen(self) -> list[int]:
         return sorted(position for batch in self.batches for position in batch)
+
+
+def has_seen(handler: Recorder, count: int) -> bool:
+    return len(handler.seen()) >= count
 
 
 def test_a_batch_closes_at_its_number_of_messages(broker: MemoryBroker) -> None:
@@ -198,7 +203,7 @@ def test_whatever_is_stopped_when_and_started_again_each_message_is_handled_once
             broker, records, handler, limits=BatchLimits(messages=batch, wait_seconds=0), in_flight=in_flight
         )
         enough = min(stop_after, count) if not handled else count - len(handled)
-        wait_for(handler.changed, lambda handler=handler, enough=enough: len(handler.seen()) >= enough)
+        wait_for(handler.changed, partial(has_seen, handler, enough))
         running.end()
         handled += handler.seen()
         finished = [message.position for message in running.source.finished]

@@ -1,0 +1,112 @@
+"""The memory of predict, of all its processes: when ready, after load, after hot swaps; and its start-up.
+
+    python -m benchmarks.memory [--python .venv/bin/python] [--shared ../shared]
+
+--python: one that has just requirements/functions.lock, as the container has: what else is installed, such as
+uvloop, is loaded too where it is found.
+
+Needs wrk on PATH, and Linux's /proc. Prints a table in Markdown.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import sys
+import tempfile
+import time
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from statistics import median
+from urllib.request import urlopen
+
+import psutil
+
+from benchmarks.system import SHORT_TEXT, wrk
+from deploy.local import services
+from sentiment.artifact import Artifact
+from sentiment.data import load_corpus
+from sentiment.training import train_artifact
+from tests.system import ROOT, promote, python_service
+
+LONG_TEXT_CHARACTERS = 1_000
+ROUNDS = 3
+SWAPS = 5
+
+
+def main() -> int:
+    """Run all and print the table; returns 0, or 2 where something needed is missing."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--python", default=sys.executable)
+    parser.add_argument("--shared", type=Path, default=ROOT.parent / "shared")
+    arguments = parser.parse_args()
+    training_data = arguments.shared / "imdb" / "aclImdb_train.tar.gz"
+    if not training_data.exists():
+        print(f"{training_data} is not there; say where it is with --shared", file=sys.stderr)
+        return 2
+    if not shutil.which("wrk"):
+        print("wrk is not installed: apt-get install wrk", file=sys.stderr)
+        return 2
+    corpus = load_corpus(str(training_data))
+    review = next(text for text in sorted(corpus.texts, key=len) if len(text) >= LONG_TEXT_CHARACTERS)
+    artifact = train_artifact(corpus)
+    with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
+        folder = Path(name)
+        environment: dict[str, str] = {}
+        for server in (
+            services.s3(folder / "s3", services.free_port, "benchmark", "benchmark-key"),
+            services.mongodb(folder / "mongodb", services.free_port),
+        ):
+            stack.enter_context(services.running(server))
+            environment |= server.variables
+        measure(arguments, folder, environment, artifact, review)
+    return 0
+
+
+def measure(
+    arguments: argparse.Namespace, folder: Path, environment: dict[str, str], artifact: Artifact, review: str
+) -> None:
+    """Start predict on servers that run, load it, swap its model, and print each figure as it is known."""
+    os.environ.update(environment)
+    promote(artifact)
+    service = python_service("functions.predict", folder, environment)
+    service = replace(service, command=(arguments.python, *service.command[1:]))
+    seconds = []
+    for _ in range(ROUNDS):
+        started = time.perf_counter()
+        with services.running(service):
+            seconds.append(time.perf_counter() - started)
+    print(f"ready after {median(seconds):.2f} s\n")
+    print("| when | PSS, MB | RSS, MB | requests/s |\n| --- | --- | --- | --- |")
+    with services.running(service) as process:
+        print(row("ready", process.pid))
+        body = folder / "body.json"
+        for what, text in (("short text", SHORT_TEXT), (f"review of {len(review)} characters", review)):
+            body.write_text(json.dumps({"text": text}))
+            for query in ("?record=false", ""):
+                rate = wrk(arguments.shared / "peers", f"{service.variables['URL']}/{query}", body)
+                print(row(f"after load, {what}{', not recorded' if query else ''}", process.pid, rate))
+        for number in range(SWAPS):
+            version = promote(replace(artifact, manifest={**artifact.manifest, "swap": number}))
+            if not services.wait_until(lambda: served(service) == version, 20):  # noqa: B023  # called within the loop
+                raise ValueError(f"{version} was not swapped in: {services.tail(service.log)}")
+        print(row(f"after {SWAPS} swaps", process.pid))
+
+
+def row(when: str, pid: int, rate: float | None = None) -> str:
+    """Return one line of the table: the memory, now, of a process and its children."""
+    process = psutil.Process(pid)
+    found = [each.memory_full_info() for each in (process, *process.children(recursive=True))]
+    pss, rss = (sum(memory) / 1e6 for memory in zip(*((each.pss, each.rss) for each in found), strict=True))
+    return f"| {when} | {pss:.1f} | {rss:.1f} | {'' if rate is None else f'{rate:,.0f}'} |"
+
+
+def served(service: services.Service) -> str:
+    """Return the version that predict serves."""
+    with urlopen(service.variables["URL"]) as answer:  # noqa: S310  # our own process
+        return str(json.loads(answer.read())["model"])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,64 @@
+"""Runs the tools of a deployment, or only says what it would run."""
+
+import os
+import shlex
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+SHOWN_LINES = 15
+
+
+class StepError(Exception):
+    """A step failed; the message says which and what to do."""
+
+
+@dataclass
+class Commands:
+    """Runs commands with the settings as their environment; with `dry_run` prints those that change something."""
+
+    dry_run: bool = False
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+    def run(self, *command: str, hint: str, attempts: int = 1) -> None:
+        """Run a command that changes something, again where it fails and `attempts` allow.
+
+        Raises StepError, with the end of what it printed and `hint`, where it fails.
+        """
+        if self.dry_run:
+            say(f"    {shlex.join(command)}")
+            return
+        result = self._run(command)
+        while result.returncode and (attempts := attempts - 1) > 0:
+            result = self._run(command)
+        if result.returncode:
+            lines = "\n".join(f"    {line}" for line in result.stdout.strip().splitlines()[-SHOWN_LINES:])
+            raise StepError(f"{shlex.join(command[:3])} ... failed with status {result.returncode}: {hint}\n{lines}")
+
+    def ask(self, *command: str) -> str | None:
+        """Return what a command that changes nothing prints on its standard output; None where it fails."""
+        result = self._run(command, stderr=subprocess.DEVNULL)
+        return result.stdout if result.returncode == 0 else None
+
+    def _run(self, command: Sequence[str], stderr: int = subprocess.STDOUT) -> "subprocess.CompletedProcess[str]":
+        try:
+            return subprocess.run(
+                command,
+                cwd=ROOT,
+                env={**os.environ, **self.environment},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=stderr,
+                text=True,
+                errors="replace",
+                check=False,
+            )
+        except FileNotFoundError:
+            return subprocess.CompletedProcess(command, 127, f"{command[0]}: not found")
+
+
+def say(text: str) -> None:
+    """Print a line at once."""
+    print(text, flush=True)  # noqa: T201 - a command prints

@@ -1,0 +1,111 @@
+"""The functions on the gateway: built, pushed and deployed by faas-cli, and only those that changed."""
+
+import hashlib
+import json
+from functools import cache
+
+from deploy.openfaas.commands import ROOT, Commands, StepError
+from deploy.openfaas.settings import CREDENTIALS, Settings, secrets_folder
+
+# name of the function -> its secrets, as stack.yml has them
+FUNCTIONS = ("predict", "retrain", "drift", "generate-drift")
+STACK = "stack.yml"
+# What a function was deployed from: its part of stack.yml with the settings filled in, its image, its secrets.
+SPEC_ANNOTATION = "sentiment/spec-sha256"
+
+
+@cache
+def names() -> list[str]:
+    """The functions whose code is there."""
+    return [name for name in FUNCTIONS if (ROOT / "functions" / name.replace("-", "_") / "__main__.py").exists()]
+
+
+def build(commands: Commands) -> None:
+    """Build the images; layers that did not change are taken from the engine's cache."""
+    template = ROOT / "template" / "dockerfile" / "template.yml"
+    if not template.exists():
+        # faas-cli would fetch this very file from the network.
+        template.parent.mkdir(parents=True, exist_ok=True)
+        template.write_text("language: dockerfile\n")
+    commands.run(
+        "faas-cli", "build", "--yaml", STACK, "--regex", _regex(names()),
+        hint="see its last lines; `docker info` tells whether the engine runs",
+    )  # fmt: skip
+
+
+def push(commands: Commands, settings: Settings) -> None:
+    """Push the images to the registry that the gateway pulls from."""
+    hint = f"REGISTRY={settings.registry} must be a registry that you may push to (docker login) and the gateway reads"
+    commands.run("faas-cli", "push", "--yaml", STACK, "--regex", _regex(names()), hint=hint)
+
+
+def deploy(commands: Commands, settings: Settings) -> list[str]:
+    """Deploy what differs from what is deployed; return the names of those."""
+    wanted = {name: spec(commands, settings, name) for name in names()}
+    changed = [name for name, digest in wanted.items() if _deployed_spec(commands, name) != digest]
+    if not changed:
+        return []
+    _put_secrets(commands)
+    for name in changed:
+        commands.run(
+            "faas-cli", "deploy", "--yaml", STACK, "--filter", name,
+            "--annotation", f"{SPEC_ANNOTATION}={wanted[name]}",
+            # faasd gives up on a function that takes long to end, and kills it; it is gone then.
+            attempts=2,
+            hint="`faas-cli logs` and the gateway's own log say more",
+        )  # fmt: skip
+    return changed
+
+
+def remove(commands: Commands) -> None:
+    """Remove the functions and their secrets."""
+    deployed = {line.split()[0] for line in (commands.ask("faas-cli", "list", "--quiet") or "").splitlines() if line}
+    for name in sorted(deployed & set(FUNCTIONS)):
+        commands.run("faas-cli", "remove", name, hint="is it in use by another deployment?")
+    for name in sorted(_secrets_there(commands) & set(CREDENTIALS)):
+        commands.run("faas-cli", "secret", "remove", name, hint="is a function of another deployment using it?")
+
+
+def spec(commands: Commands, settings: Settings, name: str) -> str:
+    """A digest of all that decides how a function behaves; secrets go in salted by the random token."""
+    if commands.dry_run:
+        return "dry-run"
+    rendered = commands.ask("faas-cli", "generate", "--yaml", STACK, "--filter", name)
+    image = commands.ask("docker", "image", "inspect", "--format", "{{.Id}}", settings.image(name))
+    if not rendered or not image:
+        raise StepError(f"{name}: `faas-cli generate --yaml {STACK} --filter {name}` or its image is missing")
+    digest = hashlib.sha256(f"{rendered}\0{image}".encode())
+    for secret in sorted(CREDENTIALS):
+        digest.update((secrets_folder() / secret).read_bytes() + b"\0")
+    return digest.hexdigest()
+
+
+def is_current(commands: Commands, settings: Settings, name: str) -> bool:
+    """Whether a function is deployed as it should be."""
+    return _deployed_spec(commands, name) == spec(commands, settings, name)
+
+
+def _deployed_spec(commands: Commands, name: str) -> str | None:
+    described = commands.ask("faas-cli", "describe", name, "--json")
+    if not described:
+        return None
+    found: dict[str, str] = json.loads(described).get("annotations") or {}
+    return found.get(SPEC_ANNOTATION)
+
+
+def _put_secrets(commands: Commands) -> None:
+    there = _secrets_there(commands)
+    for name in CREDENTIALS:
+        verb = "update" if name in there else "create"
+        commands.run(
+            "faas-cli", "secret", verb, name, "--from-file", str(secrets_folder() / name),
+            hint="does the gateway have a place for secrets?",
+        )  # fmt: skip
+
+
+def _secrets_there(commands: Commands) -> set[str]:
+    return set((commands.ask("faas-cli", "secret", "list") or "").split())
+
+
+def _regex(functions: list[str]) -> str:
+    return f"^({'|'.join(functions)})$"

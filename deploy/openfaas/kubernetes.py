@@ -1,0 +1,105 @@
+"""The servers and the bridge on a Kubernetes cluster: `./deploy.sh --kubernetes`."""
+
+import base64
+import json
+
+from deploy import secrets
+from deploy.openfaas.commands import Commands, StepError, say
+from deploy.openfaas.settings import FOLDER, Settings, secrets_folder
+
+NAMESPACE = "sentiment"
+IMAGES = ("bridge", "bootstrap")
+WAIT = "600s"
+# The first password is the operator's own choice; this is where it says it.
+RABBITMQ_SECRET = "rabbitmq-default-user"  # noqa: S105 - a name
+
+
+def push(commands: Commands, settings: Settings) -> None:
+    """Push the images that are not functions."""
+    for name in IMAGES:
+        commands.run("docker", "push", settings.image(name), hint=f"may you push to {settings.registry}? docker login")
+
+
+def apply(commands: Commands, settings: Settings) -> None:
+    """Apply deploy/kubernetes with the images of this deployment, then the secrets; wait for the first model."""
+    overlay = _overlay(settings)
+    commands.run(
+        "kubectl", "apply", "--kustomize", str(overlay),
+        hint="are the operators of docs/deploying.md installed, and may you make namespaces?",
+    )  # fmt: skip
+    _put_secret(commands, "mongodb-password", {"password": "mongodb-password"})
+    commands.run(
+        "kubectl", "--namespace", NAMESPACE, "wait", "--for=create", f"secret/{RABBITMQ_SECRET}", f"--timeout={WAIT}",
+        hint="`kubectl --namespace sentiment describe rabbitmqcluster` tells what its operator waits for",
+    )  # fmt: skip
+    if not commands.dry_run and "rabbitmq" not in settings.external:
+        secrets.write(secrets_folder(), {"rabbitmq-url": _rabbitmq_url(commands)})
+    names = ("s3-access-key", "s3-secret-key", "mongodb-url", "rabbitmq-url", "retrain-token")
+    _put_secret(commands, "sentiment", {name: name for name in names})
+    commands.run(
+        "kubectl", "--namespace", NAMESPACE, "wait", "--for=condition=complete", "job/bootstrap", f"--timeout={WAIT}",
+        hint="`kubectl --namespace sentiment logs job/bootstrap` says why there is no first model",
+    )  # fmt: skip
+    commands.run(
+        "kubectl", "--namespace", NAMESPACE, "rollout", "status", "deployment/bridge", f"--timeout={WAIT}",
+        hint="`kubectl --namespace sentiment logs deployment/bridge` says why",
+    )  # fmt: skip
+
+
+def remove(commands: Commands, *, data: bool) -> None:
+    """Delete what was applied; the namespace with its volumes only where the data are to go."""
+    if data:
+        commands.run("kubectl", "delete", "namespace", NAMESPACE, "--ignore-not-found", hint="may you delete it?")
+        return
+    for kind in ("deployment/bridge", "job/bootstrap"):
+        commands.run(
+            "kubectl", "--namespace", NAMESPACE, "delete", kind, "--ignore-not-found", hint="may you delete it?"
+        )
+
+
+def _overlay(settings: Settings) -> str:
+    """A kustomization on top of the project's, with the registry and tag of this deployment."""
+    folder = FOLDER / "kubernetes"
+    folder.mkdir(parents=True, exist_ok=True)
+    images = [
+        {"name": f"sentiment-{name}", "newName": f"{settings.registry}/sentiment-{name}", "newTag": settings.tag}
+        for name in IMAGES
+    ]
+    kustomization = {
+        "apiVersion": "kustomize.config.k8s.io/v1beta1",
+        "kind": "Kustomization",
+        "resources": ["../../../deploy/kubernetes"],
+        "images": images,
+    }
+    # JSON is YAML, and needs no library.
+    (folder / "kustomization.yaml").write_text(json.dumps(kustomization, indent=2))
+    return str(folder)
+
+
+def _put_secret(commands: Commands, name: str, files: dict[str, str]) -> None:
+    if commands.dry_run:
+        say(f"    kubectl --namespace {NAMESPACE} apply secret/{name}")
+        return
+    manifest = {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": name, "namespace": NAMESPACE},
+        "data": {key: base64.b64encode((secrets_folder() / file).read_bytes()).decode() for key, file in files.items()},
+    }
+    # As a file of the closed folder: on a command line others could read it.
+    secrets.write(secrets_folder(), {f"{name}.json": json.dumps(manifest)})
+    path = secrets_folder() / f"{name}.json"
+    try:
+        commands.run("kubectl", "apply", "--filename", str(path), hint="may you make secrets there?")
+    finally:
+        path.unlink()
+
+
+def _rabbitmq_url(commands: Commands) -> str:
+    encoded = commands.ask(
+        "kubectl", "--namespace", NAMESPACE, "get", f"secret/{RABBITMQ_SECRET}",
+        "--output", "jsonpath={.data.connection_string}",
+    )  # fmt: skip
+    if not encoded:
+        raise StepError(f"secret/{RABBITMQ_SECRET} has no connection_string")
+    return base64.b64decode(encoded).decode()

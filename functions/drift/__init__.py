@@ -1,0 +1,1 @@
+"""Watches the texts: compares the last ones with a reference, keeps the reports, announces a change of state."""

@@ -1,0 +1,31 @@
+"""Settings as environment variables give them."""
+
+import os
+from collections.abc import Sequence
+
+
+class SettingsError(Exception):
+    """A variable has a value that can't be used; says which and what is allowed."""
+
+
+def number(name: str, default: float, *, least: float, most: float = float("inf")) -> float:
+    """Return the variable `name` as a number from `least` to `most`, or `default` without it; raises SettingsError."""
+    value = os.environ.get(name)
+    if not value:
+        return default
+    try:
+        found = float(value)
+    except ValueError:
+        found = float("nan")
+    if not least <= found <= most:
+        limits = f"of at least {least:g}" if most == float("inf") else f"from {least:g} to {most:g}"
+        raise SettingsError(f"{name} must be a number {limits}, not {value!r}")
+    return found
+
+
+def choice(name: str, choices: Sequence[str]) -> str:
+    """Return the variable `name`, one of `choices`, the first of them without it; raises SettingsError."""
+    value = (os.environ.get(name) or choices[0]).lower()
+    if value not in choices:
+        raise SettingsError(f"{name} must be {', '.join(choices[:-1])} or {choices[-1]}, not {value!r}")
+    return value

@@ -1,0 +1,157 @@
+"""What drift asks of the records, and the reports that it leaves in `drift_reports`."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from pymongo.errors import DuplicateKeyError
+
+from records.mongo import Document, Records, unavailable
+
+# At a check every five minutes, ten weeks: reports can't fill the database, however often somebody asks.
+MAX_REPORTS = 20_000
+
+
+@dataclass(frozen=True)
+class ScoredText:
+    """A text, by which model it was scored, when, and whether generate-drift made it."""
+
+    text: str
+    model: str
+    scored_at: datetime
+    synthetic: bool
+
+
+class DriftRecords:
+    """Texts to check and the reports of checks. Every method raises RecordsUnavailable while MongoDB can't answer.
+
+    Reports are numbered without gaps, and a report's `_id` is its number in twelve digits: as text it sorts alike in
+    every server. `undelivered` lists the channels that its alert has not been sent by.
+
+    Times that texts are asked for by are best whole seconds: nx-27017 compares no finer.
+    """
+
+    def __init__(self, records: Records) -> None:
+        """Ask and write beside the other records."""
+        self._records = records
+        self._predictions = records.database["predictions"]
+        self._labels = records.database["labels"]
+        self._reports = records.database["drift_reports"]
+
+    def ensure_indexes(self) -> None:
+        """Create the indexes of all records, and of the questions below."""
+        self._records.ensure_indexes()
+        with unavailable():
+            self._reports.create_index("undelivered", sparse=True)
+
+    def ping(self) -> None:
+        """Raise RecordsUnavailable unless MongoDB answers."""
+        self._records.ping()
+
+    def last_texts(self, limit: int, *, since: datetime | None = None) -> Iterator[ScoredText]:
+        """Yield the texts scored last, newest first, at most `limit`, and none from before `since`."""
+        query = {"scored_at": {"$gte": since}} if since else {}
+        yield from self._texts(query, -1, limit)
+
+    def live_texts(self, model: str, since: datetime, limit: int) -> Iterator[ScoredText]:
+        """Yield the first texts, at most `limit`, that `model` scored from `since` on and that nobody generated."""
+        yield from self._texts(_live(model, since), 1, limit)
+
+    def _texts(self, query: Mapping[str, Any], direction: int, limit: int) -> Iterator[ScoredText]:
+        fields = {"text": 1, "model": 1, "scored_at": 1, "synthetic": 1}
+        with unavailable():
+            for found in self._predictions.find(query, fields).sort("scored_at", direction).limit(limit):
+                yield ScoredText(found["text"], found["model"], found["scored_at"], bool(found.get("synthetic")))
+
+    def count_texts(self, at_most: int, *, since: datetime) -> int:
+        """Return how many texts were scored from `since` on; counting stops at `at_most`."""
+        return self._count({"scored_at": {"$gte": since}}, at_most)
+
+    def count_live_texts(self, model: str, since: datetime, at_most: int) -> int:
+        """Return how many texts `live_texts` would yield; counting stops at `at_most`."""
+        return self._count(_live(model, since), at_most)
+
+    def _count(self, query: Mapping[str, Any], at_most: int) -> int:
+        # Not count_documents, which nx-27017 answers by reading all of them.
+        with unavailable():
+            return sum(1 for _ in self._predictions.find(query, {"_id": 1}).limit(at_most))
+
+    def unlearned_labels(self, limit: int, *, since: datetime) -> list[tuple[str, int]]:
+        """Return the newest labelled texts that came in from `since` on and that no model has been trained on."""
+        query = {"model": None, "received_at": {"$gte": since}}
+        with unavailable():
+            found = self._labels.find(query, {"text": 1, "label": 1}).sort("received_at", -1).limit(limit)
+            return [(document["text"], document["label"]) for document in found]
+
+    def last_report(self) -> Document | None:
+        """Return the newest report, None before the first."""
+        return next(iter(self.reports(1)), None)
+
+    def reports(self, limit: int) -> list[Document]:
+        """Return the last reports, newest first."""
+        with unavailable():
+            return list(self._reports.find().sort("_id", -1).limit(limit))
+
+    def append_report(self, make: Callable[[Document | None], Document]) -> Document:
+        """Store the report that `make` makes of the last one, numbered after it, and return it.
+
+        Of two that append at once one is first, and the other's `make` is called again with that one's report: so
+        each state follows from the one before, whoever checks.
+        """
+        while True:
+            last = self.last_report()
+            number = last["number"] + 1 if last else 1
+            document = {"_id": _id(number), "number": number, **make(last)}
+            with unavailable():
+                try:
+                    self._reports.insert_one(document)
+                except DuplicateKeyError:
+                    continue
+                self._reports.delete_many({"_id": {"$lte": _id(max(number - MAX_REPORTS, 0))}})
+            return document
+
+    def undelivered(self, channel: str) -> list[Document]:
+        """Return the reports whose alert has not been sent by `channel`, oldest first."""
+        # With an index on a list, nx-27017 finds its items by $in alone.
+        with unavailable():
+            return list(self._reports.find({"undelivered": {"$in": [channel]}}).sort("_id", 1))
+
+    def mark_delivered(self, report: Document, channel: str) -> None:
+        """Note that a report's alert has been sent by `channel`."""
+        with unavailable():
+            self._reports.update_one({"_id": report["_id"]}, {"$pull": {"undelivered": channel}})
+
+
+class GeneratedTexts:
+    """The texts that generate-drift made. Every method raises RecordsUnavailable while MongoDB can't answer."""
+
+    def __init__(self, records: Records) -> None:
+        """Ask beside the other records."""
+        self._predictions = records.database["predictions"]
+
+    def count(self) -> int:
+        """Return how many are recorded."""
+        with unavailable():
+            return sum(1 for _ in self._predictions.find({"synthetic": True}, {"_id": 1}))
+
+    def delete(self) -> int:
+        """Delete them; returns how many they were."""
+        with unavailable():
+            return self._predictions.delete_many({"synthetic": True}).deleted_count
+
+    def ordinary(self, limit: int) -> Iterator[str]:
+        """Yield the last texts, at most `limit`, that came from elsewhere, newest first."""
+        fields = {"text": 1}
+        with unavailable():
+            newest = self._predictions.find({"synthetic": {"$ne": True}}, fields).sort("scored_at", -1)
+            for document in newest.limit(limit):
+                yield document["text"]
+
+
+def _live(model: str, since: datetime) -> dict[str, Any]:
+    return {"model": model, "synthetic": {"$ne": True}, "scored_at": {"$gte": since}}
+
+
+def _id(number: int) -> str:
+    return f"{number:012}"

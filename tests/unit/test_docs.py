@@ -1,0 +1,58 @@
+"""The documentation: what it links to exists."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
+
+
+def anchors(page: Path) -> set[str]:
+    """Return the anchors of a page's headings, as GitHub makes them."""
+    text = re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+    headings = re.findall(r"^#+ +(.+?) *$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_relative_links_lead_to_a_file_and_to_a_heading_in_it(page: Path) -> None:
+    text = re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+    missing = []
+    for link in re.findall(r"\]\(([^)\s]+)\)", text):
+        if re.match(r"[a-z]+:", link):
+            continue
+        name, _, anchor = link.partition("#")
+        target = (page.parent / name).resolve() if name else page
+        if not target.is_file() or (anchor and anchor not in anchors(target)):
+            missing.append(link)
+    assert missing == []
+
+
+def test_every_page_of_the_docs_can_be_reached_from_the_readme() -> None:
+    seen, waiting = set(), [ROOT / "README.md"]
+    while waiting:
+        page = waiting.pop()
+        seen.add(page)
+        links = (page.parent / link for link in re.findall(r"\]\(([^)#\s]+\.md)", page.read_text()))
+        waiting += [link.resolve() for link in links if link.is_file() and link.resolve() not in seen]
+    assert {page.name for page in PAGES} == {page.name for page in seen}
+
+
+def test_configuration_names_every_variable_that_the_code_reads() -> None:
+    reading = r'(?:environ(?:\.get)?[(\[]|_positive\(|number\(|choice\(|read_secret\("[a-z0-9-]+",)'
+    pattern = reading + r'\s*"([A-Z][A-Z0-9_]+)"'
+    folders = ["sentiment", "model_store", "records", "bridge", "functions"]
+    read = {
+        name
+        for folder in folders
+        for file in (ROOT / folder).rglob("*.py")
+        for name in re.findall(pattern, file.read_text())
+    }
+    # Not settings: what WSGI calls the parts of a request, and the user's name in the promotion log.
+    read -= {"REQUEST_METHOD", "PATH_INFO", "QUERY_STRING", "CONTENT_TYPE", "CONTENT_LENGTH", "USER"}
+    assert "BRIDGE_SOURCE" in read
+    assert "RETRAIN_AFTER" in read
+    documented = set(re.findall(r"`([A-Z][A-Z0-9_]+)`", (ROOT / "docs" / "configuration.md").read_text()))
+    assert read - documented == set()
