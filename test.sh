@@ -7,10 +7,13 @@ cd "$(dirname "$0")"
 find_python
 make_venv dev
 install_rabbitmq
+# shellcheck source=tests/containers/install.sh
+. tests/containers/install.sh
+install_container_tools
 
 export PATH="$VENV/bin:$PATH"
 ruff check
 ruff format --check
 mypy
-shellcheck ./*.sh deploy/local/*.sh requirements/*.sh .ci/run
+shellcheck ./*.sh deploy/local/*.sh tests/containers/*.sh requirements/*.sh .ci/run
 exec pytest "$@"

@@ -87,6 +87,10 @@ def measure(
             for query in ("?record=false", ""):
                 rate = wrk(arguments.shared / "peers", f"{service.variables['URL']}/{query}", body)
                 print(row(f"after load, {what}{', not recorded' if query else ''}", process.pid, rate))
+        if not services.wait_until(lambda: b"predict_records_waiting 0.0" in get(service, "/metrics"), 30):
+            raise ValueError(f"the records were not written: {services.tail(service.log)}")
+        time.sleep(1)  # what follows the last write has no sign of its own
+        print(row("after load, all recorded", process.pid))
         for number in range(SWAPS):
             version = promote(replace(artifact, manifest={**artifact.manifest, "swap": number}))
             if not services.wait_until(lambda: served(service) == version, 20):  # noqa: B023  # called within the loop
@@ -104,8 +108,14 @@ def row(when: str, pid: int, rate: float | None = None) -> str:
 
 def served(service: services.Service) -> str:
     """Return the version that predict serves."""
-    with urlopen(service.variables["URL"]) as answer:  # noqa: S310  # our own process
-        return str(json.loads(answer.read())["model"])
+    return str(json.loads(get(service, "/"))["model"])
+
+
+def get(service: services.Service, path: str) -> bytes:
+    """Return what predict answers to a GET."""
+    with urlopen(service.variables["URL"] + path) as answer:  # noqa: S310  # our own process
+        content: bytes = answer.read()
+    return content
 
 
 if __name__ == "__main__":

@@ -59,9 +59,15 @@ def deploy(commands: Commands, settings: Settings) -> list[str]:
 
 def remove(commands: Commands) -> None:
     """Remove the functions and their secrets."""
-    deployed = {line.split()[0] for line in (commands.ask("faas-cli", "list", "--quiet") or "").splitlines() if line}
-    for name in sorted(deployed & set(FUNCTIONS)):
-        commands.run("faas-cli", "remove", name, hint="is it in use by another deployment?")
+    # More than once: faas-cli says nothing when faasd gave up on a function that takes long to end, and killed it.
+    for _ in range(3):
+        for name in sorted(_deployed(commands)):
+            commands.run("faas-cli", "remove", name, hint="is it in use by another deployment?")
+        if commands.dry_run:
+            break
+    left = _deployed(commands)
+    if left and not commands.dry_run:
+        raise StepError(f"still there: {', '.join(sorted(left))}; `faas-cli remove` them")
     for name in sorted(_secrets_there(commands) & set(CREDENTIALS)):
         commands.run("faas-cli", "secret", "remove", name, hint="is a function of another deployment using it?")
 
@@ -91,6 +97,11 @@ def _deployed_spec(commands: Commands, name: str) -> str | None:
         return None
     found: dict[str, str] = json.loads(described).get("annotations") or {}
     return found.get(SPEC_ANNOTATION)
+
+
+def _deployed(commands: Commands) -> set[str]:
+    listed = commands.ask("faas-cli", "list", "--quiet") or ""
+    return {line.split()[0] for line in listed.splitlines() if line.strip()} & set(FUNCTIONS)
 
 
 def _put_secrets(commands: Commands) -> None:

@@ -1,0 +1,175 @@
+"""stack.yml, compose.yml and deploy/kubernetes, checked offline: against schemas, and against each other."""
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import kubernetes_validate
+import pytest
+import yaml
+
+from deploy.openfaas.functions import FUNCTIONS
+from deploy.openfaas.settings import CREDENTIALS
+from tests.system import ROOT
+
+KUBERNETES = ROOT / "deploy" / "kubernetes"
+KUBERNETES_VERSION = "1.34"
+# What the operators define; their schemas come with them.
+CUSTOM = {"RabbitmqCluster", "MongoDBCommunity", "ScaledObject", "TriggerAuthentication", "Kustomization", "Component"}
+STACK: dict[str, Any] = yaml.safe_load((ROOT / "stack.yml").read_text())
+COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "compose.yml").read_text())
+# What faas-cli knows of a function in a stack file (stack.Function of its SDK).
+STACK_FIELDS = {
+    "lang", "handler", "image", "build_args", "labels", "annotations", "readonly_root_filesystem", "environment",
+    "secrets", "requests", "limits",
+}  # fmt: skip
+OURS = sorted(name for name, service in COMPOSE["services"].items() if "build" in service)
+
+
+def manifests() -> Iterator[tuple[str, dict[str, Any]]]:
+    for path in sorted(KUBERNETES.rglob("*.yaml")):
+        for document in yaml.safe_load_all(path.read_text()):
+            yield f"{path.relative_to(KUBERNETES)}:{document['kind']}", document
+
+
+def pods() -> Iterator[tuple[str, dict[str, Any]]]:
+    for name, document in manifests():
+        if document["kind"] in ("Deployment", "StatefulSet", "Job"):
+            yield name, document["spec"]["template"]["spec"]
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_a_function_of_the_stack_has_what_openfaas_reads_and_nothing_else(name: str) -> None:
+    function = STACK["functions"][name]
+    assert set(function) == STACK_FIELDS
+    assert function["lang"] == "dockerfile"
+    assert function["image"] == f"${{REGISTRY:-127.0.0.1:5000}}/sentiment-{name}:${{TAG:-latest}}"
+    assert function["readonly_root_filesystem"] is True
+    assert function["annotations"]["com.openfaas.health.http.path"] == "/_/health"
+    assert function["annotations"]["com.openfaas.ready.http.path"] == "/_/ready"
+    low, high = (int(function["labels"][f"com.openfaas.scale.{end}"]) for end in ("min", "max"))
+    assert 1 <= low <= high <= 5
+    for value in (*function["labels"].values(), *function["annotations"].values(), *function["environment"].values()):
+        assert isinstance(value, str)
+    for resources in (function["requests"], function["limits"]):
+        assert re.fullmatch(r"\d+m", resources["cpu"])
+        assert re.fullmatch(r"\d+[MG]i", resources["memory"])
+    assert set(function["secrets"]) <= set(CREDENTIALS)
+    assert not [name for name in function["environment"] if re.search("KEY|SECRET|TOKEN|PASSWORD|MONGODB|RABBIT", name)]
+
+
+def test_the_stack_schedules_retrain_and_drift_alone() -> None:
+    schedules = {name: f["annotations"].get("schedule") for name, f in STACK["functions"].items()}
+    assert {name for name, schedule in schedules.items() if schedule} == {"retrain", "drift"}
+    for name in ("retrain", "drift"):
+        assert STACK["functions"][name]["annotations"]["topic"] == "cron-function"
+        assert re.fullmatch(r"\$\{\w+:-(\S+ ){4}\S+\}", schedules[name])
+
+
+def test_faas_cli_finds_all_that_the_dockerfile_copies() -> None:
+    copied = set(STACK["configuration"]["copy"])
+    assert {"./Dockerfile", "./.dockerignore", "./requirements"} <= copied
+    for path in copied:
+        assert (ROOT / path).exists()
+    for function in STACK["functions"].values():
+        assert (ROOT / "requirements" / f"{function['build_args']['LOCK']}.lock").exists()
+
+
+def test_compose_and_the_stack_build_the_same_images() -> None:
+    for name, function in STACK["functions"].items():
+        assert COMPOSE["services"][name]["build"]["args"] == function["build_args"]
+        assert set(COMPOSE["services"][name]["secrets"]) == set(function["secrets"])
+
+
+@pytest.mark.parametrize("store", ["minio", "seaweedfs"])
+def test_compose_accepts_its_file(tmp_path: Path, store: str) -> None:
+    for command in (["docker", "compose"], ["docker-compose"]):
+        if (
+            shutil.which(command[0])
+            and subprocess.run([*command, "version"], capture_output=True, check=False).returncode == 0
+        ):
+            break
+    else:
+        if os.environ.get("CI") == "true":
+            pytest.fail("compose is not installed: apt-get install docker-compose")
+        pytest.skip("compose is not installed")
+    result = subprocess.run(
+        [*command, "--file", str(ROOT / "compose.yml"), "config"],
+        env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), "S3_STORE": store, "SECRETS_FOLDER": str(tmp_path)},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    services = yaml.safe_load(result.stdout)["services"]
+    assert store in services["s3"]["image"]
+    assert services["predict"]["depends_on"]["s3"]["condition"] == "service_healthy"
+
+
+def test_compose_opens_ports_to_this_machine_alone() -> None:
+    for name, service in COMPOSE["services"].items():
+        for port in service.get("ports", ()):
+            assert port.startswith(("127.0.0.1:", "${HOST_ADDRESS:-127.0.0.1}:")), name
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_a_service_of_ours_can_write_nothing_but_tmp(name: str) -> None:
+    service = COMPOSE["services"][name]
+    assert service["read_only"] is True
+    assert service["tmpfs"] == ["/tmp"]  # noqa: S108 - the container's own
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+
+
+def test_no_file_has_a_default_password() -> None:
+    texts = [(ROOT / name).read_text() for name in ("compose.yml", "stack.yml", "deploy/compose/s3.yml")]
+    texts += [path.read_text() for path in KUBERNETES.rglob("*.yaml")]
+    for text in texts:
+        assert not re.search(r"minioadmin|guest|changeme|(?i:password|secret_key|_pass)\"?: *[\"']?\$?\w*:-\w", text)
+
+
+@pytest.mark.parametrize("name", [name for name, document in manifests() if document["kind"] not in CUSTOM])
+def test_a_manifest_is_what_kubernetes_takes(name: str) -> None:
+    document = next(found for label, found in manifests() if label == name)
+    kubernetes_validate.validate(document, KUBERNETES_VERSION, strict=True)
+
+
+def test_kustomize_finds_every_file_once() -> None:
+    listed: list[Path] = []
+    for path in KUBERNETES.rglob("kustomization.yaml"):
+        listed += [path.parent / name for name in yaml.safe_load(path.read_text()).get("resources", ())]
+    assert sorted(listed) == sorted(p for p in KUBERNETES.rglob("*.yaml") if p.name != "kustomization.yaml")
+
+
+@pytest.mark.parametrize("name", [name for name, _ in pods()])
+def test_a_pod_has_no_more_rights_than_it_needs(name: str) -> None:
+    pod = next(found for label, found in pods() if label == name)
+    assert pod["automountServiceAccountToken"] is False
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    for container in pod["containers"]:
+        assert container["securityContext"]["allowPrivilegeEscalation"] is False
+        assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+        assert container["resources"]["requests"]
+        assert container["resources"]["limits"]["memory"]
+
+
+def test_the_bridge_has_probes_a_budget_and_an_autoscaler() -> None:
+    kinds = {document["kind"]: document for name, document in manifests() if name.startswith("bridge.yaml")}
+    container = kinds["Deployment"]["spec"]["template"]["spec"]["containers"][0]
+    assert {"startupProbe", "livenessProbe", "readinessProbe"} <= set(container)
+    assert container["securityContext"]["readOnlyRootFilesystem"] is True
+    assert kinds["PodDisruptionBudget"]["spec"]["maxUnavailable"] == 1
+    target = kinds["HorizontalPodAutoscaler"]["spec"]["scaleTargetRef"]
+    assert (target["kind"], target["name"]) == ("Deployment", "bridge")
+    assert "replicas" not in kinds["Deployment"]["spec"]  # it would fight with the autoscaler
+
+
+def test_every_pod_of_the_namespace_is_closed_but_to_those_named() -> None:
+    policies = [d for name, d in manifests() if name.startswith("network-policies.yaml")]
+    assert any(p["spec"]["podSelector"] == {} and "ingress" not in p["spec"] for p in policies)
+    for policy in policies:
+        for rule in policy["spec"].get("ingress", ()):
+            assert rule["from"]
