@@ -33,6 +33,7 @@ class Outgoing:
     to: str
     body: bytes
     correlation_id: str | None = None
+    message_id: str | None = None
     reply_to: str | None = None
     content_type: str = "application/json"
 

@@ -1,4 +1,6 @@
-"""Sends texts to the stream `reviews` and prints the answers, a JSON object a line.
+"""Sends texts to the stream `reviews` and prints the answers as they come, a JSON object a line.
+
+An answer's id is the text's own, or its number, counted from 0.
 
 python -m bridge.client "I love you" "What a bore"
 python -m bridge.client --file reviews.jsonl
@@ -62,6 +64,7 @@ def _ask(settings: Settings, bodies: Sequence[bytes], plain: int, timeout_second
             settings.source,
             body,
             f"{run}:{number}",
+            str(number),
             reply_to,
             "text/plain" if number < plain or not body.startswith(b"{") else "application/json",
         )
@@ -103,7 +106,7 @@ def _answers(replies: RabbitMQSource, rejected: RabbitMQSource) -> Iterator[Mess
 def _as_error(message: Message) -> Message:
     """Return a notice of the stream `rejected` in the form of an answer."""
     notice = orjson.loads(message.body)
-    body = orjson.dumps({"id": notice["id"], "error": notice["reason"], "offset": notice["offset"]})
+    body = orjson.dumps({"id": notice["message_id"], "error": notice["reason"], "offset": notice["offset"]})
     return Message(message.position, message.key, body, correlation_id=message.correlation_id)
 
 

@@ -323,6 +323,7 @@ class RabbitMQPublisher:
                 BasicProperties(
                     content_type=message.content_type,
                     correlation_id=message.correlation_id,
+                    message_id=message.message_id,
                     reply_to=message.reply_to,
                     delivery_mode=DeliveryMode.Persistent,
                 ),

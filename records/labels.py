@@ -161,6 +161,13 @@ class Labels:
         """Note that the gate refused what was learned from these labels, in this run."""
         self._mark(ids, {"state": "refused", "run": run})
 
+    def requeue(self, learned_by: Sequence[str]) -> int:
+        """Make labels pending again that none of these versions has learned, other ones have; returns how many."""
+        with unavailable():
+            return self._collection.update_many(
+                {"state": "used", "model": {"$nin": list(learned_by)}}, {"$set": {"state": "pending", "model": None}}
+            ).modified_count
+
     def _mark(self, ids: Sequence[str], values: Mapping[str, Any]) -> None:
         with unavailable():
             for start in range(0, len(ids), 1000):

@@ -62,7 +62,7 @@ def remove(commands: Commands) -> None:
     # More than once: faas-cli says nothing when faasd gave up on a function that takes long to end, and killed it.
     for _ in range(3):
         for name in sorted(_deployed(commands)):
-            commands.run("faas-cli", "remove", name, hint="is it in use by another deployment?")
+            commands.run("faas-cli", "remove", name, attempts=2, hint="run it again; `faas-cli describe` tells more")
         if commands.dry_run:
             break
     left = _deployed(commands)

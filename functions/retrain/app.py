@@ -10,14 +10,16 @@ from flask import Flask, Response, g, request
 from functions.retrain.run import Busy, Trainer
 from functions.retrain.settings import Settings
 from functions.web import MAX_BATCH_TEXTS, MAX_TEXT_CHARACTERS, Problem, create_app, json_response, read_body, read_json
-from model_store import ModelStore, PromotionConflict, StoreError, VersionInfo
+from model_store import ModelStore, PromotionConflict, StoreError, VersionInfo, VersionNotFound
 from records import RecordsUnavailable
 from records.labels import Label, Labels
+from sentiment.artifact import ArtifactError
 from sentiment.data import parse_label
 
 logger = logging.getLogger(__name__)
 
 EXPECTED = '{"text": "...", "label": 0 or 1, "negative" or "positive"} or {"examples": [...]}'
+ROLLBACK_EXPECTED = '{"to": "<version>", "requeue": true or false}, each of which may be left out, or nothing'
 VERSIONS_SHOWN = 50
 
 
@@ -42,6 +44,15 @@ def build(store: ModelStore, labels: Labels, trainer: Trainer, settings: Setting
     def away(error: Exception) -> Response:
         return Problem(503, f"{error}; try again.", Retry_After="5").response()
 
+    @app.errorhandler(VersionNotFound)
+    def unknown(error: Exception) -> Response:
+        return Problem(404, f"{error}; GET this address lists the versions.").response()
+
+    @app.errorhandler(ArtifactError)
+    def damaged(error: Exception) -> Response:
+        logger.error("%s", error)
+        return Problem(500, f"The version is damaged: {error}. Roll back to another with POST …/rollback.").response()
+
     @app.errorhandler(Busy)
     @app.errorhandler(PromotionConflict)
     def conflict(error: Exception) -> Response:
@@ -59,7 +70,7 @@ def build(store: ModelStore, labels: Labels, trainer: Trainer, settings: Setting
                 "conflicts": labels.conflicts(),
                 "running": trainer.progress,
                 "last_run": trainer.last_run,
-                "versions": [_version(info) for info in store.versions()[:VERSIONS_SHOWN]],
+                "versions": [_version(info) for info in store.versions()[-VERSIONS_SHOWN:][::-1]],
                 "promotions": [promotion.as_dict() for promotion in store.history()],
             }
         )
@@ -101,11 +112,12 @@ def build(store: ModelStore, labels: Labels, trainer: Trainer, settings: Setting
 
     @app.post("/rollback")
     def roll_back() -> Response:
-        to = read_json(g.body, '{"to": "<version>"} or nothing').get("to") if g.body.strip() else None
-        if to is not None and not isinstance(to, str):
-            raise Problem(400, "to must be a version's name, or left out for the version served before.")
-        current = trainer.roll_back(to, by="request")
-        return json_response({"model": current.version, "promotion": current.promotion.as_dict()})
+        wanted = read_json(g.body, ROLLBACK_EXPECTED) if g.body.strip() else {}
+        to, requeue = wanted.get("to"), wanted.get("requeue", False)
+        if not isinstance(to, str | None) or not isinstance(requeue, bool):
+            raise Problem(400, f"Send {ROLLBACK_EXPECTED}.")
+        current, requeued = trainer.roll_back(to, by="request", requeue=requeue)
+        return json_response({"model": current.version, "promotion": current.promotion.as_dict(), "requeued": requeued})
 
     return app
 
@@ -152,7 +164,7 @@ def run_in_background(trainer: Trainer) -> None:
         trainer.run(by="pending labels")
     except Busy:
         pass
-    except (RecordsUnavailable, StoreError) as error:
+    except (RecordsUnavailable, StoreError, ArtifactError) as error:
         logger.error("training failed: %s", error)
 
 

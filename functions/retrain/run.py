@@ -103,10 +103,20 @@ class Trainer:
             self._labels.delete(found.id)
             return version
 
-    def roll_back(self, to: str | None, *, by: str) -> Current:
-        """Serve version `to`, or the one served before; raises Busy and StoreError."""
+    def roll_back(self, to: str | None, *, by: str, requeue: bool = False) -> tuple[Current, int]:
+        """Serve version `to`, or the one served before; returns it, and how many labels are pending again.
+
+        requeue: labels that what is served from now on has not learned, only versions that were left behind, are
+        learned anew by the next run. Without it they stay out: they may be why one rolls back.
+
+        Raises Busy, StoreError, ArtifactError.
+        """
         with self._one_at_a_time(by):
-            return self._store.rollback(to, by=by, reason="rolled back by request")
+            current = self._store.rollback(to, by=by, reason="rolled back by request")
+            if not requeue:
+                return current, 0
+            artifact = self._store.load(current.version)
+            return current, self._labels.requeue([*artifact.manifest.get("ancestors", []), current.version])
 
     def _one_at_a_time(self, by: str) -> "_Exclusive":
         return _Exclusive(self, self._running, by)

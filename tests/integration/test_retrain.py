@@ -209,8 +209,27 @@ def test_rollback_serves_the_version_before_and_is_logged(
 ) -> None:
     labels.add(honest(60))
     trainer.run(by="test")
-    assert trainer.roll_back(None, by="test").version == champion
+    assert trainer.roll_back(None, by="test")[0].version == champion
     assert store.history()[0].version == champion
+    assert (labels.count("used"), labels.count("pending")) == (60, 0)
+    assert trainer.run(by="test")["reason"] == "no labels are pending"
+
+
+def test_rollback_can_have_the_labels_learned_anew(
+    champion: str, trainer: Trainer, store: ModelStore, labels: Labels
+) -> None:
+    labels.add(honest(60))
+    first = trainer.run(by="test")["model"]
+    labels.add(honest(20, start=60))
+    trainer.run(by="test")
+    current, requeued = trainer.roll_back(first, by="test", requeue=True)
+    assert (current.version, requeued, labels.count("pending")) == (first, 20, 20)
+    outcome = trainer.run(by="test")
+    everything = honest(80)
+    expected = unpack(store.load(champion)).updated(
+        [label.text for label in everything], [label.label for label in everything]
+    )
+    assert unpack(store.load(outcome["model"])).equals(expected)
 
 
 def test_only_the_last_versions_are_kept(champion: str, store: ModelStore, labels: Labels) -> None:
@@ -291,6 +310,9 @@ def test_over_http_labels_are_durable_and_enough_of_them_set_off_a_run(retrain_u
     assert state["promotions"][0]["to"] == state["model"]
     status, answer = call("POST", f"{retrain_url}/rollback")
     assert (status, answer["promotion"]["from"]) == (200, state["model"])
+    status, answer = call("POST", f"{retrain_url}/rollback", {"to": "no-such-version"})
+    assert (status, "no-such-version" in answer["detail"]) == (404, True)
+    assert call("POST", f"{retrain_url}/rollback", {"to": 7})[0] == 400
 
 
 def test_over_http_an_empty_body_and_now_train_at_once(retrain_url: str) -> None:
