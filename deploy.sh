@@ -54,7 +54,8 @@ if [ $command = up ] && [ -z "$local" ]; then
 fi
 
 if [ $command != up ]; then
-  python=${VENV:-.venv}/bin/python
+  # The stack may have been started with a VENV that the caller does not repeat.
+  python=${VENV:-$(cat .local/venv 2>/dev/null || echo .venv)}/bin/python
   if [ ! -d .local ] || [ ! -x "$python" ]; then
     echo "nothing was started here"
     if [ $command = status ]; then exit 3; fi
@@ -82,5 +83,6 @@ fi
 export TRAIN_DATA
 make_venv local
 if [ -z "${RABBITMQ_URL:-}" ]; then install_rabbitmq; fi
+(umask 077 && mkdir -p .local && echo "$VENV" > .local/venv)
 # shellcheck disable=SC2086 # no word when empty
 exec "$VENV/bin/python" -m deploy.local up $detach

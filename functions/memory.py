@@ -3,6 +3,8 @@
 import ctypes
 import os
 import sys
+from importlib.util import cache_from_source, find_spec
+from pathlib import Path
 
 _ALLOCATOR = {
     # One arena: those of other threads would each keep what was once used. Python's own threads take turns anyway.
@@ -13,14 +15,28 @@ _ALLOCATOR = {
 }
 
 
+# What a start with -OO would otherwise compile again each time: half of its modules are Python's own, half installed.
+_COMPILED = ("asyncio", "flask")
+
+
 def restart_small() -> None:
     """Put a small interpreter in this one's place, the same process: call it before anything large is imported.
 
-    It has no docstrings (`-OO`), which are a tenth of a web framework's memory, and glibc's allocator gives freed
-    memory back; other allocators don't know these variables, and one that the environment sets already stays.
+    glibc's allocator then gives freed memory back; others don't know these variables, and what the environment sets
+    already stays. Docstrings, a tenth of a web framework's memory, are left out (`-OO`) where bytecode without them
+    is there: `python -m compileall -o 0 -o 2`.
     """
-    if sys.flags.optimize < 2:
-        os.execve(sys.executable, [sys.executable, "-OO", *sys.orig_argv[1:]], {**_ALLOCATOR, **os.environ})  # noqa: S606  # this very program
+    if _ALLOCATOR.keys() <= os.environ.keys():
+        return
+    options = ["-OO"] if all(map(_is_compiled, _COMPILED)) else []
+    os.execve(sys.executable, [sys.executable, *options, *sys.orig_argv[1:]], {**_ALLOCATOR, **os.environ})  # noqa: S606  # this very program
+
+
+def _is_compiled(package: str) -> bool:
+    spec = find_spec(package)
+    return (
+        spec is not None and spec.origin is not None and Path(cache_from_source(spec.origin, optimization=2)).exists()
+    )
 
 
 def give_back() -> None:

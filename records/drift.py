@@ -51,8 +51,7 @@ class DriftRecords:
 
     def last_texts(self, limit: int, *, since: datetime | None = None) -> Iterator[ScoredText]:
         """Yield the texts scored last, newest first, at most `limit`, and none from before `since`."""
-        query = {"scored_at": {"$gte": since}} if since else {}
-        yield from self._texts(query, -1, limit)
+        yield from self._texts(_scored(since), -1, limit)
 
     def live_texts(self, model: str, since: datetime, limit: int) -> Iterator[ScoredText]:
         """Yield the first texts, at most `limit`, that `model` scored from `since` on and that nobody generated."""
@@ -64,9 +63,9 @@ class DriftRecords:
             for found in self._predictions.find(query, fields).sort("scored_at", direction).limit(limit):
                 yield ScoredText(found["text"], found["model"], found["scored_at"], bool(found.get("synthetic")))
 
-    def count_texts(self, at_most: int, *, since: datetime) -> int:
-        """Return how many texts were scored from `since` on; counting stops at `at_most`."""
-        return self._count({"scored_at": {"$gte": since}}, at_most)
+    def count_texts(self, at_most: int, *, since: datetime | None = None) -> int:
+        """Return how many texts `last_texts` would yield; counting stops at `at_most`."""
+        return self._count(_scored(since), at_most)
 
     def count_live_texts(self, model: str, since: datetime, at_most: int) -> int:
         """Return how many texts `live_texts` would yield; counting stops at `at_most`."""
@@ -147,6 +146,10 @@ class GeneratedTexts:
             newest = self._predictions.find({"synthetic": {"$ne": True}}, fields).sort("scored_at", -1)
             for document in newest.limit(limit):
                 yield document["text"]
+
+
+def _scored(since: datetime | None) -> dict[str, Any]:
+    return {"scored_at": {"$gte": since}} if since else {}
 
 
 def _live(model: str, since: datetime) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from functools import cache
+from typing import Any
 
 from deploy.openfaas.commands import ROOT, Commands, StepError
 from deploy.openfaas.settings import CREDENTIALS, Settings, secrets_folder
@@ -47,14 +48,24 @@ def deploy(commands: Commands, settings: Settings) -> list[str]:
         return []
     _put_secrets(commands)
     for name in changed:
-        commands.run(
-            "faas-cli", "deploy", "--yaml", STACK, "--filter", name,
-            "--annotation", f"{SPEC_ANNOTATION}={wanted[name]}",
-            # faasd gives up on a function that takes long to end, and kills it; it is gone then.
-            attempts=2,
-            hint="`faas-cli logs` and the gateway's own log say more",
-        )  # fmt: skip
+        _deploy(commands, name, wanted[name])
     return changed
+
+
+def _deploy(commands: Commands, name: str, digest: str) -> None:
+    command = (
+        "faas-cli", "deploy", "--yaml", STACK, "--filter", name, "--annotation", f"{SPEC_ANNOTATION}={digest}",
+    )  # fmt: skip
+    hint = f"`faas-cli logs {name}` and the gateway's own log say more"
+    try:
+        # faasd gives up on a function that takes long to end, and kills it; the second time it is gone.
+        commands.run(*command, attempts=2, hint=hint)
+    except StepError:
+        # ... or its remains are in the way. Of one that runs we keep our hands off.
+        if _replicas(commands, name) > 0:
+            raise
+        commands.run("faas-cli", "remove", name, attempts=2, hint=hint)
+        commands.run(*command, hint=hint)
 
 
 def remove(commands: Commands) -> None:
@@ -92,11 +103,17 @@ def is_current(commands: Commands, settings: Settings, name: str) -> bool:
 
 
 def _deployed_spec(commands: Commands, name: str) -> str | None:
-    described = commands.ask("faas-cli", "describe", name, "--json")
-    if not described:
-        return None
-    found: dict[str, str] = json.loads(described).get("annotations") or {}
-    return found.get(SPEC_ANNOTATION)
+    annotations: dict[str, str] = _describe(commands, name).get("annotations") or {}
+    return annotations.get(SPEC_ANNOTATION)
+
+
+def _replicas(commands: Commands, name: str) -> int:
+    return int(_describe(commands, name).get("availableReplicas") or 0)
+
+
+def _describe(commands: Commands, name: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(commands.ask("faas-cli", "describe", name, "--json") or "{}")
+    return found
 
 
 def _deployed(commands: Commands) -> set[str]:

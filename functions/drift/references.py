@@ -70,7 +70,6 @@ class References:
             reason = self._take_live(watched)
         if watched.live is not None:
             minimum = self._settings.minimum_texts
-            assert watched.live.since is not None  # noqa: S101  # live references have it
             count = self._records.count_texts(minimum, since=watched.live.since)
             if self._settings.reference == LIVE or count == minimum:
                 return watched.live, None

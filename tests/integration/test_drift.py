@@ -21,7 +21,7 @@ from functions.drift.alerts import EXCHANGE
 from functions.drift.references import LIVE, References
 from functions.drift.run import Checker
 from functions.drift.settings import Settings
-from model_store import ModelStore, Statistics
+from model_store import InvalidDocument, ModelStore, Statistics, client_from_environment
 from records import Records, now
 from records.drift import DriftRecords
 from records.labels import Label, Labels
@@ -274,6 +274,19 @@ def test_statistics_go_with_their_version(version: str, store: ModelStore, corpu
         promote(train_artifact(Corpus("test", corpus.texts[number:], corpus.labels[number:])))
     assert version in store.prune(keep=0)
     assert store.statistics(version, LIVE) is None
+
+
+def test_damaged_statistics_are_refused_and_named(version: str, store: ModelStore, bucket: str) -> None:
+    store.put_statistics(version, LIVE, Statistics(b"numbers", {}))
+    client = client_from_environment()
+    (key,) = (
+        entry["Key"]
+        for entry in client.list_objects_v2(Bucket=bucket, Prefix=f"references/{version}/")["Contents"]
+        if entry["Key"].endswith(".npz")
+    )
+    client.put_object(Bucket=bucket, Key=key, Body=b"number5")
+    with pytest.raises(InvalidDocument, match=rf"references/{version}/live\.json names statistics that are .* damaged"):
+        store.statistics(version, LIVE)
 
 
 def test_labels_that_contradict_the_model_are_drift_and_learned_ones_do_not_count(

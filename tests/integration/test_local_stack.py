@@ -4,6 +4,7 @@ import os
 import signal
 import socket
 import subprocess
+from dataclasses import replace
 
 import pytest
 
@@ -17,7 +18,8 @@ def test_stack_starts_answers_stops_whole_and_resumes(project: Project) -> None:
     assert "training the first model" in started.stdout
     answer = project.predict("I love you")
     assert answer["prediction"] == "positive"
-    assert project.deploy("--status").returncode == 0
+    elsewhere = replace(project, environment={k: v for k, v in project.environment.items() if k != "VENV"})
+    assert elsewhere.deploy("--status").returncode == 0
     assert "it runs already" in project.deploy("--local", "--detach").stdout
     addresses = (project.folder / ".local" / "env").read_text()
     assert f"export GATEWAY_URL=http://127.0.0.1:{project.port}\n" in addresses
