@@ -1,9 +1,6 @@
 """The memory of predict, of all its processes: when ready, after load, after hot swaps; and its start-up.
 
-    python -m benchmarks.memory [--python .venv/bin/python] [--shared ../shared]
-
---python: one that has just requirements/functions.lock, as the container has: what else is installed, such as
-uvloop, is loaded too where it is found.
+    python -m benchmarks.memory [--shared ../shared]
 
 Needs wrk on PATH, and Linux's /proc. Prints a table in Markdown.
 """
@@ -23,6 +20,7 @@ from urllib.request import urlopen
 
 import psutil
 
+from benchmarks.lean import lean_python
 from benchmarks.system import SHORT_TEXT, wrk
 from deploy.local import services
 from sentiment.artifact import Artifact
@@ -38,7 +36,6 @@ SWAPS = 5
 def main() -> int:
     """Run all and print the table; returns 0, or 2 where something needed is missing."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--python", default=sys.executable)
     parser.add_argument("--shared", type=Path, default=ROOT.parent / "shared")
     arguments = parser.parse_args()
     training_data = arguments.shared / "imdb" / "aclImdb_train.tar.gz"
@@ -71,7 +68,7 @@ def measure(
     os.environ.update(environment)
     promote(artifact)
     service = python_service("functions.predict", folder, environment)
-    service = replace(service, command=(arguments.python, *service.command[1:]))
+    service = replace(service, command=(lean_python(folder), *service.command[1:]))
     seconds = []
     for _ in range(ROUNDS):
         started = time.perf_counter()

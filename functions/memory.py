@@ -3,8 +3,6 @@
 import ctypes
 import os
 import sys
-from importlib.util import cache_from_source, find_spec
-from pathlib import Path
 
 _ALLOCATOR = {
     # One arena: those of other threads would each keep what was once used. Python's own threads take turns anyway.
@@ -15,28 +13,14 @@ _ALLOCATOR = {
 }
 
 
-# What a start with -OO would otherwise compile again each time: half of its modules are Python's own, half installed.
-_COMPILED = ("asyncio", "flask")
-
-
 def restart_small() -> None:
     """Put a small interpreter in this one's place, the same process: call it before anything large is imported.
 
     glibc's allocator then gives freed memory back; others don't know these variables, and what the environment sets
-    already stays. Docstrings, a tenth of a web framework's memory, are left out (`-OO`) where bytecode without them
-    is there: `python -m compileall -o 0 -o 2`.
+    already stays.
     """
-    if _ALLOCATOR.keys() <= os.environ.keys():
-        return
-    options = ["-OO"] if all(map(_is_compiled, _COMPILED)) else []
-    os.execve(sys.executable, [sys.executable, *options, *sys.orig_argv[1:]], {**_ALLOCATOR, **os.environ})  # noqa: S606  # this very program
-
-
-def _is_compiled(package: str) -> bool:
-    spec = find_spec(package)
-    return (
-        spec is not None and spec.origin is not None and Path(cache_from_source(spec.origin, optimization=2)).exists()
-    )
+    if not _ALLOCATOR.keys() <= os.environ.keys():
+        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], {**_ALLOCATOR, **os.environ})  # noqa: S606  # this very program
 
 
 def give_back() -> None:
