@@ -14,9 +14,10 @@ from bridge.pipeline import Handler, Pipeline
 from bridge.rabbitmq import RabbitMQPublisher, RabbitMQSource
 from bridge.retry import Abandoned, Retry
 from bridge.reviews import ReviewHandler
-from bridge.settings import Settings, SettingsError
+from bridge.settings import Settings
 from bridge.topology import declare
-from records import Records
+from model_store.environment import SettingsError
+from records import Records, RecordsUnavailable
 from records.logs import log_to_stdout
 
 logger = logging.getLogger("bridge")
@@ -34,12 +35,14 @@ def main() -> int:
     install_signal_handlers(stop, give_up, settings.drain_seconds)
     monitor = Monitor(name for name in (settings.source, settings.labels_stream) if name)
     monitor.serve()
+    records = Records.from_environment()
     # Nothing is in hand before the first message, so a stop need not wait for a drain.
+    until_stopped = Retry(stop, on_retry=monitor.retried)
     try:
-        Retry(stop, on_retry=monitor.retried)(partial(declare, settings), BrokerUnavailable)
+        until_stopped(partial(declare, settings), BrokerUnavailable)
+        until_stopped(records.ensure_indexes, RecordsUnavailable)
     except Abandoned:
         return 0
-    records = Records.from_environment()
     publisher = RabbitMQPublisher(settings.rabbitmq_url, on_unroutable=monitor.unroutable)
     threads = [
         threading.Thread(target=run_until, args=(pipeline, stop), name=f"{pipeline.name}-pipeline")

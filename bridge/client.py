@@ -19,8 +19,9 @@ from tqdm import tqdm
 from bridge.broker import BrokerUnavailable, Message, Outgoing
 from bridge.rabbitmq import RabbitMQPublisher, RabbitMQSource
 from bridge.reviews import REJECTED
-from bridge.settings import Settings, SettingsError
+from bridge.settings import Settings
 from bridge.topology import declare, declare_reply_queue
+from model_store.environment import SettingsError
 
 BATCH_MESSAGES = 500
 REPLY_QUEUE_EXPIRES_SECONDS = 600

@@ -5,13 +5,10 @@ from dataclasses import dataclass
 from typing import Self
 
 from bridge.pipeline import BatchLimits
-from model_store.secrets import read_secret
+from model_store import read_secret
+from model_store.environment import SettingsError, number
 
 DEFAULT_STREAM_MAX_BYTES = 5_000_000_000
-
-
-class SettingsError(Exception):
-    """A variable has a value that can't be used; says which and what is allowed."""
 
 
 @dataclass(frozen=True)
@@ -44,26 +41,13 @@ class Settings:
             # Set but empty: labels are not read.
             labels_stream=os.environ.get("BRIDGE_LABELS", "labels") or None,
             retrain_token=read_secret("retrain-token", "RETRAIN_TOKEN"),
-            stream_max_bytes=int(_positive("STREAM_MAX_BYTES", DEFAULT_STREAM_MAX_BYTES)),
+            stream_max_bytes=int(number("STREAM_MAX_BYTES", DEFAULT_STREAM_MAX_BYTES, least=1)),
             limits=BatchLimits(
-                messages=int(_positive("BRIDGE_BATCH_MESSAGES", 500)),
-                bytes=int(_positive("BRIDGE_BATCH_BYTES", 4 * 1024 * 1024)),
-                wait_seconds=_positive("BRIDGE_BATCH_WAIT_SECONDS", 0.005),
+                messages=int(number("BRIDGE_BATCH_MESSAGES", 500, least=1)),
+                bytes=int(number("BRIDGE_BATCH_BYTES", 4 * 1024 * 1024, least=1)),
+                wait_seconds=number("BRIDGE_BATCH_WAIT_SECONDS", 0.005, least=0),
             ),
-            in_flight=int(_positive("BRIDGE_IN_FLIGHT", 4)),
-            function_timeout_seconds=_positive("BRIDGE_FUNCTION_TIMEOUT_SECONDS", 30),
-            drain_seconds=_positive("BRIDGE_DRAIN_SECONDS", 20),
+            in_flight=int(number("BRIDGE_IN_FLIGHT", 4, least=1)),
+            function_timeout_seconds=number("BRIDGE_FUNCTION_TIMEOUT_SECONDS", 30, least=0.1),
+            drain_seconds=number("BRIDGE_DRAIN_SECONDS", 20, least=0.1),
         )
-
-
-def _positive(name: str, default: float) -> float:
-    value = os.environ.get(name)
-    if not value:
-        return default
-    try:
-        number = float(value)
-    except ValueError:
-        number = 0
-    if number <= 0:
-        raise SettingsError(f"{name} must be a number above 0, not {value!r}")
-    return number

@@ -1,6 +1,5 @@
 """What every function shares: health, readiness, metrics, limits, errors as problem+json."""
 
-import os
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
@@ -10,15 +9,14 @@ from flask import Flask, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from werkzeug.exceptions import HTTPException
 
-if TYPE_CHECKING:
-    from _typeshed.wsgi import WSGIEnvironment
+from model_store.environment import number
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
 JSON = "application/json"
 PROBLEM_JSON = "application/problem+json"
-MAX_BODY_BYTES = int(os.environ.get("MAX_BODY_BYTES") or 32 * 1024 * 1024)
+MAX_BODY_BYTES = int(number("MAX_BODY_BYTES", 32 * 1024 * 1024, least=1))
 MAX_TEXT_CHARACTERS = 100_000
 MAX_BATCH_TEXTS = 10_000
 RETRY_AFTER_SECONDS = 2

@@ -1,6 +1,5 @@
 """The database `sentiment`: one method a question."""
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -11,6 +10,7 @@ from pymongo.collection import Collection
 from pymongo.errors import BulkWriteError, PyMongoError
 from pymongo.write_concern import WriteConcern
 
+from model_store.environment import number
 from model_store.secrets import read_secret
 
 Document = dict[str, Any]
@@ -65,7 +65,7 @@ class Records:
 
     def ensure_indexes(self) -> None:
         """Create the indexes that the questions below need, and set or lift the time-to-live of RECORD_TTL_DAYS."""
-        ttl_seconds = int(timedelta(days=float(os.environ.get("RECORD_TTL_DAYS") or 0)).total_seconds())
+        ttl_seconds = int(timedelta(days=number("RECORD_TTL_DAYS", 0, least=0)).total_seconds())
         with unavailable():
             self.database["predictions"].create_index([("scored_at", -1)])
             self.database["predictions"].create_index("synthetic", sparse=True)

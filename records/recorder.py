@@ -66,6 +66,7 @@ class BatchRecorder:
         self._on_written = on_written
         self._on_lost = on_lost
         self._on_drained = on_drained
+        self._indexed = False
         self._closing = threading.Event()
         self._deadline = float("inf")
         self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
@@ -142,6 +143,9 @@ class BatchRecorder:
         back_off_seconds, maximum_seconds = BACK_OFF_SECONDS
         while True:
             try:
+                if not self._indexed:
+                    self._records.ensure_indexes()
+                    self._indexed = True
                 self._records.write_predictions(bson.decode_all(batch.content, _RAW))
             except RecordsUnavailable as error:
                 if time.monotonic() >= self._deadline:

@@ -9,9 +9,9 @@ from functions.drift.metrics import Metrics
 from functions.drift.references import References
 from functions.drift.run import Checker
 from functions.drift.settings import Settings
-from functions.environment import SettingsError
 from functions.serve import serve
 from model_store import ModelStore
+from model_store.environment import SettingsError
 from records import Records, RecordsUnavailable
 from records.drift import DriftRecords
 from records.logs import log_to_stdout

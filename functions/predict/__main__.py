@@ -1,7 +1,6 @@
 """Runs predict: `python -m functions.predict`. SIGTERM: answer what is in hand, write what waits, exit 0."""
 
 import gc
-import os
 import sys
 
 from functions.memory import give_back, restart_small
@@ -14,6 +13,7 @@ def main() -> int:
     restart_small()
     from functions.predict.metrics import Metrics
     from model_store import CurrentPoller, ModelWatcher, Served
+    from model_store.environment import number
 
     metrics = Metrics()
 
@@ -27,7 +27,7 @@ def main() -> int:
 
     watcher = ModelWatcher(
         CurrentPoller(),
-        poll_seconds=float(os.environ.get("POLL_SECONDS") or 2),
+        poll_seconds=number("POLL_SECONDS", 2, least=0.1),
         on_swap=swapped,
         on_refusal=lambda _: metrics.refused.inc(),
         on_outage=lambda _: metrics.outages.inc(),
@@ -56,4 +56,9 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    from model_store.environment import SettingsError
+
+    try:
+        sys.exit(main())
+    except SettingsError as error:
+        sys.exit(f"predict: {error}")

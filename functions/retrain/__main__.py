@@ -4,10 +4,12 @@ import logging
 import sys
 
 from functions.retrain.app import build
+from functions.retrain.metrics import Metrics
 from functions.retrain.run import Trainer
-from functions.retrain.settings import Settings, SettingsError
+from functions.retrain.settings import Settings
 from functions.serve import serve
 from model_store import ModelStore
+from model_store.environment import SettingsError
 from records import Records, RecordsUnavailable
 from records.labels import Labels
 from records.logs import log_to_stdout
@@ -33,7 +35,9 @@ def main() -> int:
         labels.ensure_indexes()
     except RecordsUnavailable as error:
         logger.warning("no indexes yet: %s", error)
-    serve(build(store, labels, Trainer(store, labels, settings), settings), blocking_threads=THREADS)
+    metrics = Metrics()
+    trainer = Trainer(store, labels, settings, on_run=metrics.ran)
+    serve(build(store, labels, trainer, settings, metrics), blocking_threads=THREADS)
     records.close()
     return 0
 

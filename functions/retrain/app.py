@@ -7,6 +7,7 @@ from typing import Any
 
 from flask import Flask, Response, g, request
 
+from functions.retrain.metrics import Metrics
 from functions.retrain.run import Busy, Trainer
 from functions.retrain.settings import Settings
 from functions.web import MAX_BATCH_TEXTS, MAX_TEXT_CHARACTERS, Problem, create_app, json_response, read_body, read_json
@@ -23,7 +24,7 @@ ROLLBACK_EXPECTED = '{"to": "<version>", "requeue": true or false}, each of whic
 VERSIONS_SHOWN = 50
 
 
-def build(store: ModelStore, labels: Labels, trainer: Trainer, settings: Settings) -> Flask:
+def build(store: ModelStore, labels: Labels, trainer: Trainer, settings: Settings, metrics: Metrics) -> Flask:
     """Return the app over a store, the labels, and the trainer that connects them."""
     app = create_app("retrain", not_ready=lambda: _not_ready(store, labels))
 
@@ -87,6 +88,8 @@ def build(store: ModelStore, labels: Labels, trainer: Trainer, settings: Setting
                 429, f"{waiting} labels are pending already; try again when they are learned.", Retry_After="60"
             )
         new = labels.add(examples)
+        metrics.labels.labels("accepted").inc(len(new))
+        metrics.labels.labels("repeated").inc(len(examples) - len(new))
         pending = waiting + len(new)
         answer: dict[str, Any] = {
             "accepted": len(new),

@@ -14,7 +14,7 @@ The order of a run is what makes it safe to kill at any step:
 import logging
 import threading
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version as package_version
@@ -57,8 +57,15 @@ class Champion:
 class Trainer:
     """Runs one training at a time."""
 
-    def __init__(self, store: ModelStore, labels: Labels, settings: Settings) -> None:
-        """Train from `labels` onto what `store` serves."""
+    def __init__(
+        self,
+        store: ModelStore,
+        labels: Labels,
+        settings: Settings,
+        on_run: Callable[[dict[str, Any]], None] = lambda outcome: None,
+    ) -> None:
+        """Train from `labels` onto what `store` serves; on_run is told what came of each run."""
+        self._on_run = on_run
         self._store = store
         self._labels = labels
         self._settings = settings
@@ -84,6 +91,7 @@ class Trainer:
                 outcome = self._first_model(labels, by)
             else:
                 outcome = self._challenge(champion, labels, by)
+            self._on_run(outcome)
             self.last_run = {**outcome, "by": by, "labels": len(labels), "finished_at": _now()}
             return outcome
 

@@ -10,7 +10,8 @@ from bridge.labels import LabelHandler, parse
 from bridge.memory import MemoryBroker
 from bridge.retry import Retry
 from bridge.reviews import BadMessage
-from bridge.settings import Settings, SettingsError
+from bridge.settings import Settings
+from model_store.environment import SettingsError
 from tests.unit.test_bridge_reviews import Answer, FunctionServer, ListRecords, message, serve
 
 __all__ = ["serve"]  # a fixture

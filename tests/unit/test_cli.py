@@ -74,7 +74,7 @@ def test_train_says_its_data_first_and_writes_the_model(
 def test_train_keeps_a_holdout_and_measures_on_it(csv_file: Path, tmp_path: Path) -> None:
     done = run("train", "--data", csv_file, "--output", tmp_path, "--holdout", "0.34")
     assert done.returncode == 0, done.stderr
-    assert re.search(r"trained on 3 texts, \d words: .*\naccuracy on the 3 texts held out: \d+\.\d%\n", done.stdout)
+    assert re.search(r"trained on 4 texts, \d words: .*\naccuracy on the 2 texts held out: \d+\.\d%\n", done.stdout)
     assert {path.name for path in tmp_path.iterdir()} == {
         "manifest.json",
         "model.npz",
@@ -184,7 +184,7 @@ def test_an_output_that_can_not_be_written_is_told_in_a_line(csv_file: Path) -> 
     ("content", "options", "message"),
     [
         ("text,label\na,1\nb,0\n", [], "no model can be trained on its texts: empty vocabulary"),
-        ("text,label\ngood,1\nbad,0\n", ["--holdout", "0.5"], "no model can be trained"),
+        ("text,label\ngood,1\nbad,0\n", ["--holdout", "0.9"], "no model can be trained"),
         ("text,label\ngood,1\nfine,1\n", [], "texts of both labels are needed"),
         ("text,label\ngood,1\nbad,0\n", ["--holdout", "1.5"], "--holdout must be from 0 to less than 1"),
     ],

@@ -15,6 +15,10 @@ class Written:
         self.away = threading.Event()
         self.documents: list[dict[str, Any]] = []
 
+    def ensure_indexes(self) -> None:
+        if self.away.is_set():
+            raise RecordsUnavailable("away")
+
     def write_predictions(self, documents: Sequence[Mapping[str, Any]]) -> None:
         if self.away.is_set():
             raise RecordsUnavailable("away")
