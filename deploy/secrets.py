@@ -55,6 +55,8 @@ def make(folder: Path, addresses: Addresses, keep: Iterable[str] = ()) -> list[s
         "rabbitmq.conf": f"default_user = {USER}\ndefault_pass = {rabbitmq}\n",
         "s3-access-key": known("s3-access-key", secrets.token_hex(10)),
         "s3-secret-key": known("s3-secret-key", secrets.token_hex(20)),
+        # Whoever has none of this; a gateway takes no secret that is empty, and a reader strips white space.
+        "alert-webhook-url": known("alert-webhook-url", "\n"),
         "retrain-token": known("retrain-token", secrets.token_urlsafe(32)),
     }
     changed = {name: value for name, value in wanted.items() if name not in keep and known(name, "") != value}

@@ -8,7 +8,6 @@ from typing import Any
 from deploy.openfaas.commands import ROOT, Commands, StepError
 from deploy.openfaas.settings import CREDENTIALS, Settings, secrets_folder
 
-# name of the function -> its secrets, as stack.yml has them
 FUNCTIONS = ("predict", "retrain", "drift", "generate-drift")
 STACK = "stack.yml"
 # What a function was deployed from: its part of stack.yml with the settings filled in, its image, its secrets.
@@ -126,7 +125,7 @@ def _put_secrets(commands: Commands) -> None:
     for name in CREDENTIALS:
         verb = "update" if name in there else "create"
         commands.run(
-            "faas-cli", "secret", verb, name, "--from-file", str(secrets_folder() / name),
+            "faas-cli", "secret", verb, name, "--trim=false", "--from-file", str(secrets_folder() / name),
             hint="does the gateway have a place for secrets?",
         )  # fmt: skip
 

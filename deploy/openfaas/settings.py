@@ -22,6 +22,7 @@ CREDENTIALS = {
     "mongodb-url": "MONGODB_URL",
     "rabbitmq-url": "RABBITMQ_URL",
     "retrain-token": "RETRAIN_TOKEN",
+    "alert-webhook-url": "ALERT_WEBHOOK_URL",
 }
 
 

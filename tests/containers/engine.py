@@ -101,6 +101,8 @@ def engine() -> Iterator[None]:
         before = os.environ.get("DOCKER_HOST")
         os.environ["DOCKER_HOST"] = socket
         stack.callback(_restore, "DOCKER_HOST", before)
+        # dockerd leaves its network namespace mounted, and the folder could not go.
+        stack.callback(subprocess.run, ["umount", f"{folder}/exec/netns/default"], capture_output=True, check=False)
         stack.callback(process.wait, 30)
         stack.callback(process.terminate)
         if not wait_until(lambda: process.poll() is not None or engine_answers(), ENGINE_TIMEOUT_SECONDS):
