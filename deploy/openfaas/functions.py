@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from contextlib import suppress
 from functools import cache
 from typing import Any
 
@@ -63,21 +64,23 @@ def _deploy(commands: Commands, name: str, digest: str) -> None:
         # ... or its remains are in the way. Of one that runs we keep our hands off.
         if _replicas(commands, name) > 0:
             raise
-        commands.run("faas-cli", "remove", name, attempts=2, hint=hint)
+        with suppress(StepError):
+            commands.run("faas-cli", "remove", name, hint=hint)
         commands.run(*command, hint=hint)
 
 
 def remove(commands: Commands) -> None:
     """Remove the functions and their secrets."""
-    # More than once: faas-cli says nothing when faasd gave up on a function that takes long to end, and killed it.
+    # More than once, and whatever it says: faasd gives up on a function that takes long to end, and kills it.
     for _ in range(3):
         for name in sorted(_deployed(commands)):
-            commands.run("faas-cli", "remove", name, attempts=2, hint="run it again; `faas-cli describe` tells more")
+            with suppress(StepError):
+                commands.run("faas-cli", "remove", name, hint="")
         if commands.dry_run:
             break
     left = _deployed(commands)
     if left and not commands.dry_run:
-        raise StepError(f"still there: {', '.join(sorted(left))}; `faas-cli remove` them")
+        raise StepError(f"still there: {', '.join(sorted(left))}; see `faas-cli describe`, and the gateway's own log")
     for name in sorted(_secrets_there(commands) & set(CREDENTIALS)):
         commands.run("faas-cli", "secret", "remove", name, hint="is a function of another deployment using it?")
 
