@@ -1,12 +1,16 @@
 """Records on a real server: repeats double nothing, offsets go forward only, no text in an error."""
 
+import signal
+import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 from pymongo import MongoClient
 
+from deploy.local import services
 from deploy.local.services import free_port
 from records import Records, RecordsUnavailable, now
 from records.mongo import unavailable
@@ -175,3 +179,20 @@ def test_a_batch_that_fails_is_told_without_its_texts(records: Records) -> None:
 def test_errors_that_are_not_the_drivers_stay_what_they_are() -> None:
     with pytest.raises(ZeroDivisionError), unavailable():
         _ = 1 / 0
+
+
+def test_a_server_that_no_longer_answers_does_not_hold_up_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = services.mongodb(tmp_path, services.free_port)
+    monkeypatch.setenv("MONGODB_URL", server.variables["MONGODB_URL"])
+    with services.running(server) as process:
+        records = Records.from_environment()
+        records.ping()
+        process.send_signal(signal.SIGSTOP)
+        try:
+            started = time.monotonic()
+            records.close()
+            assert time.monotonic() - started < 5
+        finally:
+            process.send_signal(signal.SIGCONT)
