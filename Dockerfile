@@ -12,7 +12,7 @@ COPY requirements/${LOCK}.lock /requirements.lock
 RUN python -m venv --without-pip /venv \
  && python -m pip --python /venv/bin/python install --disable-pip-version-check --no-cache-dir --no-compile \
       --only-binary :all: --require-hashes --requirement /requirements.lock \
- && /venv/bin/python -m compileall -q -j 0 --invalidation-mode unchecked-hash /venv/lib
+ && PYTHONNODEBUGRANGES=1 /venv/bin/python -m compileall -q -j 0 -o 2 --invalidation-mode unchecked-hash /venv/lib
 
 # The packages that all share, and of the others only the part that runs.
 FROM ${BASE_IMAGE} AS code
@@ -22,10 +22,20 @@ COPY . .
 RUN mkdir /app \
  && part=$(echo ${MODULE} | tr . /) \
  && cp -r --parents sentiment model_store records ${part%/*}/*.py ${part}* /app \
- && python -m compileall -q --invalidation-mode unchecked-hash /app
+ && PYTHONNODEBUGRANGES=1 python -m compileall -q -o 2 --invalidation-mode unchecked-hash /app
 
 FROM ${BASE_IMAGE}
-ENV PATH=/venv/bin:$PATH \
+# The standard library for the settings below; a layer that all share.
+RUN PYTHONNODEBUGRANGES=1 python -m compileall -q -j 0 -o 2 --invalidation-mode unchecked-hash \
+      -x '/(test|idlelib|lib2to3|(dist|site)-packages)/' \
+      "$(python -c 'import sysconfig; print(sysconfig.get_path("stdlib"))')"
+# Small processes: why each, SMALL_PROCESS in deploy/local/services.py.
+ENV MALLOC_ARENA_MAX=1 \
+    MALLOC_MMAP_THRESHOLD_=131072 \
+    MALLOC_TRIM_THRESHOLD_=131072 \
+    PYTHONOPTIMIZE=2 \
+    PYTHONNODEBUGRANGES=1 \
+    PATH=/venv/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
     HOME=/tmp \

@@ -1,16 +1,22 @@
-"""A Python for predict with just what its container has: what else is installed, as uvloop, is loaded too."""
+"""Runs predict as its image and the local stack do: with just its own packages, and as a small process."""
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
+from deploy.local.services import Service, small_process
 from tests.system import ROOT
 
 
-def lean_python(folder: Path) -> str:
-    """Make a virtual environment from requirements/functions.lock in `folder`; returns its interpreter."""
+def as_deployed(service: Service, folder: Path) -> Service:
+    """Return a service that runs on a virtual environment made from requirements/functions.lock in `folder`.
+
+    What else is installed in ours, as uvloop is, granian would load too.
+    """
     python = folder / "venv" / "bin" / "python"
     subprocess.run([sys.executable, "-m", "venv", folder / "venv"], check=True)
     lock = ROOT / "requirements" / "functions.lock"
     subprocess.run([python, "-m", "pip", "install", "--quiet", "--require-hashes", "--requirement", lock], check=True)
-    return str(python)
+    environment = {**service.environment, **small_process(folder / "bytecode")}
+    return replace(service, command=(str(python), *service.command[1:]), environment=environment)

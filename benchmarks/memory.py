@@ -20,7 +20,7 @@ from urllib.request import urlopen
 
 import psutil
 
-from benchmarks.lean import lean_python
+from benchmarks.lean import as_deployed
 from benchmarks.system import SHORT_TEXT, wrk
 from deploy.local import services
 from sentiment.artifact import Artifact
@@ -68,7 +68,7 @@ def measure(
     os.environ.update(environment)
     promote(artifact)
     service = python_service("functions.predict", folder, environment)
-    service = replace(service, command=(lean_python(folder), *service.command[1:]))
+    service = as_deployed(service, folder)
     seconds = []
     for _ in range(ROUNDS):
         started = time.perf_counter()

@@ -16,13 +16,13 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
 import psutil
 
-from benchmarks.lean import lean_python
+from benchmarks.lean import as_deployed
 from bridge.topology import declare_streams
 from deploy.local import services
 from records import Records
@@ -77,7 +77,7 @@ def main() -> int:
         promote(train_artifact(corpus))
         peer = stack.enter_context(http_peer(arguments.peers, training_data, folder))
         predict = python_service("functions.predict", folder, environment)
-        predict = replace(predict, command=(lean_python(folder), *predict.command[1:]))
+        predict = as_deployed(predict, folder)
         gateway_url = stack.enter_context(through_gateway(folder / "gateway", {"predict": predict}))
         figures = http_figures(arguments.peers, folder, peer, predict, median_review)
         figures.append(stream_figure(arguments.peers, folder, peer, gateway_url, environment))

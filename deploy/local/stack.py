@@ -157,6 +157,11 @@ def _module_service(state: State, name: str, module: str) -> Service:
         folder=ROOT,
         log=state.stack_log,
         command=(sys.executable, "-m", module),
-        environment={"LISTEN_HOST": LOOPBACK, "LISTEN_PORT": str(port), "ENABLE_GENERATE_DRIFT": "true"},
+        environment={
+            "LISTEN_HOST": LOOPBACK,
+            "LISTEN_PORT": str(port),
+            "ENABLE_GENERATE_DRIFT": "true",
+            **services.small_process(state.folder / "bytecode"),
+        },
         ready=lambda: http_status(port, "/_/ready") == 200,
     )

@@ -3,14 +3,13 @@
 import gc
 import sys
 
-from functions.memory import give_back, restart_small
+from functions.memory import give_back
 
 FLUSH_TIMEOUT_SECONDS = 10
 
 
 def main() -> int:
     """Serve until SIGTERM; returns the exit code."""
-    restart_small()
     from functions.predict.metrics import Metrics
     from model_store import CurrentPoller, ModelWatcher, Served
     from model_store.environment import number
