@@ -19,6 +19,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
+from urllib.request import urlopen
 
 import psutil
 
@@ -144,6 +145,8 @@ def http_figures(
         figures.append(
             Figure(f"the same, recorded in MongoDB (the peer records nothing), {what}", theirs, recorded, "requests/s")
         )
+    if not services.wait_until(lambda: b"predict_records_waiting 0.0" in metrics(predict), 60):
+        raise ValueError("predict did not write what waits")
     figures.append(
         Figure(
             "memory afterwards, proportional set size of all its processes",
@@ -154,6 +157,12 @@ def http_figures(
         )
     )
     return figures
+
+
+def metrics(service: services.Service) -> bytes:
+    """Return what a service tells Prometheus."""
+    with urlopen(f"{service.variables['URL']}/metrics") as answer:  # noqa: S310 - our own service
+        return bytes(answer.read())
 
 
 def wrk(peers: Path, url: str, body: Path) -> float:

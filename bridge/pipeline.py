@@ -27,7 +27,7 @@ class BatchLimits:
     wait_seconds: time since its first message.
     """
 
-    messages: int = 500
+    messages: int = 1000
     bytes: int = 4 * 1024 * 1024
     wait_seconds: float = 0.005
 

@@ -43,7 +43,7 @@ class Settings:
             retrain_token=read_secret("retrain-token", "RETRAIN_TOKEN"),
             stream_max_bytes=int(number("STREAM_MAX_BYTES", DEFAULT_STREAM_MAX_BYTES, least=1)),
             limits=BatchLimits(
-                messages=int(number("BRIDGE_BATCH_MESSAGES", 500, least=1)),
+                messages=int(number("BRIDGE_BATCH_MESSAGES", 1000, least=1)),
                 bytes=int(number("BRIDGE_BATCH_BYTES", 4 * 1024 * 1024, least=1)),
                 wait_seconds=number("BRIDGE_BATCH_WAIT_SECONDS", 0.005, least=0),
             ),

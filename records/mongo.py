@@ -20,6 +20,7 @@ TIME_OF_RECORD = {"predictions": "received_at", "rejected": "received_at", "drif
 SERVER_SELECTION_TIMEOUT_MILLISECONDS = 3_000
 SOCKET_TIMEOUT_MILLISECONDS = 20_000
 CLOSE_TIMEOUT_SECONDS = 2.0
+DUPLICATE_KEY = 11000
 
 
 class RecordsUnavailable(Exception):
@@ -90,14 +91,22 @@ class Records:
         """Write messages that could not be scored, by `_id` like predictions."""
         self._write("rejected", documents)
 
-    def _write(self, collection: str, documents: Sequence[Mapping[str, Any]]) -> None:
+    def _write(self, collection: str, documents: Sequence[Any]) -> None:
         if not documents:
             return
-        replacements: list[ReplaceOne[Any]] = [
-            ReplaceOne({"_id": document["_id"]}, document, upsert=True) for document in documents
-        ]
         with unavailable():
-            self.database[collection].bulk_write(replacements, ordered=False)
+            try:
+                # Nearly always all are new, and inserting takes a fifth less time than upserting.
+                self.database[collection].insert_many(documents, ordered=False)
+            except BulkWriteError as error:
+                errors = error.details["writeErrors"]
+                if not errors or any(each["code"] != DUPLICATE_KEY for each in errors):
+                    raise
+                repeated = [documents[each["index"]] for each in errors]
+                self.database[collection].bulk_write(
+                    [ReplaceOne({"_id": document["_id"]}, document, upsert=True) for document in repeated],
+                    ordered=False,
+                )
 
     def offset(self, consumer: str) -> int | None:
         """Return the offset of the last message that `consumer` is done with, None if there is none."""
