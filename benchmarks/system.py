@@ -36,7 +36,7 @@ SECONDS = 6
 ROUNDS = 3
 SHORT_TEXT = "I love you"
 STREAM_TEXT = "I love this movie, the acting is great"
-NAIVE_MESSAGES = 2_000
+NAIVE_MESSAGES = 4_000
 BRIDGE_MESSAGES = 40_000
 
 
@@ -147,6 +147,7 @@ def http_figures(
         )
     if not services.wait_until(lambda: b"predict_records_waiting 0.0" in metrics(predict), 60):
         raise ValueError("predict did not write what waits")
+    time.sleep(1)  # the memory that was waited in is given back just after the last write, which has no sign of its own
     figures.append(
         Figure(
             "memory afterwards, proportional set size of all its processes",

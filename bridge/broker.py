@@ -15,6 +15,7 @@ class Message:
 
     position: its offset in a stream; from a queue, a number that grows.
     key: names the message for ever, the same at each delivery: `<stream>:<offset>`, or `<queue>:<message_id>`.
+    persistent: whether its sender wants it to survive a restart of the broker; an answer is as durable as its question.
     """
 
     position: int
@@ -24,11 +25,12 @@ class Message:
     correlation_id: str | None = None
     reply_to: str | None = None
     content_type: str | None = None
+    persistent: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """A message to be published to the queue or stream `to`."""
+    """A message to be published to the queue or stream `to`; a stream keeps it, persistent or not."""
 
     to: str
     body: bytes
@@ -36,6 +38,7 @@ class Outgoing:
     message_id: str | None = None
     reply_to: str | None = None
     content_type: str = "application/json"
+    persistent: bool = False
 
 
 class Source(Protocol):

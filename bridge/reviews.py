@@ -131,7 +131,8 @@ class ReviewHandler:
                 body = orjson.dumps({"id": review.id, **answer, "model": model, "offset": offset})
                 replies.append(Outgoing(PREDICTIONS, body, message.correlation_id))
                 if message.reply_to:
-                    replies.append(Outgoing(message.reply_to, body, message.correlation_id))
+                    reply = Outgoing(message.reply_to, body, message.correlation_id, persistent=message.persistent)
+                    replies.append(reply)
         self._retry(lambda: self._records.write_predictions(documents), RecordsUnavailable)
         park(bad, self._records, self._publisher, self._retry, also=replies)
         self._on_done("scored", len(documents))

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pika
+from pika.delivery_mode import DeliveryMode
 from pika.exceptions import AMQPError
 
 from bridge.rabbitmq import parameters
@@ -69,10 +70,15 @@ class Client:
         self.connection = pika.BlockingConnection(parameters(self.url))
         self.channel = self.connection.channel()
 
-    def publish(self, queue: str, bodies: Sequence[bytes], *, reply_to: str | None = None, first_id: int = 0) -> None:
-        """Publish messages with message_id and correlation_id counted from `first_id`."""
-        for number, body in enumerate(bodies, start=first_id):
-            properties = pika.BasicProperties(message_id=str(number), correlation_id=str(number), reply_to=reply_to)
+    def publish(
+        self, queue: str, bodies: Sequence[bytes], *, reply_to: str | None = None, persistent: bool = False
+    ) -> None:
+        """Publish messages with message_id and correlation_id counted from 0."""
+        mode = DeliveryMode.Persistent if persistent else DeliveryMode.Transient
+        for number, body in enumerate(bodies):
+            properties = pika.BasicProperties(
+                message_id=str(number), correlation_id=str(number), reply_to=reply_to, delivery_mode=mode
+            )
             self.channel.basic_publish("", queue, body, properties)
 
     def declare(self, queue: str, kind: str = "classic") -> None:

@@ -84,7 +84,8 @@ def test_reading_resumes_by_itself_after_the_broker_was_killed(
 ) -> None:
     promote(tiny_model())
     stream = source_of(environment)
-    client.publish(stream, [GOOD] * MESSAGES, reply_to="replies")
+    # The answers are to survive what happens to the broker.
+    client.publish(stream, [GOOD] * MESSAGES, reply_to="replies", persistent=True)
     with (
         through_gateway(tmp_path, {"predict": python_service("functions.predict", tmp_path, environment)}) as url,
         bridge({**environment, "BRIDGE_BATCH_MESSAGES": "20"}, url, tmp_path) as process,
