@@ -47,7 +47,7 @@ class Settings:
                 bytes=int(number("BRIDGE_BATCH_BYTES", 4 * 1024 * 1024, least=1)),
                 wait_seconds=number("BRIDGE_BATCH_WAIT_SECONDS", 0.005, least=0),
             ),
-            in_flight=int(number("BRIDGE_IN_FLIGHT", 4, least=1)),
+            in_flight=int(number("BRIDGE_IN_FLIGHT", 8, least=1)),
             function_timeout_seconds=number("BRIDGE_FUNCTION_TIMEOUT_SECONDS", 30, least=0.1),
             drain_seconds=number("BRIDGE_DRAIN_SECONDS", 20, least=0.1),
         )
