@@ -16,12 +16,11 @@ from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from statistics import median
-from urllib.request import urlopen
 
 import psutil
 
 from benchmarks.lean import as_deployed
-from benchmarks.system import SHORT_TEXT, wrk
+from benchmarks.system import SHORT_TEXT, get, wrk
 from deploy.local import services
 from sentiment.artifact import Artifact
 from sentiment.data import load_corpus
@@ -106,13 +105,6 @@ def row(when: str, pid: int, rate: float | None = None) -> str:
 def served(service: services.Service) -> str:
     """Return the version that predict serves."""
     return str(json.loads(get(service, "/"))["model"])
-
-
-def get(service: services.Service, path: str) -> bytes:
-    """Return what predict answers to a GET."""
-    with urlopen(service.variables["URL"] + path) as answer:  # noqa: S310  # our own process
-        content: bytes = answer.read()
-    return content
 
 
 if __name__ == "__main__":

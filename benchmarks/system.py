@@ -145,7 +145,7 @@ def http_figures(
         figures.append(
             Figure(f"the same, recorded in MongoDB (the peer records nothing), {what}", theirs, recorded, "requests/s")
         )
-    if not services.wait_until(lambda: b"predict_records_waiting 0.0" in metrics(predict), 60):
+    if not services.wait_until(lambda: b"predict_records_waiting 0.0" in get(predict, "/metrics"), 60):
         raise ValueError("predict did not write what waits")
     time.sleep(1)  # the memory that was waited in is given back just after the last write, which has no sign of its own
     figures.append(
@@ -160,9 +160,9 @@ def http_figures(
     return figures
 
 
-def metrics(service: services.Service) -> bytes:
-    """Return what a service tells Prometheus."""
-    with urlopen(f"{service.variables['URL']}/metrics") as answer:  # noqa: S310 - our own service
+def get(service: services.Service, path: str) -> bytes:
+    """Return what a service answers to a GET."""
+    with urlopen(service.variables["URL"] + path) as answer:  # noqa: S310 - our own process
         return bytes(answer.read())
 
 
