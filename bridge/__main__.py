@@ -1,5 +1,6 @@
 """Runs the bridge: `python -m bridge`. SIGTERM: stop reading, finish what is in hand, store the offset, exit 0."""
 
+import gc
 import logging
 import signal
 import sys
@@ -48,6 +49,10 @@ def main() -> int:
         threading.Thread(target=run_until, args=(pipeline, stop), name=f"{pipeline.name}-pipeline")
         for pipeline in pipelines(settings, records, publisher, Retry(give_up, on_retry=monitor.retried), monitor)
     ]
+    # Ten thousand messages in hand are no garbage: looking through them at every 700 new objects, Python's default, is
+    # a tenth of the throughput.
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 20)
     for thread in threads:
         thread.start()
     stop.wait()

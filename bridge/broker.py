@@ -1,16 +1,14 @@
 """The port to a message broker: what the bridge asks of one, whichever it is."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 
 class BrokerUnavailable(Exception):
     """The broker can't be reached or refuses for now; trying again later is right."""
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(NamedTuple):
     """A message as it was read.
 
     position: its offset in a stream; from a queue, a number that grows.
@@ -28,8 +26,7 @@ class Message:
     persistent: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Outgoing:
+class Outgoing(NamedTuple):
     """A message to be published to the queue or stream `to`; a stream keeps it, persistent or not."""
 
     to: str

@@ -3,7 +3,6 @@
 import threading
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import replace
 
 from bridge.broker import BrokerUnavailable, Message, Outgoing
 
@@ -33,7 +32,7 @@ class MemoryBroker:
         """Put a message on a stream; returns its offset."""
         with self._changed:
             offset = len(self.streams[stream])
-            self.streams[stream].append(replace(message, position=offset, key=f"{stream}:{offset}"))
+            self.streams[stream].append(message._replace(position=offset, key=f"{stream}:{offset}"))
             self._changed.notify_all()
             return offset
 

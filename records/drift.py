@@ -129,6 +129,11 @@ class GeneratedTexts:
         """Ask beside the other records."""
         self._predictions = records.database["predictions"]
 
+    def ensure_index(self) -> None:
+        """Create the index that finds them: only where any are made, for each index costs every insert its time."""
+        with unavailable():
+            self._predictions.create_index("synthetic", partialFilterExpression={"synthetic": True})
+
     def count(self) -> int:
         """Return how many are recorded."""
         with unavailable():

@@ -77,7 +77,6 @@ class Records:
         ttl_seconds = int(timedelta(days=number("RECORD_TTL_DAYS", 0, least=0)).total_seconds())
         with unavailable():
             self.database["predictions"].create_index([("scored_at", -1)])
-            self.database["predictions"].create_index("synthetic", sparse=True)
             self.database["labels"].create_index([("model", 1), ("received_at", 1)])
             self.database["drift_reports"].create_index([("checked_at", -1)])
             for collection, field in TIME_OF_RECORD.items():

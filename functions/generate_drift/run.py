@@ -62,6 +62,7 @@ class Generator:
             kinds: Counter[str] = Counter()
             examples: dict[str, str] = {}
             model = None
+            self._texts.ensure_index()
             recorded = self._texts.count()
             for batch in _batches(mixed):
                 model = self._score([text for _, text in batch], kinds.total())
