@@ -3,7 +3,6 @@
 import gc
 import logging
 import signal
-import sys
 import threading
 from functools import partial
 
@@ -17,21 +16,15 @@ from bridge.retry import Abandoned, Retry
 from bridge.reviews import ReviewHandler
 from bridge.settings import Settings
 from bridge.topology import declare
-from model_store.environment import SettingsError
+from model_store.process import run
 from records import Records, RecordsUnavailable
-from records.logs import log_to_stdout
 
 logger = logging.getLogger("bridge")
 
 
 def main() -> int:
     """Run until SIGTERM or SIGINT; returns the exit code."""
-    log_to_stdout("bridge")
-    try:
-        settings = Settings.from_environment()
-    except SettingsError as error:
-        logger.error("%s", error)
-        return 2
+    settings = Settings.from_environment()
     stop, give_up = threading.Event(), threading.Event()
     install_signal_handlers(stop, give_up, settings.drain_seconds)
     monitor = Monitor(name for name in (settings.source, settings.labels_stream) if name)
@@ -139,4 +132,4 @@ def pipelines(
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run("bridge", main)

@@ -2,7 +2,6 @@
 
 import json
 import logging
-import os
 import threading
 from collections.abc import Iterable
 from socketserver import ThreadingMixIn
@@ -10,6 +9,8 @@ from typing import TYPE_CHECKING, cast
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from prometheus_client import Counter, Gauge, make_wsgi_app
+
+from model_store.environment import listen_address
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -63,8 +64,7 @@ class Monitor:
 
     def serve(self) -> None:
         """Answer on LISTEN_HOST:LISTEN_PORT in a thread."""
-        host, port = os.environ.get("LISTEN_HOST", "127.0.0.1"), int(os.environ.get("LISTEN_PORT", "8081"))
-        server = make_server(host, port, self, _ThreadingServer, _SilentHandler)
+        server = make_server(*listen_address(8081), self, _ThreadingServer, _SilentHandler)
         threading.Thread(target=server.serve_forever, name="monitor", daemon=True).start()
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:

@@ -1,6 +1,5 @@
 """Runs a WSGI app on granian in this very process, and drains on SIGTERM."""
 
-import os
 from collections.abc import Callable
 from typing import Any
 
@@ -8,6 +7,8 @@ from granian.constants import Interfaces
 from granian.log import LogLevels
 from granian.server.common import AbstractServer
 from granian.server.mt import MTServer
+
+from model_store.environment import listen_address
 
 WsgiApp = Callable[..., Any]
 
@@ -33,10 +34,11 @@ def serve(app: WsgiApp, *, blocking_threads: int = 1) -> None:
 
     blocking_threads: threads that run Python; one is fastest where an answer never waits for anything.
     """
+    address, port = listen_address(8080)
     InProcessServer(
         "app",
-        address=os.environ.get("LISTEN_HOST", "127.0.0.1"),
-        port=int(os.environ.get("LISTEN_PORT", "8080")),
+        address=address,
+        port=port,
         interface=Interfaces.WSGI,
         workers=1,
         blocking_threads=blocking_threads,

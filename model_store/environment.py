@@ -29,3 +29,8 @@ def choice(name: str, choices: Sequence[str]) -> str:
     if value not in choices:
         raise SettingsError(f"{name} must be {', '.join(choices[:-1])} or {choices[-1]}, not {value!r}")
     return value
+
+
+def listen_address(default_port: int) -> tuple[str, int]:
+    """Return LISTEN_HOST and LISTEN_PORT, without them 127.0.0.1 and `default_port`; raises SettingsError."""
+    return os.environ.get("LISTEN_HOST") or "127.0.0.1", int(number("LISTEN_PORT", default_port, least=1, most=65535))

@@ -4,7 +4,6 @@ import logging
 import os
 import re
 import signal
-import sys
 import threading
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,7 +14,7 @@ import yaml
 from croniter import croniter
 
 from deploy.local.state import ROOT
-from records.logs import log_to_stdout
+from model_store import process
 
 logger = logging.getLogger("schedule")
 
@@ -63,7 +62,6 @@ def run(job: Job, gateway_url: str, stop: threading.Event) -> None:
 
 def main() -> int:
     """Run every job in a thread of its own, so that a long one delays no other; returns 0 at SIGTERM."""
-    log_to_stdout("schedule")
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
@@ -76,4 +74,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    process.run("schedule", main)

@@ -1,7 +1,6 @@
 """Runs drift: `python -m functions.drift`. SIGTERM: answer what is in hand, exit 0; alerts not sent stay due."""
 
 import logging
-import sys
 
 from functions.drift.alerts import Channel, Courier, Exchange, Webhook
 from functions.drift.app import build
@@ -11,10 +10,9 @@ from functions.drift.run import Checker
 from functions.drift.settings import Settings
 from functions.serve import serve
 from model_store import ModelStore
-from model_store.environment import SettingsError
+from model_store.process import run
 from records import Records, RecordsUnavailable
 from records.drift import DriftRecords
-from records.logs import log_to_stdout
 from records.mongo import Document
 
 # Probes are answered while a check waits for the store.
@@ -25,12 +23,7 @@ logger = logging.getLogger("drift")
 
 def main() -> int:
     """Serve until SIGTERM; returns the exit code."""
-    log_to_stdout("drift")
-    try:
-        settings = Settings.from_environment()
-    except SettingsError as error:
-        logger.error("%s", error)
-        return 2
+    settings = Settings.from_environment()
     store = ModelStore.from_environment()
     all_records = Records.from_environment()
     records = DriftRecords(all_records)
@@ -89,4 +82,4 @@ def show_last(records: DriftRecords, metrics: Metrics) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run("drift", main)

@@ -1,14 +1,13 @@
 """Runs generate-drift: `python -m functions.generate_drift`. SIGTERM: answer what is in hand, exit 0."""
 
 import os
-import sys
 
 from functions.generate_drift.app import build
 from functions.generate_drift.run import Generator
 from functions.serve import serve
+from model_store.process import run
 from records import Records
 from records.drift import GeneratedTexts
-from records.logs import log_to_stdout
 
 # Probes are answered while one thread waits for predict.
 THREADS = 2
@@ -16,7 +15,6 @@ THREADS = 2
 
 def main() -> int:
     """Serve until SIGTERM; returns the exit code."""
-    log_to_stdout("generate-drift")
     records = Records.from_environment()
     generator = Generator(GeneratedTexts(records), os.environ.get("GATEWAY_URL") or "http://127.0.0.1:8080")
     enabled = (os.environ.get("ENABLE_GENERATE_DRIFT") or "").lower() == "true"
@@ -26,4 +24,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run("generate-drift", main)

@@ -1,9 +1,9 @@
 """Runs predict: `python -m functions.predict`. SIGTERM: answer what is in hand, write what waits, exit 0."""
 
 import gc
-import sys
 
 from functions.memory import give_back
+from model_store.process import run
 
 FLUSH_TIMEOUT_SECONDS = 10
 
@@ -32,11 +32,7 @@ def main() -> int:
         on_outage=lambda _: metrics.outages.inc(),
     )
     watcher.start()
-    # The rest is imported while child processes fetch the model. That takes them half a second and more, so logging
-    # is set up before the watcher has anything to tell.
-    from records.logs import log_to_stdout
-
-    log_to_stdout("predict")
+    # The rest is imported while child processes fetch the model, which takes them half a second and more.
     from functions.predict.app import build
     from functions.serve import serve
     from records import BatchRecorder, Records
@@ -55,9 +51,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    from model_store.environment import SettingsError
-
-    try:
-        sys.exit(main())
-    except SettingsError as error:
-        sys.exit(f"predict: {error}")
+    run("predict", main)

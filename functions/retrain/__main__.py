@@ -1,7 +1,6 @@
 """Runs retrain: `python -m functions.retrain`. SIGTERM: answer what is in hand, exit 0."""
 
 import logging
-import sys
 
 from functions.retrain.app import build
 from functions.retrain.metrics import Metrics
@@ -9,10 +8,9 @@ from functions.retrain.run import Trainer
 from functions.retrain.settings import Settings
 from functions.serve import serve
 from model_store import ModelStore
-from model_store.environment import SettingsError
+from model_store.process import run
 from records import Records, RecordsUnavailable
 from records.labels import Labels
-from records.logs import log_to_stdout
 
 # Reading labels and probes go on while one thread trains.
 THREADS = 4
@@ -22,12 +20,7 @@ logger = logging.getLogger("retrain")
 
 def main() -> int:
     """Serve until SIGTERM; returns the exit code."""
-    log_to_stdout("retrain")
-    try:
-        settings = Settings.from_environment()
-    except SettingsError as error:
-        logger.error("%s", error)
-        return 2
+    settings = Settings.from_environment()
     store = ModelStore.from_environment()
     records = Records.from_environment()
     labels = Labels(records)
@@ -43,4 +36,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run("retrain", main)

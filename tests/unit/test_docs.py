@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
@@ -56,3 +57,27 @@ def test_configuration_names_every_variable_that_the_code_reads() -> None:
     assert "RETRAIN_AFTER" in read
     documented = set(re.findall(r"`([A-Z][A-Z0-9_]+)`", (ROOT / "docs" / "configuration.md").read_text()))
     assert read - documented == set()
+
+
+def documented_variables(section: str) -> set[str]:
+    text = (ROOT / "docs" / "configuration.md").read_text()
+    table = re.split(r"^## ", text.split(f"\n## {section}\n")[1], maxsplit=1, flags=re.MULTILINE)[0]
+    return set(re.findall(r"^\| `([A-Z][A-Z0-9_]+)`", table, re.MULTILINE))
+
+
+# The images say where to listen.
+EVERY_PROCESS = documented_variables("Every process") - {"LISTEN_HOST", "LISTEN_PORT"}
+
+
+@pytest.mark.parametrize("function", ["predict", "retrain", "drift", "generate-drift"])
+def test_stack_yml_hands_each_function_all_of_its_settings(function: str) -> None:
+    stack = yaml.safe_load((ROOT / "stack.yml").read_text())
+    handed_on = stack["functions"][function]["environment"].keys()
+    assert documented_variables(function) | EVERY_PROCESS <= handed_on
+
+
+@pytest.mark.parametrize("process", ["predict", "retrain", "drift", "generate-drift", "bridge"])
+def test_compose_hands_each_process_all_of_its_settings(process: str) -> None:
+    compose = yaml.safe_load((ROOT / "compose.yml").read_text())
+    handed_on = compose["services"][process]["environment"].keys()
+    assert documented_variables(process) | EVERY_PROCESS <= handed_on
