@@ -7,11 +7,11 @@ Needs wrk on PATH, and Linux's /proc. Prints a table in Markdown.
 
 import argparse
 import json
-import os
 import shutil
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +20,7 @@ from statistics import median
 import psutil
 
 from benchmarks.lean import as_deployed
-from benchmarks.system import SHORT_TEXT, get, wrk
+from benchmarks.system import SHORT_TEXT, get, servers, wrk
 from deploy.local import services
 from sentiment.artifact import Artifact
 from sentiment.data import load_corpus
@@ -49,22 +49,15 @@ def main() -> int:
     artifact = train_artifact(corpus)
     with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
         folder = Path(name)
-        environment: dict[str, str] = {}
-        for server in (
-            services.s3(folder / "s3", services.free_port, "benchmark", "benchmark-key"),
-            services.mongodb(folder / "mongodb", services.free_port),
-        ):
-            stack.enter_context(services.running(server))
-            environment |= server.variables
+        environment = stack.enter_context(servers(folder))
         measure(arguments, folder, environment, artifact, review)
     return 0
 
 
 def measure(
-    arguments: argparse.Namespace, folder: Path, environment: dict[str, str], artifact: Artifact, review: str
+    arguments: argparse.Namespace, folder: Path, environment: Mapping[str, str], artifact: Artifact, review: str
 ) -> None:
     """Start predict on servers that run, load it, swap its model, and print each figure as it is known."""
-    os.environ.update(environment)
     promote(artifact)
     service = python_service("functions.predict", folder, environment)
     service = as_deployed(service, folder)

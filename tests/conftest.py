@@ -3,13 +3,14 @@
 import os
 import secrets
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
 import pytest
 
 from deploy.local import services
+from model_store import ModelStore
 
 
 @dataclass(frozen=True)
@@ -116,6 +117,28 @@ def mongodb_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def database_name() -> str:
     """A database name that nobody has used."""
     return f"test_{secrets.token_hex(6)}"
+
+
+@pytest.fixture
+def environment(
+    s3_server: S3Server, mongodb_url: str, bucket: str, database_name: str, monkeypatch: pytest.MonkeyPatch
+) -> dict[str, str]:
+    """Settings for a bucket and a database of one's own, for this process and those that it starts."""
+    variables = {
+        **s3_server.environment,
+        "S3_BUCKET": bucket,
+        "MONGODB_URL": f"{mongodb_url}/{database_name}",
+    }
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    return variables
+
+
+@pytest.fixture
+def store(environment: Mapping[str, str]) -> ModelStore:
+    """The store at that bucket."""
+    assert environment
+    return ModelStore.from_environment()
 
 
 @pytest.fixture(scope="session")

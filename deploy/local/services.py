@@ -32,6 +32,8 @@ _RABBITMQ_FOLDERS = (
     "/opt/rabbitmq/sbin",
 )
 
+CADDYFILE = Path(__file__).resolve().parents[1] / "Caddyfile"
+
 Ports = Callable[[str], int]
 """Gives the port for a listener's name."""
 
@@ -341,67 +343,20 @@ def _rabbitmq_variables(user: str, password: str, amqp: int, stream: int) -> dic
 def gateway(folder: Path, port: int, functions: Mapping[str, int]) -> Service:
     """Caddy in the place of OpenFaaS's gateway: `/function/<name>/...` goes to that function's own process.
 
-    `functions` maps a function's name to the loopback port of its process. The prefix is taken off, as
-    OpenFaaS does; `/<name>` works too, and so does a name with underscores for hyphens.
+    `functions` maps a function's name to the loopback port of its process; the routes are those of CADDYFILE.
     """
     caddy = _tool("caddy")
     folder = _folder(folder)
-    config = folder / "Caddyfile"
-    routes = "".join(_route(name, upstream) for name, upstream in functions.items())
-    _write(
-        config,
-        f"""\
-{{
-	admin off
-	persist_config off
-	auto_https off
-	storage file_system "{folder}"
-	grace_period 10s
-	log {{
-		level WARN
-	}}
-	servers {{
-		protocols h1
-	}}
-}}
-http://:{port} {{
-	bind {LOOPBACK}
-{routes}	respond /healthz 200
-	respond "no such function" 404
-}}
-""",
-    )
+    upstreams = {name.upper().replace("-", "_"): f"{LOOPBACK}:{upstream}" for name, upstream in functions.items()}
     return Service(
         name="gateway",
         folder=folder,
         log=folder / "gateway.log",
-        command=(caddy, "run", "--config", str(config), "--adapter", "caddyfile"),
-        environment={"HOME": str(folder)},
+        command=(caddy, "run", "--config", str(CADDYFILE), "--adapter", "caddyfile"),
+        environment={"HOME": str(folder), "GATEWAY_HOST": LOOPBACK, "GATEWAY_PORT": str(port), **upstreams},
         ready=lambda: http_status(port, "/healthz") == 200,
         variables={"GATEWAY_URL": f"http://{LOOPBACK}:{port}"},
     )
-
-
-def _route(name: str, port: int) -> str:
-    spellings = sorted({name, name.replace("-", "_")})
-    prefixes = [prefix + spelling for spelling in spellings for prefix in ("/function/", "/")]
-    paths = " ".join(f"{prefix} {prefix}/*" for prefix in prefixes)
-    strip = "".join(f"\t\turi strip_prefix {prefix}\n" for prefix in ("/function", *(f"/{s}" for s in spellings)))
-    # Idle connections are dropped before the function's server does, so that no request meets a closing one.
-    return f"""\
-	@{name} path {paths}
-	handle @{name} {{
-{strip}		reverse_proxy {LOOPBACK}:{port} {{
-			transport http {{
-				versions 1.1
-				compression off
-				dial_timeout 2s
-				keepalive 20s
-				keepalive_idle_conns_per_host 256
-			}}
-		}}
-	}}
-"""
 
 
 def _write(path: Path, text: str) -> None:

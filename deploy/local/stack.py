@@ -62,13 +62,13 @@ def plan(state: State, user: Mapping[str, str]) -> Stack:
 
     own: list[Service] = []
     if "GATEWAY_URL" not in user:
-        own = [_function(state, name) for name in FUNCTIONS if _exists(f"functions/{_module(name)}")]
+        own = [_function(state, name) for name in FUNCTIONS]
         gateway = services.gateway(folder / "gateway", gateway_port(user), {f.name: state.port(f.name) for f in own})
         stack.variables |= gateway.variables
         stack.variables |= {_url_variable(f.name): f"http://{LOOPBACK}:{state.port(f.name)}" for f in own}
         own.append(replace(gateway, log=state.logs / "gateway.log"))
         own.append(_schedule(state))
-    if ("RABBITMQ_URL" in user or brokers) and _exists("bridge"):
+    if "RABBITMQ_URL" in user or brokers:
         own.append(_module_service(state, "bridge", "bridge"))
         stack.variables["BRIDGE_URL"] = f"http://{LOOPBACK}:{state.port('bridge')}"
     stack.stages = [*logged, own]
@@ -135,10 +135,6 @@ def _schedule(state: State) -> Service:
         command=(sys.executable, "-m", "deploy.local.schedule"),
         ready=lambda: True,
     )
-
-
-def _exists(package: str) -> bool:
-    return (ROOT / package / "__main__.py").exists()
 
 
 def _module(name: str) -> str:

@@ -15,9 +15,9 @@ from model_store import ModelStore
 from records import Records
 from records.labels import Labels
 from sentiment.artifact import unpack
-from tests.integration.test_retrain import champion, environment, honest, labels, settings, store
+from tests.integration.test_retrain import champion, honest, labels, settings
 
-__all__ = ["champion", "environment", "labels", "store"]  # fixtures
+__all__ = ["champion", "labels"]  # fixtures
 
 
 def die(*_: object, **__: object) -> None:

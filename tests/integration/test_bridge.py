@@ -17,7 +17,7 @@ from deploy.local import services
 from records import Records
 from sentiment.artifact import Artifact, pack
 from sentiment.training import train
-from tests.conftest import RabbitMQNode, S3Server
+from tests.conftest import RabbitMQNode
 from tests.system import Client, promote, python_service, through_gateway
 
 STREAMS = ("predictions", "rejected")
@@ -40,22 +40,10 @@ def tiny_model() -> Artifact:
 
 @pytest.fixture
 def environment(
-    s3_server: S3Server,
-    mongodb_url: str,
-    rabbitmq: RabbitMQNode,
-    bucket: str,
-    database_name: str,
-    stream_name: str,
-    monkeypatch: pytest.MonkeyPatch,
+    environment: dict[str, str], rabbitmq: RabbitMQNode, stream_name: str, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Mapping[str, str]]:
     """The variables of a system of its own on the shared servers."""
-    variables = {
-        **s3_server.environment,
-        **rabbitmq.environment,
-        "S3_BUCKET": bucket,
-        "MONGODB_URL": f"{mongodb_url.rstrip('/')}/{database_name}",
-        "BRIDGE_SOURCE": f"stream:{stream_name}",
-    }
+    variables = {**environment, **rabbitmq.environment, "BRIDGE_SOURCE": f"stream:{stream_name}"}
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     yield variables

@@ -27,7 +27,7 @@ from records.drift import DriftRecords
 from records.labels import Label, Labels
 from sentiment.data import Corpus
 from sentiment.training import train_artifact
-from tests.conftest import RabbitMQNode, S3Server
+from tests.conftest import RabbitMQNode
 from tests.system import Client, promote, python_service
 from tests.unit.drift_texts import WORDS, make_texts
 
@@ -47,29 +47,9 @@ def corpus() -> Corpus:
 
 
 @pytest.fixture
-def environment(
-    s3_server: S3Server, mongodb_url: str, bucket: str, database_name: str, monkeypatch: pytest.MonkeyPatch
-) -> dict[str, str]:
-    variables = {
-        **s3_server.environment,
-        "S3_BUCKET": bucket,
-        "MONGODB_URL": f"{mongodb_url.rstrip('/')}/{database_name}",
-    }
-    for name, value in variables.items():
-        monkeypatch.setenv(name, value)
-    return variables
-
-
-@pytest.fixture
 def version(environment: Mapping[str, str], corpus: Corpus) -> str:
     assert environment
     return promote(train_artifact(corpus, holdout_share=0.5))
-
-
-@pytest.fixture
-def store(environment: Mapping[str, str]) -> ModelStore:
-    assert environment
-    return ModelStore.from_environment()
 
 
 @pytest.fixture

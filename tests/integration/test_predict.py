@@ -25,7 +25,6 @@ from deploy.local.services import wait_until
 from model_store import Current, ModelStore, Promotion, client_from_environment
 from sentiment.artifact import Artifact, pack, unpack
 from sentiment.model import Model
-from tests.conftest import S3Server
 from tests.system import ROOT, promote, python_service
 
 LABELS = ("negative", "positive")
@@ -95,21 +94,6 @@ def predicting(folder: Path, environment: Mapping[str, str]) -> Iterator[Predict
 def report(figure: str) -> None:
     """Show a figure where pytest runs with -s, or with the test that failed."""
     sys.stdout.write(f"{figure}\n")
-
-
-@pytest.fixture
-def environment(
-    s3_server: S3Server, mongodb_url: str, bucket: str, database_name: str, monkeypatch: pytest.MonkeyPatch
-) -> dict[str, str]:
-    """Settings for a bucket and a database of one's own, for this process and those that it starts."""
-    environment = {
-        **s3_server.environment,
-        "S3_BUCKET": bucket,
-        "MONGODB_URL": f"{mongodb_url}/{database_name}",
-    }
-    for name, value in environment.items():
-        monkeypatch.setenv(name, value)
-    return environment
 
 
 @pytest.fixture

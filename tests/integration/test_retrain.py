@@ -18,7 +18,6 @@ from records.labels import Label, Labels
 from sentiment.artifact import unpack
 from sentiment.data import Corpus
 from sentiment.training import train_artifact
-from tests.conftest import S3Server
 from tests.system import promote, python_service
 
 WORDS = {0: ["awful", "dull", "bore", "hate", "poor"], 1: ["great", "lovely", "fun", "love", "superb"]}
@@ -37,29 +36,9 @@ def corpus(count: int = 400) -> Corpus:
 
 
 @pytest.fixture
-def environment(
-    s3_server: S3Server, mongodb_url: str, bucket: str, database_name: str, monkeypatch: pytest.MonkeyPatch
-) -> Mapping[str, str]:
-    variables = {
-        **s3_server.environment,
-        "S3_BUCKET": bucket,
-        "MONGODB_URL": f"{mongodb_url.rstrip('/')}/{database_name}",
-    }
-    for name, value in variables.items():
-        monkeypatch.setenv(name, value)
-    return variables
-
-
-@pytest.fixture
 def champion(environment: Mapping[str, str]) -> str:
     assert environment
     return promote(train_artifact(corpus(), holdout_share=0.25))
-
-
-@pytest.fixture
-def store(environment: Mapping[str, str]) -> ModelStore:
-    assert environment
-    return ModelStore.from_environment()
 
 
 @pytest.fixture
