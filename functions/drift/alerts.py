@@ -7,7 +7,8 @@ has a courier, a thread that sends what is due and notes that it was sent. So an
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from http import HTTPStatus
 from typing import Any, Protocol
@@ -15,6 +16,7 @@ from typing import Any, Protocol
 import orjson
 import pika
 import urllib3
+from pika.adapters.blocking_connection import BlockingChannel
 from pika.delivery_mode import DeliveryMode
 from pika.exceptions import AMQPError
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
@@ -55,6 +57,9 @@ class Channel(Protocol):
 
     name: str
 
+    def prepare(self) -> None:
+        """Make what a listener needs before the first alert; raises ChannelDown."""
+
     def send(self, alert: dict[str, Any]) -> None:
         """Return once the alert is taken; raises ChannelDown, or NotSent where trying again soon would not help."""
 
@@ -71,18 +76,29 @@ class Exchange:
         self._parameters.stack_timeout = ANSWER_TIMEOUT_SECONDS
         self._parameters.blocked_connection_timeout = ANSWER_TIMEOUT_SECONDS
 
+    def prepare(self) -> None:
+        """Declare the exchange, so that queues can be bound to it."""
+        with self._channel():
+            pass
+
     def send(self, alert: dict[str, Any]) -> None:
         """See Channel."""
         properties = pika.BasicProperties(
             content_type="application/json", message_id=alert["id"], delivery_mode=DeliveryMode.Persistent
         )
+        with self._channel() as channel:
+            channel.confirm_delivery()
+            channel.basic_publish(EXCHANGE, alert["event"], orjson.dumps(alert), properties)
+
+    @contextmanager
+    def _channel(self) -> Iterator[BlockingChannel]:
+        """Connect and declare the exchange; turns pika's errors into ChannelDown."""
         try:
             connection = pika.BlockingConnection(self._parameters)
             try:
                 channel = connection.channel()
                 channel.exchange_declare(EXCHANGE, exchange_type="topic", durable=True)
-                channel.confirm_delivery()
-                channel.basic_publish(EXCHANGE, alert["event"], orjson.dumps(alert), properties)
+                yield channel
             finally:
                 if connection.is_open:
                     connection.close()
@@ -101,6 +117,9 @@ class Webhook:
         self._pool = urllib3.PoolManager(
             retries=False, timeout=urllib3.Timeout(connect=CONNECT_TIMEOUT_SECONDS, read=ANSWER_TIMEOUT_SECONDS)
         )
+
+    def prepare(self) -> None:
+        """Nothing: a webhook is there, or is not."""
 
     def send(self, alert: dict[str, Any]) -> None:
         """See Channel."""
@@ -158,8 +177,10 @@ class Courier:
         self._thread.join(CLOSE_TIMEOUT_SECONDS)
 
     def _run(self) -> None:
+        prepared = False
         while self._due.wait() and not self._closing.is_set():
             self._due.clear()
+            prepared = prepared or self._prepare()
             try:
                 self._send_due()
             except NotSent as error:
@@ -167,6 +188,14 @@ class Courier:
                 logger.error("%s; the alert is tried again after the next check", error)
             except RecordsUnavailable as error:
                 logger.warning("what alerts are due can't be seen until the next check: %s", error)
+
+    def _prepare(self) -> bool:
+        try:
+            self._channel.prepare()
+        except ChannelDown as error:
+            logger.warning("%s; tried again after the next check", error)
+            return False
+        return True
 
     def _send_due(self) -> None:
         for report in self._records.undelivered(self._channel.name):

@@ -13,6 +13,7 @@ from typing import Any, Self
 
 import pytest
 import urllib3
+from pika.exceptions import ChannelClosedByBroker
 from prometheus_client.parser import text_string_to_metric_families
 
 from deploy.local import services
@@ -454,6 +455,22 @@ def test_drift_is_noticed_named_and_announced_once_and_cleared_once(
     history = system.call("GET", "drift/reports?limit=5")[1]["reports"]
     assert [entry["number"] for entry in history] == [9, 8, 7, 6, 5]
     assert (history[2]["alert"], history[2]["undelivered"]) == ("cleared", [])
+
+
+def test_the_exchange_is_there_before_the_first_alert(start: NewSystem, rabbitmq: RabbitMQNode, broker: Client) -> None:
+    broker.channel.exchange_delete(EXCHANGE)
+    start({"RABBITMQ_URL": rabbitmq.amqp_url}, predict=False)
+
+    def exists() -> bool:
+        channel = broker.connection.channel()
+        try:
+            channel.exchange_declare(EXCHANGE, passive=True)
+        except ChannelClosedByBroker:
+            return False
+        channel.close()
+        return True
+
+    assert wait_until(exists, 10)
 
 
 def test_a_webhook_that_is_down_changes_no_answer_and_gets_its_alert_later(
