@@ -97,7 +97,8 @@ def pipelines(
         )
 
     def pipeline(name: str, handle: Handler, *, stream: bool) -> Pipeline:
-        prefetch = settings.limits.messages * (settings.in_flight + 2)
+        # The next two batches wait here. A queue counts those in the handler too.
+        prefetch = settings.limits.messages * (2 if stream else settings.in_flight + 2)
         return Pipeline(
             RabbitMQSource(settings.rabbitmq_url, name, stream=stream, prefetch=prefetch),
             handle,

@@ -102,12 +102,17 @@ class Connection:
                 on_open_error_callback=lambda _, error: self._gone(error),
                 on_close_callback=lambda _, error: self._gone(error),
             )
-        self._thread = threading.Thread(target=self._connection.ioloop.start, name=self._name, daemon=True)
+        self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
         self._thread.start()
         if not self._ready.wait(CONNECT_TIMEOUT_SECONDS):
             self._gone(TimeoutError(f"no answer in {CONNECT_TIMEOUT_SECONDS} s"))
         if self.closed:
             raise BrokerUnavailable(f"RabbitMQ: {self.reason}")
+
+    def _run(self) -> None:
+        self._connection.ioloop.start()
+        # Else its sockets stay open until a garbage collection: a broker that is away for long would exhaust them.
+        self._connection.ioloop.close()
 
     def call(self, function: Callable[[], None]) -> None:
         """Have the I/O thread call `function`, soon."""
@@ -151,7 +156,8 @@ class Connection:
 class RabbitMQSource:
     """Reads a stream or a queue of RabbitMQ.
 
-    What is read and not yet finished is bounded by `prefetch` messages: the broker sends no more.
+    The broker sends at most `prefetch` messages ahead: from a stream, of what has been read; from a queue, of what is
+    finished, for there an acknowledgement takes the message away.
     """
 
     def __init__(
@@ -163,7 +169,7 @@ class RabbitMQSource:
         self.remembers = not stream
         self._url = url
         self._prefetch = prefetch
-        self._arrived: deque[Message] = deque()
+        self._arrived: deque[tuple[int, Message]] = deque()
         self._changed = threading.Condition()
         self._connection: Connection | None = None
         self._after: int | None = None
@@ -224,8 +230,7 @@ class RabbitMQSource:
             properties.delivery_mode == DeliveryMode.Persistent.value,
         )
         with self._changed:
-            self._delivery_tags[position] = tag
-            self._arrived.append(message)
+            self._arrived.append((tag, message))
             self._changed.notify()
 
     def _wake(self) -> None:
@@ -241,33 +246,36 @@ class RabbitMQSource:
             self._changed.wait_for(lambda: self._arrived or connection.closed, timeout_seconds)
             if not self._arrived and connection.closed:
                 raise BrokerUnavailable(f"RabbitMQ: {connection.reason}")
-            return [self._arrived.popleft() for _ in range(min(limit, len(self._arrived)))]
+            taken = [self._arrived.popleft() for _ in range(min(limit, len(self._arrived)))]
+            if self.remembers:
+                self._delivery_tags |= {message.position: tag for tag, message in taken}
+        if taken and not self.remembers:
+            last_tag = taken[-1][0]
+            connection.call(partial(self._acknowledge, connection, [last_tag], []))
+        return [message for _, message in taken]
 
     def finish(self, messages: Sequence[Message], rejected: frozenset[int]) -> None:
         """See bridge.broker.Source."""
         connection = self._connection
+        good: list[int] = []
+        bad: list[int] = []
         with self._changed:
-            # Tags of an earlier connection are gone: the broker delivers those messages again.
-            tags = {
-                message.position: tag
-                for message in messages
-                if (tag := self._delivery_tags.pop(message.position, None)) is not None
-            }
-        if connection and tags:
-            connection.call(partial(self._acknowledge, connection, tags, rejected))
+            for message in messages:
+                # Tags of an earlier connection are gone: the broker delivers those messages again.
+                if (tag := self._delivery_tags.pop(message.position, None)) is not None:
+                    (bad if message.position in rejected else good).append(tag)
+        if connection and (good or bad):
+            connection.call(partial(self._acknowledge, connection, good, bad))
 
-    def _acknowledge(self, connection: Connection, tags: dict[int, int], rejected: frozenset[int]) -> None:
+    def _acknowledge(self, connection: Connection, good: list[int], bad: list[int]) -> None:
         if connection.closed or not connection.channel.is_open:
             return
-        if not self.remembers:
-            connection.channel.basic_ack(max(tags.values()), multiple=True)
-            return
         with connection.gathering():
-            for position, tag in tags.items():
-                if position in rejected:
-                    connection.channel.basic_nack(tag, requeue=False)
-                else:
-                    connection.channel.basic_ack(tag)
+            for tag in good:
+                # Of a stream the one tag stands for all before it; it only has the broker send more.
+                connection.channel.basic_ack(tag, multiple=not self.remembers)
+            for tag in bad:
+                connection.channel.basic_nack(tag, requeue=False)
 
     def close(self) -> None:
         """See bridge.broker.Source."""

@@ -84,7 +84,9 @@ def _summary(info: VersionInfo) -> dict[str, Any]:
 
 def _line(info: VersionInfo) -> str:
     manifest = info.manifest or {}
-    about = info.problem or f"{manifest.get('trainer')}, {json.dumps(manifest.get('metrics'))}"
+    metrics = manifest.get("metrics") or {}
+    measured = f", accuracy {accuracy:.1%}" if (accuracy := metrics.get("accuracy")) is not None else ""
+    about = info.problem or f"{manifest.get('trainer')}{measured}"
     return f"{info.version}  {info.written_at:%Y-%m-%d %H:%M:%S}  {info.size_bytes:>12,} bytes  {about}"
 
 

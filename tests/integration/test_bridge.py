@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from bridge.broker import Message
+from bridge.rabbitmq import RabbitMQSource
 from bridge.topology import declare_streams
 from deploy.local import services
 from records import Records
@@ -187,6 +189,22 @@ def test_a_queue_is_acknowledged_after_the_reply_and_rejects_are_dead_lettered(
     assert {document["_id"] for document in records.database["predictions"].find()} == {f"{queue}:0", f"{queue}:2"}
     for name in (queue, "dead"):
         client.channel.queue_delete(name)
+
+
+def test_a_stream_is_read_on_before_anything_is_finished_and_a_queue_no_further_than_its_prefetch(
+    environment: Mapping[str, str], client: Client
+) -> None:
+    client.declare("queue")
+    for name, expected in ((source_of(environment), 50), ("queue", 10)):
+        client.publish(name, [GOOD] * 50)
+        source = RabbitMQSource(environment["RABBITMQ_URL"], name, stream=name != "queue", prefetch=10)
+        source.open(None)
+        read: list[Message] = []
+        while messages := source.read(50, 1):
+            read += messages
+        assert [message.position for message in read] == list(range(read[0].position, read[0].position + expected))
+        source.close()
+    client.channel.queue_delete("queue")
 
 
 @pytest.mark.usefixtures("client")

@@ -466,12 +466,13 @@ def test_the_command_line_answers_in_lines_and_says_what_is_wrong_in_one(
     assert main(["list"]) == 0
     assert main(["history"]) == 0
     assert capsys.readouterr().out.splitlines() == ["no versions", "no promotions"]
-    models.publish(artifact(), "v1")
+    models.publish(artifact(metrics={"accuracy": 0.8125, "calibration": [{"texts": 9}]}), "v1")
     assert main(["promote", "v1"]) == 0
     assert main(["list"]) == 0
     promoted_line, listed = capsys.readouterr().out.splitlines()
     assert promoted_line == "serving v1"
     assert listed.startswith("* v1 ")
+    assert listed.endswith(" bytes  test, accuracy 81.2%")
     assert main(["promote", "v2"]) == 1
     said = capsys.readouterr().err
     assert said.startswith("model_store: there is no whole version v2")
