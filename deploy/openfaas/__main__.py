@@ -162,7 +162,7 @@ def forget(commands: Commands) -> None:
 
 def wait_until_ready(commands: Commands, settings: Settings) -> None:
     """Wait until each function, and the bridge where it runs here, says that it is ready; raises StepError."""
-    urls = {name: f"{settings.gateway_url}/function/{name}/_/ready" for name in functions.names()}
+    urls = {name: f"{settings.gateway_url}/function/{name}/_/ready" for name in functions.FUNCTIONS}
     if not settings.kubernetes:
         urls["bridge"] = f"http://127.0.0.1:{containers.bridge_port()}/_/ready"
     deadline = time.monotonic() + READY_TIMEOUT_SECONDS
@@ -196,7 +196,7 @@ def score(commands: Commands, settings: Settings) -> str | None:
 def explain(settings: Settings) -> None:
     """Print what runs and how to try it."""
     say(f"""
-functions  {", ".join(functions.names())} at {settings.gateway_url}/function/
+functions  {", ".join(functions.FUNCTIONS)} at {settings.gateway_url}/function/
 store      {settings.s3_endpoint_url}, bucket {settings.bucket}
 secrets    {(FOLDER / "secrets").relative_to(ROOT)}/
 

@@ -15,6 +15,12 @@ BRIDGE = "sentiment-bridge"
 SPEC_LABEL = "sentiment.spec-sha256"
 SECRETS_MOUNT = "/var/openfaas/secrets"
 DRAIN_SECONDS = 30
+# Of the variables that docs/configuration.md lists for the bridge.
+BRIDGE_SETTINGS = (
+    "BRIDGE_SOURCE", "BRIDGE_LABELS", "STREAM_MAX_BYTES", "BRIDGE_BATCH_MESSAGES", "BRIDGE_BATCH_BYTES",
+    "BRIDGE_BATCH_WAIT_SECONDS", "BRIDGE_IN_FLIGHT", "BRIDGE_FUNCTION_TIMEOUT_SECONDS", "BRIDGE_DRAIN_SECONDS",
+    "RECORD_TTL_DAYS", "LOG_LEVEL",
+)  # fmt: skip
 REACH_TIMEOUT_SECONDS = 3
 SERVERS_TIMEOUT_SECONDS = 180
 _HARDENED = (
@@ -86,6 +92,7 @@ def start_bridge(commands: Commands, settings: Settings) -> bool:
         "GATEWAY_URL": settings.gateway_url,
         "LISTEN_HOST": "127.0.0.1",
         "LISTEN_PORT": bridge_port(),
+        **{name: os.environ[name] for name in BRIDGE_SETTINGS if name in os.environ},
     }
     options = [
         "--network", "host", *_HARDENED, "--memory", "256m", "--restart", "unless-stopped", *secrets,

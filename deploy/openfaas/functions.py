@@ -2,8 +2,8 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
 from contextlib import suppress
-from functools import cache
 from typing import Any
 
 from deploy.openfaas.commands import ROOT, Commands, StepError
@@ -15,12 +15,6 @@ STACK = "stack.yml"
 SPEC_ANNOTATION = "sentiment/spec-sha256"
 
 
-@cache
-def names() -> list[str]:
-    """The functions whose code is there."""
-    return [name for name in FUNCTIONS if (ROOT / "functions" / name.replace("-", "_") / "__main__.py").exists()]
-
-
 def build(commands: Commands) -> None:
     """Build the images; layers that did not change are taken from the engine's cache."""
     template = ROOT / "template" / "dockerfile" / "template.yml"
@@ -29,7 +23,7 @@ def build(commands: Commands) -> None:
         template.parent.mkdir(parents=True, exist_ok=True)
         template.write_text("language: dockerfile\n")
     commands.run(
-        "faas-cli", "build", "--yaml", STACK, "--regex", _regex(names()),
+        "faas-cli", "build", "--yaml", STACK, "--regex", _regex(FUNCTIONS),
         hint="see its last lines; `docker info` tells whether the engine runs",
     )  # fmt: skip
 
@@ -37,12 +31,12 @@ def build(commands: Commands) -> None:
 def push(commands: Commands, settings: Settings) -> None:
     """Push the images to the registry that the gateway pulls from."""
     hint = f"REGISTRY={settings.registry} must be a registry that you may push to (docker login) and the gateway reads"
-    commands.run("faas-cli", "push", "--yaml", STACK, "--regex", _regex(names()), hint=hint)
+    commands.run("faas-cli", "push", "--yaml", STACK, "--regex", _regex(FUNCTIONS), hint=hint)
 
 
 def deploy(commands: Commands, settings: Settings) -> list[str]:
     """Deploy what differs from what is deployed; return the names of those."""
-    wanted = {name: spec(commands, settings, name) for name in names()}
+    wanted = {name: spec(commands, settings, name) for name in FUNCTIONS}
     changed = [name for name, digest in wanted.items() if _deployed_spec(commands, name) != digest]
     if not changed:
         return []
@@ -137,5 +131,5 @@ def _secrets_there(commands: Commands) -> set[str]:
     return set((commands.ask("faas-cli", "secret", "list") or "").split())
 
 
-def _regex(functions: list[str]) -> str:
+def _regex(functions: Sequence[str]) -> str:
     return f"^({'|'.join(functions)})$"

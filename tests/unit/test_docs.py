@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from deploy.openfaas.containers import BRIDGE_SETTINGS
+
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
 
@@ -74,6 +76,10 @@ def test_stack_yml_hands_each_function_all_of_its_settings(function: str) -> Non
     stack = yaml.safe_load((ROOT / "stack.yml").read_text())
     handed_on = stack["functions"][function]["environment"].keys()
     assert documented_variables(function) | EVERY_PROCESS <= handed_on
+
+
+def test_deploy_sh_hands_the_bridge_all_of_its_settings() -> None:
+    assert documented_variables("bridge") | {"LOG_LEVEL", "RECORD_TTL_DAYS"} <= set(BRIDGE_SETTINGS)
 
 
 @pytest.mark.parametrize("process", ["predict", "retrain", "drift", "generate-drift", "bridge"])
