@@ -20,7 +20,7 @@ from statistics import median
 import psutil
 
 from benchmarks.lean import as_deployed
-from benchmarks.system import SHORT_TEXT, get, servers, wrk
+from benchmarks.system import SHORT_TEXT, get, servers, wait_until_recorded, wrk
 from deploy.local import services
 from sentiment.artifact import Artifact
 from sentiment.data import load_corpus
@@ -76,9 +76,7 @@ def measure(
             for query in ("?record=false", ""):
                 rate = wrk(arguments.shared / "peers", f"{service.variables['URL']}/{query}", body)
                 print(row(f"after load, {what}{', not recorded' if query else ''}", process.pid, rate))
-        if not services.wait_until(lambda: b"predict_records_waiting 0.0" in get(service, "/metrics"), 30):
-            raise ValueError(f"the records were not written: {services.tail(service.log)}")
-        time.sleep(1)  # what follows the last write has no sign of its own
+        wait_until_recorded(service)
         print(row("after load, all recorded", process.pid))
         for number in range(SWAPS):
             version = promote(replace(artifact, manifest={**artifact.manifest, "swap": number}))

@@ -147,9 +147,7 @@ def http_figures(
         figures.append(
             Figure(f"the same, recorded in MongoDB (the peer records nothing), {what}", theirs, recorded, "requests/s")
         )
-    if not services.wait_until(lambda: b"predict_records_waiting 0.0" in get(predict, "/metrics"), 60):
-        raise ValueError("predict did not write what waits")
-    time.sleep(1)  # the memory that was waited in is given back just after the last write, which has no sign of its own
+    wait_until_recorded(predict)
     figures.append(
         Figure(
             "memory afterwards, proportional set size of all its processes",
@@ -160,6 +158,13 @@ def http_figures(
         )
     )
     return figures
+
+
+def wait_until_recorded(predict: services.Service) -> None:
+    """Wait until predict has written what waits and given the memory back; raises ValueError where it does not."""
+    if not services.wait_until(lambda: b"predict_records_waiting 0.0" in get(predict, "/metrics"), 60):
+        raise ValueError(f"the records were not written: {services.tail(predict.log)}")
+    time.sleep(1)  # the memory is given back just after the last write, which has no sign of its own
 
 
 def get(service: services.Service, path: str) -> bytes:

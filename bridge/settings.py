@@ -43,9 +43,9 @@ class Settings:
             retrain_token=read_secret("retrain-token", "RETRAIN_TOKEN"),
             stream_max_bytes=int(number("STREAM_MAX_BYTES", DEFAULT_STREAM_MAX_BYTES, least=1)),
             limits=BatchLimits(
-                messages=int(number("BRIDGE_BATCH_MESSAGES", 1000, least=1)),
-                bytes=int(number("BRIDGE_BATCH_BYTES", 4 * 1024 * 1024, least=1)),
-                wait_seconds=number("BRIDGE_BATCH_WAIT_SECONDS", 0.005, least=0),
+                messages=int(number("BRIDGE_BATCH_MESSAGES", BatchLimits.messages, least=1)),
+                bytes=int(number("BRIDGE_BATCH_BYTES", BatchLimits.bytes, least=1)),
+                wait_seconds=number("BRIDGE_BATCH_WAIT_SECONDS", BatchLimits.wait_seconds, least=0),
             ),
             in_flight=int(number("BRIDGE_IN_FLIGHT", 8, least=1)),
             function_timeout_seconds=number("BRIDGE_FUNCTION_TIMEOUT_SECONDS", 30, least=0.1),
