@@ -1,12 +1,14 @@
-"""How a process of the system begins: its log, and the end that a wrong setting is."""
+"""How a process begins and ends: its log, its signals, its exit code."""
 
 import logging
+import signal
 import sys
+import threading
 import time
 from collections.abc import Callable
 from typing import NoReturn
 
-from model_store.environment import SettingsError, choice
+from process.settings import SettingsError, choice
 
 LOG_LEVELS = ("info", "debug", "warning", "error", "critical")
 
@@ -32,3 +34,15 @@ def log_to_stdout(name: str) -> None:
     )
     # pika logs every connection, and every error that is raised too.
     logging.getLogger("pika").setLevel(logging.CRITICAL)
+
+
+def stop_at_signal(stop: threading.Event, *, then: Callable[[], None] = lambda: None) -> None:
+    """Set `stop` at SIGTERM or SIGINT, and call `then`."""
+
+    def stopped(number: int, _: object) -> None:
+        logging.getLogger(__name__).info("%s: stopping", signal.Signals(number).name)
+        stop.set()
+        then()
+
+    signal.signal(signal.SIGTERM, stopped)
+    signal.signal(signal.SIGINT, stopped)

@@ -8,7 +8,7 @@ from granian.log import LogLevels
 from granian.server.common import AbstractServer
 from granian.server.mt import MTServer
 
-from model_store.environment import listen_address
+from process.settings import listen_address
 
 WsgiApp = Callable[..., Any]
 

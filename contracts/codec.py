@@ -1,0 +1,61 @@
+"""Bytes to structures and back: the one place where JSON is read and written."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Generic, TypeVar
+
+import msgspec
+
+T = TypeVar("T")
+
+encode = msgspec.json.encode
+"""Return a structure, or what is made of JSON's types, as JSON."""
+
+
+class Malformed(ValueError):
+    """Content does not fit its contract; the message says what is wrong and where."""
+
+
+class Reader(Generic[T]):
+    """Reads JSON of one kind; made once, since building a decoder costs a thousand times what a request does."""
+
+    def __init__(self, kind: type[T]) -> None:
+        """kind: a structure, or a type made of JSON's and of structures."""
+        self._decoder = msgspec.json.Decoder(kind)
+
+    def __call__(self, content: bytes | memoryview | msgspec.Raw) -> T:
+        """Return what `content` holds; raises Malformed."""
+        try:
+            return self._decoder.decode(content)
+        except msgspec.ValidationError as error:
+            raise Malformed(str(error)) from error
+        except msgspec.DecodeError as error:
+            raise Malformed(f"not JSON: {error}") from error
+        except UnicodeDecodeError as error:
+            raise Malformed(f"not UTF-8: {error.reason}") from error
+        except RecursionError as error:
+            raise Malformed("its brackets are nested too deeply") from error
+
+
+def to_documents(values: Sequence[msgspec.Struct]) -> list[dict[str, Any]]:
+    """Return structures as MongoDB takes them: dictionaries, with times as they are."""
+    documents: list[dict[str, Any]] = msgspec.to_builtins(values, builtin_types=(datetime,))
+    return documents
+
+
+def from_document(document: Any, kind: type[T]) -> T:
+    """Return what MongoDB gave as a structure; raises Malformed."""
+    try:
+        return msgspec.convert(document, kind)
+    except msgspec.ValidationError as error:
+        raise Malformed(str(error)) from error
+
+
+def extended(value: msgspec.Struct, kind: type[T], **more: object) -> T:
+    """Return a structure of `kind`, which has the fields of `value` and `more`."""
+    return kind(**{**msgspec.structs.asdict(value), **more})
+
+
+def indented(value: object) -> str:
+    """Return a structure as JSON for people to read."""
+    return msgspec.json.format(encode(value), indent=2).decode()

@@ -1,0 +1,131 @@
+"""Reports and alerts of drift."""
+
+from datetime import datetime
+from typing import Literal
+
+from msgspec import UNSET, Struct, UnsetType
+
+Status = Literal["ok", "drift", "not-enough-data"]
+"""What a window says, by itself."""
+
+AlertKind = Literal["detected", "cleared"]
+
+
+class DriftTest(Struct, frozen=True):
+    """One test of a report; it tells drift where it is both significant and large enough to matter.
+
+    statistic: the Kolmogorov-Smirnov distance; of the words, the difference in share of the word that moved
+        most; of the error rate, the window's.
+    p_value: of the test alone; adjusted_p_value: by Holm, to be compared with the level.
+    effect_size: of the words Cohen's h, of the measures the distance, of the error rate the rise in it;
+        threshold: what it must reach.
+    """
+
+    statistic: float
+    p_value: float
+    adjusted_p_value: float
+    effect_size: float
+    threshold: float
+    drift: bool
+
+
+class WordShift(Struct, frozen=True):
+    """A word and the shares of texts that have it; the p-value is corrected for the words tested."""
+
+    word: str
+    share_reference: float
+    share_window: float
+    p_value: float
+
+
+class SampleFigures(Struct, frozen=True):
+    """How many texts a sample has, of how many the label is known, and the share of these that the model got wrong."""
+
+    documents: int
+    labelled: int | UnsetType = UNSET
+    error_rate: float | UnsetType | None = UNSET
+
+
+class ModelShare(Struct, frozen=True):
+    """How many texts of a window one version scored."""
+
+    model: str
+    documents: int
+
+
+class WindowFigures(SampleFigures, frozen=True):
+    """The texts that were scored last: when, by which versions, and how many of them generate-drift made."""
+
+    first_scored_at: datetime | UnsetType | None = UNSET
+    last_scored_at: datetime | UnsetType | None = UNSET
+    synthetic: int | UnsetType = UNSET
+    models: list[ModelShare] | UnsetType = UNSET
+
+
+class ReferenceFigures(Struct, frozen=True):
+    """The texts that a window is compared with: `live` ones or the `holdout` of a version; empty without any."""
+
+    documents: int | UnsetType = UNSET
+    labelled: int | UnsetType = UNSET
+    error_rate: float | UnsetType | None = UNSET
+    kind: Literal["live", "holdout"] | UnsetType = UNSET
+    model: str | UnsetType = UNSET
+    first_scored_at: str | UnsetType = UNSET
+    last_scored_at: str | UnsetType = UNSET
+
+
+class Check(Struct, frozen=True):
+    """What one window says, before it is confirmed."""
+
+    status: Status
+
+
+class State(Struct, frozen=True):
+    """The confirmed state, and how many checks in a row have said otherwise since."""
+
+    drift: bool = False
+    contrary_checks: int = 0
+
+
+class DriftReport(Struct, frozen=True, kw_only=True):
+    """What a check found, and the state that followed.
+
+    drift, status: of the confirmed state; check: of this window alone. message: why there is no better reference.
+    confirm: how many checks change the state; alert: what was announced, if anything.
+    """
+
+    number: int
+    drift: bool
+    status: Status
+    check: Check
+    model: str | None
+    tests: dict[str, DriftTest]
+    words: list[WordShift]
+    window: WindowFigures
+    reference: ReferenceFigures
+    message: str | None
+    checked_at: datetime
+    state: State
+    confirm: int
+    alert: AlertKind | None
+
+
+class Reports(Struct, frozen=True):
+    """The last reports, newest first."""
+
+    reports: list[DriftReport]
+
+
+class Alert(Struct, frozen=True, kw_only=True):
+    """What is announced when the state changes: `text` for people, the rest for programs."""
+
+    text: str
+    event: str
+    id: str
+    drift: bool
+    checked_at: datetime
+    model: str | None
+    tests: dict[str, DriftTest]
+    words: list[WordShift]
+    window: WindowFigures
+    reference: ReferenceFigures

@@ -1,0 +1,127 @@
+"""The manifest of a version: what a model is, how good, of whom it descends, and the hashes of its parts."""
+
+from typing import Annotated, Any
+
+from msgspec import Meta, Struct
+
+from contracts.codec import Reader, from_document, indented
+
+FORMAT = 2
+MANIFEST = "manifest.json"
+
+
+class ClassFigures(Struct, frozen=True):
+    """Precision and recall of one class, from 0 to 1, and its number of texts."""
+
+    precision: float
+    recall: float
+    texts: int
+
+
+class CalibrationBin(Struct, frozen=True):
+    """Texts whose probability of positive falls in one tenth: its mean, and the share that is positive."""
+
+    mean_probability: float
+    share_positive: float
+    texts: int
+
+
+class Evaluation(Struct, frozen=True):
+    """Figures of a model on labelled texts.
+
+    confusion: rows are the true class, columns the predicted one, negative first.
+    log_loss: mean negative logarithm of the probability given to the true class, in nats.
+    calibration_error: expected calibration error (Naeini et al., 2015): mean distance between probability
+    and share in the bins, weighted by their texts.
+    """
+
+    texts: int
+    accuracy: float
+    negative: ClassFigures
+    positive: ClassFigures
+    confusion: list[list[int]]
+    log_loss: float
+    calibration_error: float
+    calibration: list[CalibrationBin]
+
+
+class Contender(Struct, frozen=True):
+    """A model as the gate compares it: its version, None before it is published, and its figures on the holdout."""
+
+    model: str | None
+    metrics: Evaluation | None
+
+
+class ClassTexts(Struct, frozen=True):
+    """How many texts of each class a model was trained on; weights make them fractions."""
+
+    negative: float
+    positive: float
+
+
+class CanaryText(Struct, frozen=True):
+    """A text, and the probability of positive that it had when the model was packed."""
+
+    text: str
+    probability: float
+
+
+class Part(Struct, frozen=True):
+    """A file of a version."""
+
+    sha256: str
+    size_bytes: Annotated[int, Meta(ge=0)]
+
+
+class About(Struct, frozen=True, kw_only=True):
+    """Where a model comes from: what its trainer says of it.
+
+    data: the corpus it began with. ancestors: the versions that it has learned from, oldest first.
+    labels: how many labels it learned in its own run, each counted `label_weight` times; taken_back: the ids of those
+    that it has forgotten again. champion: what it was compared with.
+    """
+
+    trained_at: str
+    trainer: str
+    data: str | None
+    examples: int
+    metrics: Evaluation | None = None
+    parent: str | None = None
+    ancestors: list[str] = []
+    label_weight: float = 1.0
+    labels: int = 0
+    taken_back: list[str] = []
+    reason: str | None = None
+    champion: Contender | None = None
+
+
+class Manifest(About, frozen=True, kw_only=True):
+    """What a version consists of.
+
+    format: FORMAT of the release that wrote it. bias: the log-odds that a text without known words has.
+    """
+
+    format: int
+    vocabulary_size: int
+    documents: ClassTexts
+    bias: float = 0.0
+    canary: list[CanaryText]
+    parts: dict[str, Part]
+
+    def to_bytes(self) -> bytes:
+        """Return it as JSON."""
+        return indented(self).encode() + b"\n"
+
+
+_read = Reader(dict[str, Any])
+
+
+def read_manifest(content: bytes) -> Manifest:
+    """Return a manifest, of this format or an earlier one; raises Malformed."""
+    document = _read(content)
+    if document.get("format") == 1:
+        # The first format said {} where there are no figures.
+        document["metrics"] = document.get("metrics") or None
+        if champion := document.get("champion"):
+            champion["metrics"] = champion.get("metrics") or None
+    return from_document(document, Manifest)

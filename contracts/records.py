@@ -1,0 +1,55 @@
+"""What MongoDB keeps, a structure a collection; `id` is `_id` there."""
+
+from datetime import datetime
+from typing import Literal
+
+from msgspec import UNSET, Struct, UnsetType
+
+from contracts.drift import DriftReport
+from contracts.predict import Score
+from contracts.stream import Rejected
+
+
+class PredictionRecord(Score, frozen=True, kw_only=True, rename={"id": "_id"}):
+    """A text that was scored; synthetic: generate-drift made it."""
+
+    id: str
+    text: str
+    model: str
+    source: Literal["http", "stream"]
+    received_at: datetime
+    scored_at: datetime
+    synthetic: bool = False
+
+
+class RejectedRecord(Rejected, frozen=True, kw_only=True, rename={"id": "_id"}):
+    """A message that could not be used."""
+
+    received_at: datetime
+
+
+class LabelRecord(Struct, frozen=True, kw_only=True, rename={"id": "_id"}):
+    """A label, 0 negative or 1 positive, and what has become of it.
+
+    state: `pending`; `used` by the version in `model`, which counted it `weight` times; `refused` by the gate in `run`.
+    """
+
+    id: str
+    text: str
+    label: int
+    source: str
+    client_id: str | None = None
+    received_at: datetime
+    text_sha256: str
+    state: Literal["pending", "used", "refused"] = "pending"
+    model: str | None = None
+    weight: float = 1.0
+    run: str | UnsetType = UNSET
+    conflict: bool | UnsetType = UNSET
+
+
+class ReportRecord(DriftReport, frozen=True, kw_only=True, rename={"id": "_id"}):
+    """A report of a check; undelivered: the channels that its alert has not been sent by."""
+
+    id: str
+    undelivered: list[str] | UnsetType = UNSET

@@ -1,0 +1,157 @@
+"""Requests and answers of retrain, but for the label itself: see contracts.labels."""
+
+from typing import Annotated
+
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from contracts.codec import Reader
+from contracts.labels import LabelExample
+from contracts.limits import MAX_BATCH_TEXTS
+from contracts.manifest import Contender
+from contracts.promotion import Promotion
+
+
+class LabelsRequest(Struct, frozen=True):
+    """Many labels; one that can't be used fails all."""
+
+    examples: Annotated[list[LabelExample], Meta(max_length=MAX_BATCH_TEXTS)]
+
+
+class RollbackRequest(Struct, frozen=True):
+    """The version to serve, None for the one before; requeue: labels left behind are learned anew."""
+
+    to: str | None = None
+    requeue: bool = False
+
+
+class PairedTest(Struct, frozen=True):
+    """One comparison: texts that only the champion got right, those that only the challenger did, and what follows.
+
+    champion, challenger: their shares of right answers. p_value: corrected. worse: the verdict.
+    """
+
+    texts: int
+    champion: float
+    challenger: float
+    only_champion: int
+    only_challenger: int
+    p_value: float
+    worse: bool
+
+
+class RunOutcome(Struct, frozen=True, kw_only=True):
+    """What came of a training run. model: the version served after it; tests: the gate's, where it was asked."""
+
+    retrained: bool = False
+    promoted: bool = False
+    model: str | None
+    champion: Contender
+    challenger: Contender
+    reason: str
+    tests: dict[str, PairedTest] | UnsetType = UNSET
+
+
+class LastRun(RunOutcome, frozen=True, kw_only=True):
+    """The outcome of the last run, who had it run, on how many labels, and when it ended."""
+
+    by: str
+    labels: int
+    finished_at: str
+
+
+class Progress(Struct, frozen=True):
+    """What a run is doing, and for whom."""
+
+    by: str
+    started_at: str
+    step: str
+    labels: int | UnsetType = UNSET
+
+
+class LabelsTaken(Struct, frozen=True, kw_only=True):
+    """Labels that came in: how many were new, and their ids; retrained: whether a run has been started."""
+
+    accepted: int
+    repeated: int
+    pending: int
+    ids: list[str]
+    model: str | None
+    retrained: bool
+
+
+class LabelsLearned(RunOutcome, frozen=True, kw_only=True):
+    """Labels that came in with `?now=true`, and what came of the run on all that were pending."""
+
+    accepted: int
+    repeated: int
+    pending: int
+    ids: list[str]
+
+
+class ConflictingLabel(Struct, frozen=True):
+    """One of the labels of a text that came with both."""
+
+    id: str
+    label: int
+    source: str
+
+
+class Conflict(Struct, frozen=True):
+    """A text that came with both labels."""
+
+    text: str
+    labels: list[ConflictingLabel]
+
+
+class VersionMetrics(Struct, frozen=True):
+    """The figures of a version that a list shows."""
+
+    texts: int
+    accuracy: float
+    log_loss: float
+
+
+class VersionSummary(Struct, frozen=True, kw_only=True):
+    """A version as a list shows it; `problem` says why it can't be served."""
+
+    version: str
+    problem: str | None
+    trained_at: str | None = None
+    trainer: str | None = None
+    parent: str | None = None
+    labels: int | None = None
+    metrics: VersionMetrics | None = None
+
+
+class Overview(Struct, frozen=True, kw_only=True):
+    """The answer to `GET retrain`."""
+
+    model: str | None
+    pending: int
+    used: int
+    refused: int
+    conflicts: list[Conflict]
+    running: Progress | None
+    last_run: LastRun | None
+    versions: list[VersionSummary]
+    promotions: list[Promotion]
+
+
+class TakenBack(Struct, frozen=True):
+    """A label that is gone; subtracted: whether the served model had learned it; model: the version without it."""
+
+    deleted: str
+    subtracted: bool
+    model: str | None
+
+
+class RolledBack(Struct, frozen=True):
+    """The version that is served now, and how many labels are pending again."""
+
+    model: str
+    promotion: Promotion
+    requeued: int
+
+
+read_labels_request = Reader(LabelsRequest)
+read_rollback_request = Reader(RollbackRequest)

@@ -1,0 +1,42 @@
+"""Messages of the streams: reviews, answers, and what could not be used. Labels: contracts.labels."""
+
+from msgspec import UNSET, Struct, UnsetType
+
+from contracts.codec import Reader
+from contracts.labels import Id
+
+
+class ReviewMessage(Struct, frozen=True):
+    """A text to be scored, and the sender's own id for it."""
+
+    text: str
+    id: Id | UnsetType = UNSET
+
+
+class ReviewAnswer(Struct, frozen=True):
+    """The answer to a review; offset: where in its stream it stood, None in a queue."""
+
+    id: str | int
+    prediction: str
+    probability: float
+    model: str
+    offset: int | None
+
+
+class Rejected(Struct, frozen=True, kw_only=True):
+    """A message that can't be used, and why.
+
+    body: its beginning, with U+FFFD for what is not UTF-8; size_bytes: of the whole.
+    """
+
+    id: str
+    reason: str
+    body: str
+    size_bytes: int
+    offset: int
+    message_id: str | None
+    correlation_id: str | None
+
+
+read_review = Reader(ReviewMessage)
+read_rejected = Reader(Rejected)

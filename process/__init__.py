@@ -1,0 +1,1 @@
+"""What every process does: settings, secrets, start and end, logs, back-off, retry, the HTTP front, probes."""
