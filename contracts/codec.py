@@ -16,6 +16,10 @@ class Malformed(ValueError):
     """Content does not fit its contract; the message says what is wrong and where."""
 
 
+class TooMany(Malformed):
+    """A list has more items than its contract allows."""
+
+
 class Reader(Generic[T]):
     """Reads JSON of one kind; made once, since building a decoder costs a thousand times what a request does."""
 
@@ -24,11 +28,12 @@ class Reader(Generic[T]):
         self._decoder = msgspec.json.Decoder(kind)
 
     def __call__(self, content: bytes | memoryview | msgspec.Raw) -> T:
-        """Return what `content` holds; raises Malformed."""
+        """Return what `content` holds; raises Malformed, and TooMany where a list is too long."""
         try:
             return self._decoder.decode(content)
         except msgspec.ValidationError as error:
-            raise Malformed(str(error)) from error
+            kind = TooMany if str(error).startswith("Expected `array` of length <=") else Malformed
+            raise kind(str(error)) from error
         except msgspec.DecodeError as error:
             raise Malformed(f"not JSON: {error}") from error
         except UnicodeDecodeError as error:
@@ -41,6 +46,11 @@ def to_documents(values: Sequence[msgspec.Struct]) -> list[dict[str, Any]]:
     """Return structures as MongoDB takes them: dictionaries, with times as they are."""
     documents: list[dict[str, Any]] = msgspec.to_builtins(values, builtin_types=(datetime,))
     return documents
+
+
+def to_document(value: msgspec.Struct) -> dict[str, Any]:
+    """Return one structure as MongoDB takes it; see `to_documents`."""
+    return to_documents([value])[0]
 
 
 def from_document(document: Any, kind: type[T]) -> T:

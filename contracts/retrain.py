@@ -12,9 +12,9 @@ from contracts.promotion import Promotion
 
 
 class LabelsRequest(Struct, frozen=True):
-    """Many labels; one that can't be used fails all."""
+    """Many labels; one that can't be used fails all. Without `examples` the body is one LabelExample."""
 
-    examples: Annotated[list[LabelExample], Meta(max_length=MAX_BATCH_TEXTS)]
+    examples: Annotated[list[LabelExample], Meta(max_length=MAX_BATCH_TEXTS)] | UnsetType = UNSET
 
 
 class RollbackRequest(Struct, frozen=True):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, TypeVar
 from flask import Flask, Response
 from werkzeug.exceptions import HTTPException
 
-from contracts.codec import Malformed, Reader, encode
+from contracts.codec import Malformed, Reader, TooMany, encode
 from contracts.limits import MAX_BODY_BYTES
 from contracts.problem import ProblemDetails
 from process.probes import JSON, PROBLEM_JSON, Probes
@@ -80,8 +80,10 @@ def ready_if(*checks: Callable[[], object], errors: tuple[type[Exception], ...])
 
 
 def parse(reader: Reader[T], body: bytes, expected: str) -> T:
-    """Return what a body holds; raises Problem 400 that says what is `expected` instead."""
+    """Return what a body holds; raises Problem 400, or 413 for too long a list, that says what is `expected` instead."""
     try:
         return reader(body)
     except Malformed as error:
-        raise Problem(400, f"The body can't be used: {error}; send {expected}.") from error
+        raise Problem(
+            413 if isinstance(error, TooMany) else 400, f"The body can't be used: {error}; send {expected}."
+        ) from error
