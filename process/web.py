@@ -80,10 +80,9 @@ def ready_if(*checks: Callable[[], object], errors: tuple[type[Exception], ...])
 
 
 def parse(reader: Reader[T], body: bytes, expected: str) -> T:
-    """Return what a body holds; raises Problem 400, or 413 for too long a list, that says what is `expected` instead."""
+    """Return what a body holds; raises Problem 400, 413 for a list too long, that says what is `expected` instead."""
     try:
         return reader(body)
     except Malformed as error:
-        raise Problem(
-            413 if isinstance(error, TooMany) else 400, f"The body can't be used: {error}; send {expected}."
-        ) from error
+        status = 413 if isinstance(error, TooMany) else 400
+        raise Problem(status, f"The body can't be used: {error}; send {expected}.") from error

@@ -4,11 +4,12 @@ import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from pymongo import UpdateOne
 
-from contracts.codec import to_document
+from contracts.codec import to_documents
 from contracts.records import LabelRecord
 from contracts.retrain import Conflict, ConflictingLabel
 from records.mongo import Records, now, read, read_valid, unavailable
@@ -68,7 +69,8 @@ class Labels:
                 known_client_ids.add(label.client_id)
             new[identifier] = label
         if new:
-            documents = [to_document(_record(label)) for label in new.values()]
+            received_at = now()
+            documents = to_documents([_record(label, received_at) for label in new.values()])
             with unavailable():
                 self._collection.bulk_write(
                     [
@@ -158,14 +160,14 @@ class Labels:
             self._collection.delete_one({"_id": identifier})
 
 
-def _record(label: Label) -> LabelRecord:
+def _record(label: Label, received_at: datetime) -> LabelRecord:
     return LabelRecord(
         id=label.id,
         text=label.text,
         label=label.label,
         source=label.source,
         client_id=label.client_id,
-        received_at=now(),
+        received_at=received_at,
         text_sha256=_digest(label.text),
     )
 
