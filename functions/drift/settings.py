@@ -3,8 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Self
 
-from model_store import read_secret
-from model_store.environment import SettingsError, choice, number
+from process.secrets import read_secret
+from process.settings import SettingsError, choice, number
 from sentiment.drift.check import DEFAULT_LEVEL, DEFAULT_MINIMUM_DOCUMENTS
 
 REFERENCES = ("auto", "live", "holdout")
