@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from contracts.codec import indented
 from contracts.drift import Comparison
-from sentiment.data import DataError, read_examples
+from datasets import DataError, read_examples
 from sentiment.drift.check import DEFAULT_LEVEL, DEFAULT_MINIMUM_DOCUMENTS, check
 from sentiment.drift.samples import Reference, Sample, Window
 from sentiment.model import Model

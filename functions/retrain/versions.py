@@ -10,7 +10,7 @@ from contracts.records import LabelRecord
 from contracts.retrain import VersionMetrics, VersionSummary
 from functions.retrain.champion import Champion
 from model_store.publishing import VersionInfo
-from sentiment.artifact import LABELS_PART, MODEL_PART, REFERENCE_PART, Artifact
+from sentiment.artifact import HOLDOUT_PART, LABELS_PART, REFERENCE_PART, Artifact
 from sentiment.drift import Reference
 from sentiment.drift.documents import measure_counts
 from sentiment.model import Model
@@ -35,10 +35,9 @@ def successor(
 
     weight: how many times it has counted each label. max_ancestors: how many of its forebears it names.
     """
-    # What belongs to the model itself is made anew; the holdout goes on from version to version.
-    made_anew = (MODEL_PART, REFERENCE_PART, LABELS_PART)
-    parts = {name: content for name, content in champion.artifact.parts.items() if name not in made_anew}
-    parts[LABELS_PART] = "\n".join(label_ids).encode()
+    parts = {LABELS_PART: "\n".join(label_ids).encode()}
+    if HOLDOUT_PART in champion.artifact.parts:
+        parts[HOLDOUT_PART] = champion.artifact.parts[HOLDOUT_PART]
     if len(champion.holdout_labels):
         measured = measure_counts(champion.holdout, model, champion.holdout_labels.tolist())
         parts[REFERENCE_PART] = Reference.from_documents([measured]).to_bytes()
