@@ -1,6 +1,7 @@
 """What every function shares over HTTP: probes, bodies within the limit, errors as problem+json."""
 
 from collections.abc import Callable
+from http import HTTPStatus
 from typing import TYPE_CHECKING, TypeVar
 
 from flask import Flask, Response
@@ -50,6 +51,17 @@ class FunctionApp(Flask):
 
         self.register_error_handler(Problem, lambda error: error.response())
         self.register_error_handler(HTTPException, _http_error)
+
+    def answer_errors(self, status: int, *kinds: type[Exception], then: str = ".", **headers: str) -> None:
+        """Answer errors of these kinds with `status`, and in words with what they say, and `then` what to do."""
+
+        def respond(error: Exception) -> Response:
+            if status == HTTPStatus.INTERNAL_SERVER_ERROR:
+                self.logger.error("%s", error)
+            return Problem(status, f"{error}{then}", **headers).response()
+
+        for kind in kinds:
+            self.register_error_handler(kind, respond)
 
     def read_body(self, environ: "WSGIEnvironment") -> bytes:
         """Return the body of a request; raises Problem 413 where it is too large."""

@@ -1,7 +1,6 @@
 """The HTTP interface of retrain; see docs/http.md."""
 
 import hmac
-import logging
 from collections.abc import Callable
 
 from flask import Flask, Response, g, request
@@ -17,8 +16,6 @@ from process.web import FunctionApp, Problem, json_response, parse
 from records import InvalidRecord, RecordsUnavailable
 from records.labels import Label
 from sentiment.artifact import ArtifactError
-
-logger = logging.getLogger(__name__)
 
 EXPECTED = '{"text": "...", "label": 0 or 1, "negative" or "positive"} or {"examples": [...]}'
 ROLLBACK_EXPECTED = '{"to": "<version>", "requeue": true or false}, each of which may be left out, or nothing'
@@ -38,37 +35,13 @@ def build(trainer: Trainer, *, token: str | None, not_ready: Callable[[], str | 
             detail = "This changes the model: send Authorization: Bearer <retrain-token>."
             raise Problem(401, detail, WWW_Authenticate="Bearer")
 
-    @app.errorhandler(RecordsUnavailable)
-    @app.errorhandler(StoreError)
-    def away(error: Exception) -> Response:
-        return Problem(503, f"{error}; try again.", Retry_After="5").response()
-
-    @app.errorhandler(VersionNotFound)
-    def unknown(error: Exception) -> Response:
-        return Problem(404, f"{error}; GET this address lists the versions.").response()
-
-    @app.errorhandler(UnknownLabel)
-    def unknown_label(error: Exception) -> Response:
-        return Problem(404, str(error)).response()
-
-    @app.errorhandler(ArtifactError)
-    def damaged(error: Exception) -> Response:
-        logger.error("%s", error)
-        return Problem(500, f"The version is damaged: {error}. Roll back to another with POST …/rollback.").response()
-
-    @app.errorhandler(InvalidRecord)
-    def invalid(error: Exception) -> Response:
-        logger.error("%s", error)
-        return Problem(500, f"{error}.").response()
-
-    @app.errorhandler(Busy)
-    @app.errorhandler(PromotionConflict)
-    def conflict(error: Exception) -> Response:
-        return Problem(409, f"{error}.").response()
-
-    @app.errorhandler(TooManyPending)
-    def full(error: Exception) -> Response:
-        return Problem(429, str(error), Retry_After="60").response()
+    app.answer_errors(404, UnknownLabel)
+    app.answer_errors(404, VersionNotFound, then="; GET this address lists the versions.")
+    app.answer_errors(409, Busy, PromotionConflict)
+    app.answer_errors(429, TooManyPending, Retry_After="60")
+    app.answer_errors(500, InvalidRecord)
+    app.answer_errors(500, ArtifactError, then=". Roll back to another version with POST …/rollback.")
+    app.answer_errors(503, RecordsUnavailable, StoreError, then="; try again.", Retry_After="5")
 
     @app.get("/")
     def describe() -> Response:

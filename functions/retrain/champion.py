@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
-from sentiment.packing import Holdout, unpack
 
 from contracts.manifest import Contender, Evaluation, Manifest
 from model_store.layout import Current
@@ -14,6 +13,7 @@ from sentiment import gate
 from sentiment.artifact import HOLDOUT_PART, LABELS_PART, Artifact
 from sentiment.counts import DocumentCounts, count_documents
 from sentiment.model import Model
+from sentiment.packing import Holdout, unpack
 
 
 @dataclass(frozen=True)

@@ -147,7 +147,7 @@ class Trainer:
             champion = self._champion()
             label = self._labels.find(identifier)
             if label is None:
-                raise UnknownLabel(f"There is no label {identifier}.")
+                raise UnknownLabel(f"there is no label {identifier}")
             version = None
             if champion and label.model and label.model in champion.lineage:
                 model = champion.model.updated([label.text], [label.label], weight=-label.counted)
@@ -175,7 +175,7 @@ class Trainer:
     def _keep(self, labels: Sequence[Label]) -> LabelsStored:
         waiting = self._labels.count("pending")
         if waiting + len(labels) > self._settings.max_pending_labels:
-            raise TooManyPending(f"{waiting} labels are pending already; try again when they are learned.")
+            raise TooManyPending(f"{waiting} labels are pending already; try again when they are learned")
         new = self._labels.add(labels)
         stored = LabelsStored(accepted=len(new), repeated=len(labels) - len(new), pending=waiting + len(new), ids=new)
         self._on_stored(stored)

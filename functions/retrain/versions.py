@@ -3,8 +3,6 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from sentiment.packing import pack
-
 from contracts.manifest import About
 from contracts.records import LabelRecord
 from contracts.retrain import VersionMetrics, VersionSummary
@@ -14,6 +12,7 @@ from sentiment.artifact import HOLDOUT_PART, LABELS_PART, REFERENCE_PART, Artifa
 from sentiment.drift import Reference
 from sentiment.drift.documents import measure_counts
 from sentiment.model import Model
+from sentiment.packing import pack
 
 
 def present_time() -> str:
