@@ -1,7 +1,7 @@
 """The database `sentiment`: one method a question."""
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any, Self
@@ -11,8 +11,10 @@ from pymongo.collection import Collection
 from pymongo.errors import BulkWriteError, PyMongoError
 from pymongo.write_concern import WriteConcern
 
-from model_store.environment import number
-from model_store.secrets import read_secret
+from contracts.codec import to_documents
+from contracts.records import PredictionRecord, RejectedRecord
+from process.secrets import read_secret
+from process.settings import number
 
 Document = dict[str, Any]
 DATABASE = "sentiment"
@@ -82,13 +84,13 @@ class Records:
             for collection, field in TIME_OF_RECORD.items():
                 _expire(self.database[collection], field, ttl_seconds)
 
-    def write_predictions(self, documents: Sequence[Mapping[str, Any]]) -> None:
+    def write_predictions(self, predictions: Sequence[PredictionRecord]) -> None:
         """Write predictions; one with the `_id` of an earlier one takes its place, so that repeats double nothing."""
-        self._write("predictions", documents)
+        self._write("predictions", to_documents(predictions))
 
-    def write_rejected(self, documents: Sequence[Document]) -> None:
+    def write_rejected(self, rejected: Sequence[RejectedRecord]) -> None:
         """Write messages that could not be scored, by `_id` like predictions."""
-        self._write("rejected", documents)
+        self._write("rejected", to_documents(rejected))
 
     def _write(self, collection: str, documents: Sequence[Any]) -> None:
         if not documents:
