@@ -24,8 +24,8 @@ from urllib.request import urlopen
 import psutil
 
 from benchmarks.lean import as_deployed
-from bridge.topology import declare_streams
 from deploy.local import services
+from messages.topology import declare_streams
 from records import Records
 from sentiment.data import load_corpus
 from sentiment.training import train_artifact

@@ -160,3 +160,4 @@ class RolledBack(Struct, frozen=True):
 
 read_labels_request = Reader(LabelsRequest)
 read_rollback_request = Reader(RollbackRequest)
+read_labels_taken = Reader(LabelsTaken)

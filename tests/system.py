@@ -10,8 +10,8 @@ import pika
 from pika.delivery_mode import DeliveryMode
 from pika.exceptions import AMQPError
 
-from bridge.rabbitmq import parameters
 from deploy.local.services import Service, free_port, gateway, http_status, running
+from messages.amqp import parameters
 from model_store import ModelStore, client_from_environment
 from sentiment.artifact import Artifact
 

@@ -11,6 +11,7 @@ import urllib3
 
 from contracts.codec import encode
 from contracts.generate_drift import Deleted, Generated
+from contracts.predict import TextsRequest
 from functions.generate_drift.texts import generate
 from process.exclusive import Exclusive
 from records.generated import GeneratedTexts
@@ -89,7 +90,7 @@ class Generator:
         """Return the model that scored a batch; raises NotScored."""
         try:
             response = self._pool.request(
-                "POST", self._url, body=encode({"texts": texts}), headers={"Content-Type": "application/json"}
+                "POST", self._url, body=encode(TextsRequest(texts)), headers={"Content-Type": "application/json"}
             )
         except urllib3.exceptions.HTTPError as error:
             raise NotScored(f"predict can't be reached after {sent} texts: {error}") from error
