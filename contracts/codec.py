@@ -61,7 +61,7 @@ def from_document(document: Any, kind: type[T]) -> T:
         raise Malformed(str(error)) from error
 
 
-def extended(value: msgspec.Struct, kind: type[T], **more: object) -> T:
+def extended(value: msgspec.Struct, kind: type[T], /, **more: object) -> T:
     """Return a structure of `kind`, which has the fields of `value` and `more`."""
     return kind(**{**msgspec.structs.asdict(value), **more})
 

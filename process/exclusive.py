@@ -20,12 +20,12 @@ class Exclusive:
         self._since = ""
 
     @contextmanager
-    def __call__(self) -> Iterator[None]:
-        """Hold the right to work; raises Busy where another thread holds it."""
+    def __call__(self) -> Iterator[str]:
+        """Hold the right to work, and get the time since when; raises Busy where another thread holds it."""
         if not self._lock.acquire(blocking=False):
             raise Busy(f"{self._refusal} since {self._since}; try again when that has ended")
         try:
             self._since = datetime.now(UTC).isoformat(timespec="seconds")
-            yield
+            yield self._since
         finally:
             self._lock.release()

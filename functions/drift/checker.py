@@ -58,9 +58,7 @@ class Checker:
                 self._records.ensure_indexes()
                 self._indexed = True
             report = self._records.append_report(partial(self._follow, self._look()))
-        logger.info(
-            "check %d: %s, %s", report.number, report.check.status, "drift" if report.drift else "no drift"
-        )
+        logger.info("check %d: %s, %s", report.number, report.check.status, "drift" if report.drift else "no drift")
         self._on_report(report)
         return report
 

@@ -8,6 +8,7 @@ has a courier, a thread that sends what is due and notes that it was sent. So an
 import logging
 import threading
 from collections.abc import Callable
+from functools import partial
 
 from functions.drift.alerts import Channel, ChannelDown, NotSent, compose
 from process.retry import Abandoned, Retry
@@ -83,7 +84,7 @@ class Courier:
     def _send_due(self) -> None:
         for report in self._records.undelivered(self._channel.name):
             alert = compose(report)
-            self._retry(lambda alert=alert: self._channel.send(alert), ChannelDown)
+            self._retry(partial(self._channel.send, alert), ChannelDown)
             self._records.mark_delivered(report.number, self._channel.name)
             self._on_sent()
             logger.info("%s sent by %s", alert.event, self._channel.name)

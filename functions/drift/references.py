@@ -40,8 +40,8 @@ class Candidate:
 
     def describe(self, figures: SampleFigures) -> ReferenceFigures:
         """Return its figures as a report shows them."""
-        described = extended(figures, ReferenceFigures, kind=self.kind, model=self.model)
-        return extended(described, ReferenceFigures, **asdict(self.period)) if self.period else described
+        period = asdict(self.period) if self.period else {}
+        return extended(figures, ReferenceFigures, kind=self.kind, model=self.model, **period)
 
 
 @dataclass

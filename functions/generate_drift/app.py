@@ -18,7 +18,7 @@ OFF = "generate-drift is off, since it fills the records with texts that nobody 
 
 
 def build(generator: Generator, *, enabled: bool, not_ready: Callable[[], str | None]) -> Flask:
-    """Return the app over a generator; not `enabled`, it says how to enable it and does nothing. Raises SettingsError."""
+    """Return the app over a generator; not `enabled`, it says how to enable it and does nothing."""
     app = FunctionApp("generate-drift", not_ready=not_ready)
     app.answer_errors(409, Busy)
     app.answer_errors(503, RecordsUnavailable, NotScored, then="; try again.", Retry_After="5")

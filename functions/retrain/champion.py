@@ -5,7 +5,7 @@ from typing import Self
 
 import numpy as np
 
-from contracts.manifest import Contender, Evaluation, Manifest
+from contracts.manifest import Contender, Evaluation
 from model_store.layout import Current
 from model_store.publishing import ModelStore
 from records.labels import Labels
@@ -48,18 +48,13 @@ class Champion:
         return self.current.version
 
     @property
-    def manifest(self) -> Manifest:
-        """Its manifest."""
-        return self.artifact.manifest
-
-    @property
     def lineage(self) -> list[str]:
         """The versions that it has learned from, oldest first, itself last."""
-        return [*self.manifest.ancestors, self.version]
+        return [*self.artifact.manifest.ancestors, self.version]
 
     def as_contender(self) -> Contender:
         """Return its version and figures, as answers and manifests show what the gate compares."""
-        return Contender(self.version, self.manifest.metrics)
+        return Contender(self.version, self.artifact.manifest.metrics)
 
     def figures(self, model: Model) -> Evaluation | None:
         """Return how good a model is on the holdout; None without one."""
@@ -73,6 +68,6 @@ def repair(champion: Champion, labels: Labels) -> None:
     those that it took back: both are named by the version itself.
     """
     learned = champion.artifact.parts.get(LABELS_PART, b"").decode().split()
-    labels.mark_used(learned, champion.version, champion.manifest.label_weight)
-    for identifier in champion.manifest.taken_back:
+    labels.mark_used(learned, champion.version, champion.artifact.manifest.label_weight)
+    for identifier in champion.artifact.manifest.taken_back:
         labels.delete(identifier)

@@ -16,6 +16,7 @@ import threading
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 
 import numpy as np
 from msgspec import UNSET, UnsetType
@@ -47,8 +48,7 @@ from records import RecordsUnavailable
 from records.labels import Label, Labels
 from sentiment import gate
 from sentiment.artifact import Artifact, ArtifactError
-from sentiment.counts import DocumentCounts, count_documents
-from sentiment.model import Model
+from sentiment.counts import count_documents
 
 logger = logging.getLogger(__name__)
 
@@ -129,7 +129,7 @@ class Trainer:
                 refused=refused,
             )
             if not labels:
-                outcome = _outcome(champion, "no labels are pending")
+                outcome = _outcome(champion, "no labels are pending", retrained=False)
             elif champion is None:
                 outcome = self._make_first(labels, by)
             else:
@@ -152,7 +152,8 @@ class Trainer:
             if champion and label.model and label.model in champion.lineage:
                 model = champion.model.updated([label.text], [label.label], weight=-label.counted)
                 reason = f"label {label.id} was taken back"
-                version = self._replace(champion, model, by, reason, taken_back=[label.id])
+                artifact = successor(champion, model, self._settings, reason, taken_back=[label.id])
+                version = self._promote(artifact, champion.current, by, reason)
             self._labels.delete(label.id)
             return TakenBack(label.id, version is not None, version)
 
@@ -193,8 +194,8 @@ class Trainer:
     @contextmanager
     def _working(self, by: str) -> Iterator[None]:
         """Hold the right to move the model, and show who does; raises Busy."""
-        with self._exclusive():
-            self._progress = Progress(by, present_time(), "starting")
+        with self._exclusive() as started_at:
+            self._progress = Progress(by, started_at, "starting")
             try:
                 yield
             finally:
@@ -216,76 +217,44 @@ class Trainer:
         return champion
 
     def _challenge(self, champion: Champion, labels: Sequence[LabelRecord], by: str) -> RunOutcome:
+        weight = self._settings.label_weight
         self._say("training", len(labels))
         texts = count_documents(label.text for label in labels)
         truth = np.array([label.label for label in labels], dtype=np.intp)
-        challenger = champion.model.added(texts, truth.tolist(), weight=self._settings.label_weight)
+        challenger = champion.model.added(texts, truth.tolist(), weight=weight)
         self._say("comparing", len(labels))
-        verdict = self._judge(champion, challenger, texts, truth)
-        outcome = _outcome(
-            champion,
-            verdict.reason,
-            challenger=champion.figures(challenger),
-            retrained=True,
-            tests=verdict.tests,
-        )
-        ids = [label.id for label in labels]
-        if not verdict.promote:
-            self._labels.mark_refused(ids, uuid.uuid4().hex)
-            logger.warning("challenger %s", verdict.reason)
-            return outcome
-        self._say("publishing", len(labels))
-        try:
-            reason = f"learned {len(ids)} labels: {verdict.reason}"
-            version = self._replace(champion, challenger, by, reason, label_ids=ids)
-        except PromotionConflict as error:
-            return replace(outcome, reason=f"not promoted: {error}; the labels stay pending for the next run")
-        self._labels.mark_used(ids, version, self._settings.label_weight)
-        return _promoted(outcome, version)
-
-    def _judge(
-        self, champion: Champion, challenger: Model, texts: DocumentCounts, truth: gate.LabelArray
-    ) -> gate.Verdict:
-        """Ask the gate; with GATE=off it has no say, and the reason tells what it said."""
         verdict = gate.decide(
             gate.on_holdout(champion.model, challenger, champion.holdout, champion.holdout_labels),
-            gate.on_recent(champion.model, texts, truth, weight=self._settings.label_weight),
+            gate.on_recent(champion.model, texts, truth, weight=weight),
             level=self._settings.gate_level,
         )
-        if verdict.promote or self._settings.gate:
-            return verdict
-        logger.warning("promoting in spite of the gate: %s", verdict.reason)
-        return gate.Verdict(True, f"GATE=off, else {verdict.reason}", verdict.tests)
+        outcome = partial(_outcome, champion, challenger=champion.figures(challenger), tests=verdict.tests)
+        ids, reason = [label.id for label in labels], verdict.reason
+        if not verdict.promote:
+            logger.warning("challenger %s", reason)
+            if self._settings.gate:
+                self._labels.mark_refused(ids, uuid.uuid4().hex)
+                return outcome(reason)
+            reason = f"GATE=off, else {reason}"
+        self._say("publishing", len(labels))
+        why = f"learned {len(ids)} labels: {reason}"
+        try:
+            version = self._promote(
+                successor(champion, challenger, self._settings, why, learned=ids), champion.current, by, why
+            )
+        except PromotionConflict as error:
+            return outcome(f"not promoted: {error}; the labels stay pending for the next run")
+        self._labels.mark_used(ids, version, weight)
+        return outcome(reason, promoted=version)
 
     def _make_first(self, labels: Sequence[LabelRecord], by: str) -> RunOutcome:
         if len({label.label for label in labels}) < 2:
-            return _outcome(None, "there is no model yet, and the pending labels are all of one class")
+            reason = "there is no model yet, and the pending labels are all of one class"
+            return _outcome(None, reason, retrained=False)
         artifact = first_version(labels)
         version = self._promote(artifact, None, by, f"the first model, from {len(labels)} labels")
         self._labels.mark_used([label.id for label in labels], version, artifact.manifest.label_weight)
-        return _promoted(_outcome(None, "the first model, with nothing to compare it with", retrained=True), version)
-
-    def _replace(
-        self,
-        champion: Champion,
-        model: Model,
-        by: str,
-        reason: str,
-        *,
-        label_ids: Sequence[str] = (),
-        taken_back: Sequence[str] = (),
-    ) -> str:
-        """Publish a successor of the champion and have it served; returns its version, raises PromotionConflict."""
-        artifact = successor(
-            champion,
-            model,
-            reason,
-            weight=self._settings.label_weight,
-            max_ancestors=self._settings.max_ancestors,
-            label_ids=label_ids,
-            taken_back=taken_back,
-        )
-        return self._promote(artifact, champion.current, by, reason)
+        return _outcome(None, "the first model, with nothing to compare it with", promoted=version)
 
     def _promote(self, artifact: Artifact, expected: Current | None, by: str, reason: str) -> str:
         version = self._store.publish(artifact)
@@ -299,20 +268,19 @@ def _outcome(
     champion: Champion | None,
     reason: str,
     *,
+    retrained: bool = True,
+    promoted: str | None = None,
     challenger: Evaluation | None = None,
-    retrained: bool = False,
     tests: dict[str, PairedTest] | UnsetType = UNSET,
 ) -> RunOutcome:
-    """Return an outcome without promotion; challenger: its figures on the holdout."""
+    """Return what came of a run. promoted: the new version, if it is served; challenger: its figures."""
+    before = champion.as_contender() if champion else Contender(None, None)
     return RunOutcome(
         retrained=retrained,
-        model=champion.version if champion else None,
-        champion=champion.as_contender() if champion else Contender(None, None),
-        challenger=Contender(None, challenger),
+        promoted=promoted is not None,
+        model=promoted or before.model,
+        champion=before,
+        challenger=Contender(promoted, challenger),
         reason=reason,
         tests=tests,
     )
-
-
-def _promoted(outcome: RunOutcome, version: str) -> RunOutcome:
-    return replace(outcome, promoted=True, model=version, challenger=replace(outcome.challenger, model=version))

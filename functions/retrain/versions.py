@@ -7,6 +7,7 @@ from contracts.manifest import About
 from contracts.records import LabelRecord
 from contracts.retrain import VersionMetrics, VersionSummary
 from functions.retrain.champion import Champion
+from functions.retrain.settings import Settings
 from model_store.publishing import VersionInfo
 from sentiment.artifact import HOLDOUT_PART, LABELS_PART, REFERENCE_PART, Artifact
 from sentiment.drift import Reference
@@ -23,18 +24,17 @@ def present_time() -> str:
 def successor(
     champion: Champion,
     model: Model,
+    settings: Settings,
     reason: str,
     *,
-    weight: float,
-    max_ancestors: int,
-    label_ids: Sequence[str] = (),
+    learned: Sequence[str] = (),
     taken_back: Sequence[str] = (),
 ) -> Artifact:
-    """Return the version that follows the champion: `model`, which has learned some labels or forgotten others.
+    """Return the version that follows the champion: `model`, which has learned labels or forgotten some, by their ids.
 
-    weight: how many times it has counted each label. max_ancestors: how many of its forebears it names.
+    The holdout goes on from version to version; all else is made anew.
     """
-    parts = {LABELS_PART: "\n".join(label_ids).encode()}
+    parts = {LABELS_PART: "\n".join(learned).encode()}
     if HOLDOUT_PART in champion.artifact.parts:
         parts[HOLDOUT_PART] = champion.artifact.parts[HOLDOUT_PART]
     if len(champion.holdout_labels):
@@ -43,13 +43,13 @@ def successor(
     about = About(
         trained_at=present_time(),
         trainer="update of counts (exact)",
-        data=champion.manifest.data,
+        data=champion.artifact.manifest.data,
         examples=int(model.documents.sum()),
         metrics=champion.figures(model),
         parent=champion.version,
-        ancestors=champion.lineage[-max_ancestors:],
-        label_weight=weight,
-        labels=len(label_ids),
+        ancestors=champion.lineage[-settings.max_ancestors :],
+        label_weight=settings.label_weight,
+        labels=len(learned),
         taken_back=[*taken_back],
         reason=reason,
         champion=champion.as_contender(),
