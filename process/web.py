@@ -84,4 +84,4 @@ def parse(reader: Reader[T], body: bytes, expected: str) -> T:
     try:
         return reader(body)
     except Malformed as error:
-        raise Problem(400, f"The body can't be used: {error}; send {expected}.") from error
+        raise Problem(400, f"The body {error}; send {expected}.") from error

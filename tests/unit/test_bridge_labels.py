@@ -5,13 +5,13 @@ import threading
 from collections.abc import Callable
 
 import pytest
-
-from bridge.labels import LabelHandler, parse
 from bridge.memory import MemoryBroker
 from bridge.retry import Retry
+from model_store.environment import SettingsError
+
+from bridge.labels import LabelHandler, parse
 from bridge.reviews import BadMessage
 from bridge.settings import Settings
-from model_store.environment import SettingsError
 from tests.unit.test_bridge_reviews import Answer, FunctionServer, ListRecords, message, serve
 
 __all__ = ["serve"]  # a fixture

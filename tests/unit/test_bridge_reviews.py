@@ -7,11 +7,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
-
 from bridge.broker import Message
 from bridge.invoke import Function, FunctionUnavailable, RequestRefused, predict
 from bridge.memory import MemoryBroker
 from bridge.retry import Abandoned, Retry
+
 from bridge.reviews import BadMessage, Review, ReviewHandler, parse
 from records import Records
 
