@@ -21,9 +21,9 @@ import psutil
 
 from benchmarks.lean import as_deployed
 from benchmarks.system import SHORT_TEXT, get, servers, wait_until_recorded, wrk
+from datasets import load_corpus
 from deploy.local import services
 from sentiment.artifact import Artifact
-from sentiment.data import load_corpus
 from sentiment.training import train_artifact
 from tests.system import ROOT, promote, python_service
 

@@ -13,7 +13,7 @@ encode = msgspec.json.encode
 
 
 class Malformed(ValueError):
-    """Content does not fit its contract; the message says what is wrong and where."""
+    """Content does not fit its contract; the message says of it what is wrong and where: "is not valid JSON (…)"."""
 
 
 class TooMany(Malformed):
@@ -33,13 +33,13 @@ class Reader(Generic[T]):
             return self._decoder.decode(content)
         except msgspec.ValidationError as error:
             kind = TooMany if str(error).startswith("Expected `array` of length <=") else Malformed
-            raise kind(str(error)) from error
+            raise kind(f"does not fit: {error}") from error
         except msgspec.DecodeError as error:
-            raise Malformed(f"not JSON: {error}") from error
+            raise Malformed(f"is not valid JSON ({error})") from error
         except UnicodeDecodeError as error:
-            raise Malformed(f"not UTF-8: {error.reason}") from error
+            raise Malformed(f"is not valid JSON (not UTF-8: {error.reason})") from error
         except RecursionError as error:
-            raise Malformed("its brackets are nested too deeply") from error
+            raise Malformed("is not valid JSON (its brackets are nested too deeply)") from error
 
 
 def to_documents(values: Sequence[msgspec.Struct]) -> list[dict[str, Any]]:
@@ -58,7 +58,7 @@ def from_document(document: Any, kind: type[T]) -> T:
     try:
         return msgspec.convert(document, kind)
     except msgspec.ValidationError as error:
-        raise Malformed(str(error)) from error
+        raise Malformed(f"does not fit: {error}") from error
 
 
 def extended(value: msgspec.Struct, kind: type[T], /, **more: object) -> T:

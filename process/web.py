@@ -97,4 +97,4 @@ def parse(reader: Reader[T], body: bytes, expected: str) -> T:
         return reader(body)
     except Malformed as error:
         status = 413 if isinstance(error, TooMany) else 400
-        raise Problem(status, f"The body can't be used: {error}; send {expected}.") from error
+        raise Problem(status, f"The body {error}; send {expected}.") from error

@@ -155,7 +155,7 @@ def read(document: Document, kind: type[T]) -> T:
     try:
         return from_document(document, kind)
     except Malformed as error:
-        raise InvalidRecord(f"the document {document.get('_id')!r} in MongoDB can't be read: {error}") from error
+        raise InvalidRecord(f"the document {document.get('_id')!r} in MongoDB {error}") from error
 
 
 def read_valid(documents: Iterable[Document], kind: type[T]) -> Iterator[T]:

@@ -11,10 +11,10 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
-
 from bridge.broker import Message
 from bridge.rabbitmq import RabbitMQSource
 from bridge.topology import declare_streams
+
 from deploy.local import services
 from records import Records
 from sentiment.artifact import Artifact, pack

@@ -13,6 +13,7 @@ from typing import Any, Self
 
 import pytest
 import urllib3
+from functions.drift.run import Checker
 from pika.exceptions import ChannelClosedByBroker
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -20,13 +21,12 @@ from deploy.local import services
 from deploy.local.services import wait_until
 from functions.drift.alerts import EXCHANGE
 from functions.drift.references import LIVE, References
-from functions.drift.run import Checker
 from functions.drift.settings import Settings
 from model_store import InvalidDocument, ModelStore, Statistics, client_from_environment
 from records import Records, now
 from records.drift import DriftRecords
 from records.labels import Label, Labels
-from sentiment.data import Corpus
+from sentiment.corpus import Corpus
 from sentiment.training import train_artifact
 from tests.conftest import RabbitMQNode
 from tests.system import Client, promote, python_service

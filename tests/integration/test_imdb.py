@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from datasets import load_corpus
 from sentiment.artifact import pack, unpack
+from sentiment.corpus import Corpus
 from sentiment.counts import count_documents
-from sentiment.data import Corpus, load_corpus
 from sentiment.evaluation import evaluate
 from sentiment.model import Model
 from sentiment.scorer import LABELS

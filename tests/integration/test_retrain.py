@@ -8,15 +8,15 @@ from typing import Any
 
 import pytest
 import urllib3
+from functions.retrain.run import LABELS_PART, Busy, Trainer
 
 from deploy.local import services
-from functions.retrain.run import LABELS_PART, Busy, Trainer
 from functions.retrain.settings import Settings
 from model_store import ModelStore
 from records import Records
 from records.labels import Label, Labels
 from sentiment.artifact import unpack
-from sentiment.data import Corpus
+from sentiment.corpus import Corpus
 from sentiment.training import train_artifact
 from tests.system import promote, python_service
 
