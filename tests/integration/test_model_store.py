@@ -10,6 +10,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
 import pytest
 from moto import mock_aws
@@ -100,7 +101,7 @@ def test_a_published_version_loads_as_it_was(models: ModelStore) -> None:
     version = models.publish(published)
     loaded = models.load(version)
     assert loaded == published
-    assert unpack(loaded).scorer().predict("lovely")[0] == "positive"
+    assert unpack(loaded).scorer().score("lovely").prediction == "positive"
 
 
 def test_version_ids_are_the_time_and_a_hash_of_the_content(models: ModelStore) -> None:
@@ -149,7 +150,7 @@ def test_a_longer_part_under_a_taken_id_is_refused_too(models: ModelStore) -> No
     models.publish(short, "fixed")
     content = b"te"
     with pytest.raises(VersionExists, match="longer"):
-        models.publish(pack(unpack(short), {"holdout.npz": content}), "fixed")
+        models.publish(pack(unpack(short), short.manifest, {"holdout.npz": content}), "fixed")
 
 
 def test_an_artifact_that_is_not_whole_is_not_published(models: ModelStore) -> None:
@@ -259,7 +260,7 @@ def test_promotion_moves_what_is_served_and_is_logged(models: ModelStore) -> Non
 def test_the_log_is_in_order_even_when_the_clock_goes_back(models: ModelStore, client: "S3Client", bucket: str) -> None:
     one, two = models.publish(artifact()), models.publish(artifact(alpha=2))
     first = promoted(models, one)
-    ahead = replace(first.promotion, at=(datetime.now(UTC) + timedelta(hours=1)).isoformat())
+    ahead = msgspec.structs.replace(first.promotion, at=(datetime.now(UTC) + timedelta(hours=1)).isoformat())
     client.put_object(Bucket=bucket, Key="current.json", Body=Current.to_bytes(ahead))
     second = promoted(models, two)
     assert models.history()[:2] == [second.promotion, ahead]
@@ -397,7 +398,7 @@ def test_pruning_touches_nothing_when_it_cannot_tell_what_is_served(
 ) -> None:
     models.publish(artifact(), "old")
     client.put_object(Bucket=bucket, Key="current.json", Body=b"oops")
-    with pytest.raises(InvalidDocument, match=r"current\.json is not JSON"):
+    with pytest.raises(InvalidDocument, match=r"current\.json is not valid JSON"):
         models.prune(keep=0)
     models.load("old")
 

@@ -120,9 +120,9 @@ def test_an_artifact_without_a_model_is_refused() -> None:
         unpack(with_parts({"notes.txt": b"hello"}))
 
 
-@pytest.mark.parametrize(("format", "message"), [(1, "earlier release"), (FORMAT + 1, "later release")])
-def test_a_version_of_another_format_is_refused_with_what_to_do(format: int, message: str) -> None:
-    manifest = msgspec.structs.replace(PACKED.manifest, format=format)
+@pytest.mark.parametrize(("number", "message"), [(1, "earlier release"), (FORMAT + 1, "later release")])
+def test_a_version_of_another_format_is_refused_with_what_to_do(number: int, message: str) -> None:
+    manifest = msgspec.structs.replace(PACKED.manifest, format=number)
     with pytest.raises(ArtifactError, match=message):
         unpack(replace(PACKED, manifest=manifest))
 

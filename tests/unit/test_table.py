@@ -12,9 +12,8 @@ from sentiment.text import words
 from tests.unit.texts import TEXTS
 
 NUMBERS = st.floats(allow_nan=False)
-TABLES = st.dictionaries(
-    st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1), NUMBERS, max_size=80
-)
+KEPT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1)
+TABLES = st.dictionaries(KEPT, NUMBERS, max_size=80)
 
 
 def table(entries: dict[str, float]) -> Table:
