@@ -12,7 +12,7 @@ from pika.exceptions import AMQPError
 
 from deploy.local.services import Service, free_port, gateway, http_status, running
 from messages.amqp import parameters
-from model_store import ModelStore, client_from_environment
+from model_store.publishing import ModelStore
 from sentiment.artifact import Artifact
 
 ROOT = Path(__file__).parents[1]
@@ -46,17 +46,11 @@ def through_gateway(folder: Path, functions: Mapping[str, Service]) -> Iterator[
 
 def promote(artifact: Artifact, *, reason: str = "test") -> str:
     """Publish and promote a model in the store that the environment names; returns its version."""
-    store = ModelStore(client_from_environment(), _bucket())
+    store = ModelStore.from_environment()
     store.ensure_bucket()
     version = store.publish(artifact)
     store.promote(version, expected=store.current(), by="test", reason=reason)
     return version
-
-
-def _bucket() -> str:
-    from model_store import Settings
-
-    return Settings.from_environment().bucket
 
 
 @dataclass
