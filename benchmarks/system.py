@@ -22,6 +22,7 @@ from statistics import median
 from urllib.request import urlopen
 
 import psutil
+from sentiment.data import load_corpus
 
 from benchmarks.lean import as_deployed
 from datasets import load_corpus

@@ -1,8 +1,8 @@
 """What the bridge can read: each kind is declared, read and remembered in its own way."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Protocol
 
 from bridge.pipeline import BatchLimits, OffsetStore
 from contracts.names import PREDICTIONS, REJECTED
@@ -11,28 +11,27 @@ from messages.sources import QueueSource, StreamSource
 from messages.topology import declare_queue, declare_streams
 
 
-class Input(Protocol):
-    """A name at the broker that is read."""
+@dataclass(frozen=True)
+class Input(ABC):
+    """What is read; `name` is what the broker calls it."""
 
-    @property
-    def name(self) -> str:
-        """What the broker calls it."""
+    name: str
 
+    @abstractmethod
     def declare(self, url: str, stream_max_bytes: int) -> None:
         """Declare it where it is missing; raises BrokerUnavailable."""
 
+    @abstractmethod
     def source(self, url: str, limits: BatchLimits, in_flight: int) -> Source:
         """Return what reads it, at most two batches ahead of what is worked on."""
 
+    @abstractmethod
     def offsets(self, records: OffsetStore) -> OffsetStore:
         """Return where is remembered how far it is done, of which `records` is one possibility."""
 
 
-@dataclass(frozen=True)
 class StreamInput(Input):
     """A stream: the records remember how far it is done."""
-
-    name: str
 
     def declare(self, url: str, stream_max_bytes: int) -> None:
         """See Input."""
@@ -47,11 +46,8 @@ class StreamInput(Input):
         return records
 
 
-@dataclass(frozen=True)
 class QueueInput(Input):
     """A queue: the broker itself remembers what is done."""
-
-    name: str
 
     def declare(self, url: str, stream_max_bytes: int) -> None:  # noqa: ARG002 - it is no stream
         """See Input."""

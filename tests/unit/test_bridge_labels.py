@@ -33,7 +33,7 @@ def test_a_label_names_its_source_or_is_from_the_stream() -> None:
     [
         (b"plain", "not JSON"),
         (b"[]", "Expected `object`, got `array`; send"),
-        (b"[" * 100_000, "nested too deeply"),
+        (b'{"x": ' + b"[" * 100_000, "nested too deeply; send"),
         (b'{"x": ' * 100_000, "nested too deeply"),
         (b'{"label": 1}', "required field `text`; send"),
         (b'{"text": "a"}', "required field `label`; send"),
