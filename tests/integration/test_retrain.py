@@ -346,7 +346,8 @@ def test_bad_labels_get_a_clear_error_and_none_of_the_request_counts(retrain_url
         found, answer = call("POST", retrain_url, body)
         assert found == status
         assert words in answer["detail"]
-    nested = urllib3.request("POST", retrain_url, body=b"[" * 100_000, headers={"Authorization": f"Bearer {TOKEN}"})
+    body = b'{"more": ' + b"[" * 100_000
+    nested = urllib3.request("POST", retrain_url, body=body, headers={"Authorization": f"Bearer {TOKEN}"})
     assert (nested.status, "nested too deeply" in json.loads(nested.data)["detail"]) == (400, True)
     assert call("GET", retrain_url)[1]["pending"] == 0
 
