@@ -182,6 +182,7 @@ def test_weight_counts_a_label_that_often(champion: str, store: ModelStore, labe
     labels.add(honest(60))
     outcome = Trainer(store, labels, settings(label_weight=2.5)).run(by="test")
     texts, truth = [label.text for label in honest(60)], [label.label for label in honest(60)]
+    assert outcome.model
     assert unpack(store.load(outcome.model)).equals(before.updated(texts, truth, weight=2.5))
 
 
@@ -210,6 +211,7 @@ def test_rollback_can_have_the_labels_learned_anew(
     expected = unpack(store.load(champion)).updated(
         [label.text for label in everything], [label.label for label in everything]
     )
+    assert outcome.model
     assert unpack(store.load(outcome.model)).equals(expected)
 
 
