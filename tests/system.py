@@ -12,6 +12,7 @@ from pika.delivery_mode import DeliveryMode
 from pika.exceptions import AMQPError
 
 from deploy.local.services import Service, free_port, gateway, http_status, running
+from messages.amqp import parameters
 from model_store.publishing import ModelStore
 from sentiment.artifact import Artifact
 
