@@ -59,7 +59,7 @@ def running(service: Service, timeout_seconds: float = 60) -> Iterator[subproces
         return None if process.poll() is None else f"{service.name} ended with status {process.returncode}"
 
     try:
-        wait_until_ready(service.name, service.ready, timeout_seconds, ended, lambda: tail(service.log))
+        wait_until_ready(service.name, service.ready, timeout_seconds, failed=ended, explain=lambda: tail(service.log))
         yield process
     finally:
         stop(process)
@@ -79,7 +79,8 @@ def wait_until_ready(
     name: str,
     ready: Callable[[], bool],
     timeout_seconds: float,
-    failed: Callable[[], str | None],
+    *,
+    failed: Callable[[], str | None] = lambda: None,
     explain: Callable[[], str],
 ) -> None:
     """Wait until a part of the system is ready.

@@ -107,7 +107,7 @@ def _start(state: State, supervisor: Supervisor, process: "Popen[bytes]", stack:
         def explain() -> str:
             return f"the last lines of {_shown(log)}:\n{tail(log)}"
 
-        wait_until_ready(name, ready, READY_TIMEOUT_SECONDS, failed, explain)
+        wait_until_ready(name, ready, READY_TIMEOUT_SECONDS, failed=failed, explain=explain)
         print(f"{time.monotonic() - started:5.1f} s  {name} is ready")
 
     wait("supervisord", state.logs / "supervisord.out", supervisor.runs)

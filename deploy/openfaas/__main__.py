@@ -6,12 +6,14 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Sequence
-from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
-from deploy.openfaas import containers, functions, kubernetes
+from contracts.names import FUNCTIONS
+from deploy import runner
+from deploy.openfaas import containers, functions, images, kubernetes
 from deploy.openfaas.commands import ROOT, Commands, StepError, say
 from deploy.openfaas.settings import FOLDER, Settings, environment, make_secrets
+from deploy.ports import wrong_at
 
 READY_TIMEOUT_SECONDS = 120
 TEXT = "I love you"
@@ -46,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         try:
             if (note := do()) and not commands.dry_run:
                 say(f"          {note}")
-        except StepError as error:
+        except (StepError, runner.ServiceError) as error:
             say(f"deploy.sh: step {number}, {title}: {error}")
             say("Run it again when that is put right: what is done already is left as it is.")
             return 1
@@ -59,18 +61,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def deployment(commands: Commands, settings: Settings) -> list[Step]:
     """The steps that bring everything up."""
 
-    def build() -> None:
-        functions.build(commands)
-        containers.build(commands, settings)
-
-    def push() -> None:
-        functions.push(commands, settings)
-        if settings.kubernetes:
-            kubernetes.push(commands, settings)
-
     def first_model() -> str | None:
         ready = f"{settings.gateway_url}/function/predict/_/ready"
-        if functions.is_current(commands, settings, "predict") and _get(ready) is None:
+        if functions.is_current(commands, settings, "predict") and wrong_at(ready) is None:
             return "there is one: predict serves it"
         containers.train_first_model(commands, settings)
         return None
@@ -83,18 +76,21 @@ def deployment(commands: Commands, settings: Settings) -> list[Step]:
         ("tools and gateway", lambda: check(commands, settings)),
         ("credentials", lambda: credentials(commands, settings)),
     ]
-    images: list[Step] = [("images", build), ("registry", push)]
+    made: list[Step] = [
+        ("images", lambda: images.build(commands, settings)),
+        ("registry", lambda: images.push(commands, settings)),
+    ]
     last: list[Step] = [
         ("functions", deploy),
         ("ready", lambda: wait_until_ready(commands, settings)),
         (f"score {TEXT!r}", lambda: score(commands, settings)),
     ]
     if settings.kubernetes:
-        return [*first, *images, ("cluster", lambda: kubernetes.apply(commands, settings)), *last]
+        return [*first, *made, ("cluster", lambda: kubernetes.apply(commands, settings)), *last]
     return [
         *first,
         (f"servers: {', '.join(settings.ours) or 'yours'}", lambda: containers.start_servers(commands, settings)),
-        *images,
+        *made,
         ("first model", first_model),
         last[0],
         ("bridge", lambda: "started" if containers.start_bridge(commands, settings) else "runs as it should"),
@@ -121,8 +117,7 @@ def removal(commands: Commands, settings: Settings, *, data: bool) -> list[Step]
 
 def check(commands: Commands, settings: Settings) -> None:
     """See that the tools are there and the gateway lets us in; raises StepError."""
-    if commands.dry_run:
-        say("    docker info; faas-cli list")
+    if commands.only_says("docker info; faas-cli list"):
         return
     tools = {
         "docker": "install Docker Engine or a client of one",
@@ -144,9 +139,8 @@ def check(commands: Commands, settings: Settings) -> None:
 
 
 def credentials(commands: Commands, settings: Settings) -> str | None:
-    """Have all credentials."""
-    if commands.dry_run:
-        say(f"    write what is missing into {FOLDER / 'secrets'}")
+    """Write the credentials that are missing; return which those are."""
+    if commands.only_says(f"write what is missing into {FOLDER / 'secrets'}"):
         return None
     made = make_secrets(settings, environment())
     return f"new: {', '.join(made)}" if made else None
@@ -154,34 +148,36 @@ def credentials(commands: Commands, settings: Settings) -> str | None:
 
 def forget(commands: Commands) -> None:
     """Delete the credentials of this deployment."""
-    if commands.dry_run:
-        say(f"    delete {FOLDER}")
-    else:
+    if not commands.only_says(f"delete {FOLDER}"):
         shutil.rmtree(FOLDER, ignore_errors=True)
 
 
 def wait_until_ready(commands: Commands, settings: Settings) -> None:
-    """Wait until each function, and the bridge where it runs here, says that it is ready; raises StepError."""
-    urls = {name: f"{settings.gateway_url}/function/{name}/_/ready" for name in functions.FUNCTIONS}
+    """Wait until each function, and the bridge where it runs here, says that it is ready; raises ServiceError."""
+    urls = {name: f"{settings.gateway_url}/function/{name}/_/ready" for name in FUNCTIONS}
     if not settings.kubernetes:
         urls["bridge"] = f"http://127.0.0.1:{containers.bridge_port()}/_/ready"
-    deadline = time.monotonic() + READY_TIMEOUT_SECONDS
     for name, url in urls.items():
-        if commands.dry_run:
-            say(f"    wait for {url}")
-            continue
-        while (answer := _get(url)) is not None:
-            if time.monotonic() > deadline:
-                logs = f"docker logs {containers.BRIDGE}" if name == "bridge" else f"faas-cli logs {name}"
-                raise StepError(f"{name} is not ready after {READY_TIMEOUT_SECONDS} s ({answer}); see `{logs}`")
-            time.sleep(0.2)
+        if not commands.only_says(f"wait for {url}"):
+            _wait_until_ready(name, url)
+
+
+def _wait_until_ready(name: str, url: str) -> None:
+    logs = f"docker logs {containers.BRIDGE}" if name == "bridge" else f"faas-cli logs {name}"
+    problem: str | None = None
+
+    def ready() -> bool:
+        nonlocal problem
+        problem = wrong_at(url)
+        return problem is None
+
+    runner.wait_until_ready(name, ready, READY_TIMEOUT_SECONDS, explain=lambda: f"{problem}; see `{logs}`")
 
 
 def score(commands: Commands, settings: Settings) -> str | None:
     """Score one text through the gateway; raises StepError."""
     url = f"{settings.gateway_url}/function/predict"
-    if commands.dry_run:
-        say(f"    POST {url}")
+    if commands.only_says(f"POST {url}"):
         return None
     body = json.dumps({"text": TEXT}).encode()
     request = Request(url, body, {"Content-Type": "application/json"})  # noqa: S310 - the user's own gateway
@@ -196,7 +192,7 @@ def score(commands: Commands, settings: Settings) -> str | None:
 def explain(settings: Settings) -> None:
     """Print what runs and how to try it."""
     say(f"""
-functions  {", ".join(functions.FUNCTIONS)} at {settings.gateway_url}/function/
+functions  {", ".join(FUNCTIONS)} at {settings.gateway_url}/function/
 store      {settings.s3_endpoint_url}, bucket {settings.bucket}
 secrets    {(FOLDER / "secrets").relative_to(ROOT)}/
 
@@ -204,17 +200,6 @@ try it:
   curl -H 'content-type: application/json' -d '{{"text": "{TEXT}"}}' {settings.gateway_url}/function/predict
   faas-cli list
   ./deploy.sh --remove""")
-
-
-def _get(url: str) -> str | None:
-    """None where the URL answers 200, else what is wrong."""
-    try:
-        with urlopen(url, timeout=10):  # noqa: S310 - the user's own gateway
-            return None
-    except HTTPError as error:
-        return f"{error.code}: {error.read(200).decode(errors='replace').strip()}"
-    except OSError as error:
-        return str(error)
 
 
 if __name__ == "__main__":

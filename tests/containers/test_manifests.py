@@ -12,7 +12,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from deploy.openfaas.functions import FUNCTIONS
+from contracts.names import FUNCTIONS
 from deploy.openfaas.settings import CREDENTIALS
 from tests.system import ROOT
 

@@ -10,8 +10,11 @@ from typing import Any
 import numpy as np
 import psutil
 import pytest
+from model_store.documents import CURRENT_KEY
+from model_store.reader import read
+from model_store.signing import Signer
 
-from deploy.local.services import wait_until
+from deploy.runner import wait_until
 from model_store import (
     Current,
     CurrentPoller,
@@ -30,10 +33,7 @@ from model_store import (
     fetch_scorer,
 )
 from model_store import poller as polling
-from model_store.documents import CURRENT_KEY
-from model_store.reader import read
 from model_store.settings import Keys
-from model_store.signing import Signer
 from sentiment.artifact import Artifact, pack, unpack
 from sentiment.model import Model
 from tests.conftest import S3Server

@@ -6,14 +6,14 @@ from functools import partial
 from typing import Any
 
 import pytest
+from bridge.broker import BrokerUnavailable, Message
+from bridge.memory import MemoryBroker
+from bridge.retry import Abandoned, Retry
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bridge.broker import BrokerUnavailable, Message
-from bridge.memory import MemoryBroker
 from bridge.pipeline import BatchLimits, Handler, Pipeline
-from bridge.retry import Abandoned, Retry
-from deploy.local.services import wait_until
+from deploy.runner import wait_until
 from records import Records, RecordsUnavailable
 
 

@@ -14,8 +14,6 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
-
-from deploy.local.services import free_port
 from sentiment.data import (
     STARTER_ARCHIVE,
     DataError,
@@ -27,6 +25,8 @@ from sentiment.data import (
     read_examples,
     starter_archive,
 )
+
+from deploy.ports import free_port
 
 REVIEWS = {
     "aclImdb/train/pos/0_9.txt": "Good.<br />A café film",

@@ -9,12 +9,12 @@ from typing import Any
 
 import orjson
 import pytest
+from model_store.environment import SettingsError
 
-from deploy.local.services import free_port
+from deploy.ports import free_port
 from functions.drift.__main__ import channels
 from functions.drift.alerts import ChannelDown, Exchange, NotSent, Webhook, compose
 from functions.drift.settings import Settings
-from model_store.environment import SettingsError
 
 VARIABLES = (
     "DRIFT_WINDOW", "DRIFT_MIN_TEXTS", "DRIFT_CONFIRM", "DRIFT_LEVEL", "DRIFT_REFERENCE", "DRIFT_REFERENCE_TEXTS",

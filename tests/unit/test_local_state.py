@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from deploy.local.services import LOOPBACK, MissingServerError
 from deploy.local.stack import plan
 from deploy.local.state import State
+from deploy.ports import LOOPBACK
+from deploy.servers import MissingServerError
 
 USER = {"S3_ENDPOINT_URL": "s3", "MONGODB_URL": "mongodb", "RABBITMQ_URL": "amqp", "GATEWAY_URL": "gateway"}
 
@@ -59,7 +60,7 @@ def test_without_any_broker_http_is_left_and_a_line_says_why(tmp_path: Path, mon
     def none_installed() -> str:
         raise MissingServerError("RabbitMQ is not installed")
 
-    monkeypatch.setattr("deploy.local.services.rabbitmq_server", none_installed)
+    monkeypatch.setattr("deploy.servers.rabbitmq_server", none_installed)
     monkeypatch.setenv("PATH", str(tmp_path))
     stack = plan(State(tmp_path), {name: value for name, value in USER.items() if name != "RABBITMQ_URL"})
     assert [part.name for part in stack.parts] == []

@@ -4,7 +4,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
-from deploy.local.services import wait_until
+from deploy.runner import wait_until
 from records import BatchRecorder, Records, RecordsUnavailable
 
 
