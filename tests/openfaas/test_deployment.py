@@ -20,13 +20,13 @@ import pytest
 import urllib3
 from pymongo import MongoClient
 
+from contracts.names import FUNCTIONS
 from deploy import ports, runner
 from deploy.servers import epmd, mongodb, rabbitmq, s3
 from tests.system import ROOT, Client
 
 MESSAGES = 10_000
 SECRETS = ROOT / ".local" / "openfaas" / "secrets"
-FUNCTIONS = ("predict", "retrain", "drift", "generate-drift")
 pytestmark = pytest.mark.skipif(
     not os.environ.get("OPENFAAS_URL"), reason="OPENFAAS_URL is not set: these tests need an OpenFaaS gateway"
 )
