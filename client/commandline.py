@@ -1,7 +1,6 @@
 """Command line of the model: train, evaluate, predict, drift. No server is needed."""
 
 import argparse
-import json
 import os
 import sys
 from collections.abc import Iterable, Iterator
@@ -10,12 +9,15 @@ from typing import IO
 
 from tqdm import tqdm
 
-from sentiment.artifact import MANIFEST, Artifact, ArtifactError, unpack
+from client import drift
+from contracts.codec import Malformed, encode, indented
+from contracts.manifest import MANIFEST, Evaluation, read_manifest
+from datasets import DataError, load_corpus, read_json_lines
+from sentiment.artifact import Artifact, ArtifactError
 from sentiment.counts import count_documents
-from sentiment.data import DataError, load_corpus, read_json_lines
-from sentiment.drift import cli as drift_cli
-from sentiment.evaluation import Evaluation, evaluate
+from sentiment.evaluation import evaluate
 from sentiment.model import Model
+from sentiment.packing import unpack
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -50,7 +52,7 @@ def main(arguments: list[str] | None = None) -> int:
     command.add_argument("--model", required=True, type=Path, metavar="DIR")
     command.set_defaults(run=_predict)
 
-    drift_cli.add_parser(commands, load_model)
+    drift.add_parser(commands, load_model)
 
     parsed = parser.parse_args(arguments)
     try:
@@ -71,9 +73,9 @@ def main(arguments: list[str] | None = None) -> int:
 def load_artifact(folder: Path) -> Artifact:
     """Read a folder that `train` wrote; raises ArtifactError."""
     try:
-        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-        parts = {name: (folder / name).read_bytes() for name in manifest["parts"]}
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        manifest = read_manifest((folder / MANIFEST).read_bytes())
+        parts = {name: (folder / name).read_bytes() for name in manifest.parts}
+    except (OSError, Malformed) as error:
         raise ArtifactError(f"{folder}: not a model's folder ({error}); make one with `train --output`") from error
     return Artifact(manifest, parts)
 
@@ -84,7 +86,7 @@ def save_artifact(artifact: Artifact, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         for name, content in artifact.parts.items():
             (folder / name).write_bytes(content)
-        (folder / MANIFEST).write_bytes(artifact.manifest_bytes())
+        (folder / MANIFEST).write_bytes(artifact.manifest.to_bytes())
     except OSError as error:
         raise DataError(f"the model can't be written: {error}") from error
 
@@ -107,9 +109,9 @@ def _train(arguments: argparse.Namespace) -> int:
         raise DataError(f"{arguments.data}: no model can be trained on its texts: {error}") from error
     save_artifact(artifact, arguments.output)
     manifest = artifact.manifest
-    print(f"trained on {manifest['examples']} texts, {manifest['vocabulary_size']} words: {arguments.output}")
-    if manifest["metrics"]:
-        print(f"accuracy on the {manifest['metrics']['texts']} texts held out: {manifest['metrics']['accuracy']:.1%}")
+    print(f"trained on {manifest.examples} texts, {manifest.vocabulary_size} words: {arguments.output}")
+    if manifest.metrics:
+        print(f"accuracy on the {manifest.metrics.texts} texts held out: {manifest.metrics.accuracy:.1%}")
     return 0
 
 
@@ -118,7 +120,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     corpus = load_corpus(arguments.data, part="test" if arguments.data == "imdb" else None)
     log_odds = count_documents(tqdm(corpus.texts, unit=" texts", disable=None)).log_odds(scorer)
     result = evaluate(log_odds, corpus.labels)
-    print(json.dumps(result.to_json(), indent=2) if arguments.json else _table(result))
+    print(indented(result) if arguments.json else _table(result))
     return 0
 
 
@@ -145,8 +147,7 @@ def _predict(arguments: argparse.Namespace) -> int:
     lines = tqdm(sys.stdin, unit=" texts", disable=None if sys.stdin.isatty() is False else True)
     try:
         for text in _texts(lines, sys.stdin):
-            label, probability = scorer.predict(text)
-            sys.stdout.write(json.dumps({"prediction": label, "probability": probability}) + "\n")
+            sys.stdout.write(encode(scorer.score(text)).decode() + "\n")
     except UnicodeDecodeError as error:
         raise DataError(f"{sys.stdin.name}: not UTF-8 ({error.reason})") from error
     return 0

@@ -1,13 +1,13 @@
 """The command `python -m sentiment drift`: the same check by hand, without a server."""
 
 import argparse
-import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from sentiment.data import DataError, read_examples
+from contracts.codec import indented
+from datasets import DataError, read_examples
 from sentiment.drift.check import DEFAULT_LEVEL, DEFAULT_MINIMUM_DOCUMENTS, Report, check
 from sentiment.drift.samples import Reference, Sample, Window
 from sentiment.model import Model
@@ -40,7 +40,7 @@ def run(arguments: argparse.Namespace, load_model: Callable[[Path], Model]) -> i
     reference = _read(Reference, arguments.reference, model)
     window = _read(Window, arguments.window, model)
     report = check(reference, window, level=arguments.level, minimum_documents=arguments.min_texts)
-    text = json.dumps(report.to_json(), indent=2, ensure_ascii=False) if arguments.json else describe(report)
+    text = indented(report) if arguments.json else describe(report)
     sys.stdout.write(text + "\n")
     if arguments.plot:
         try:
@@ -57,7 +57,7 @@ def run(arguments: argparse.Namespace, load_model: Callable[[Path], Model]) -> i
 def describe(report: Report) -> str:
     """Return the report as a table for people."""
     lines = [
-        f"{report.status}: {report.window['documents']} texts against {report.reference['documents']} of the reference",
+        f"{report.status}: {report.window.documents} texts against {report.reference.documents} of the reference",
     ]
     if report.tests:
         lines += ["", f"{'test':16}{'statistic':>11}{'p adjusted':>12}{'effect':>9}{'threshold':>11}"]

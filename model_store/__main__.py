@@ -1,14 +1,18 @@
 """`python -m model_store`: look at the versions of the model, and choose the one that is served."""
 
 import argparse
-import json
 import os
 import sys
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from msgspec import Struct
+
+from contracts.codec import indented
+from contracts.manifest import Evaluation
 from model_store.errors import StoreError
-from model_store.store import ModelStore, VersionInfo
+from model_store.publishing import ModelStore, VersionInfo
+from process.settings import SettingsError
 from sentiment.artifact import ArtifactError
 
 
@@ -16,18 +20,18 @@ def main(arguments: list[str] | None = None) -> int:
     """Run one command; the exit code is 0, or 1 with the reason in one line on stderr (2: wrong usage)."""
     options = _parser().parse_args(arguments)
     try:
-        document, lines = options.command(ModelStore.from_environment(), options)
-    except (StoreError, ArtifactError) as error:
+        answer, lines = options.command(ModelStore.from_environment(), options)
+    except (StoreError, ArtifactError, SettingsError) as error:
         print(f"model_store: {error}", file=sys.stderr)
         return 1
     if options.json:
-        print(json.dumps(document, indent=2, ensure_ascii=False))
+        print(indented(answer))
     else:
         print(*lines, sep="\n")
     return 0
 
 
-Answer = tuple[Any, Iterable[str]]
+Answer = tuple[object, Iterable[str]]
 """What a command has to say, as JSON and as lines."""
 
 
@@ -61,54 +65,78 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+class Listed(Struct, frozen=True, kw_only=True):
+    """A version as `list --json` shows it."""
+
+    version: str
+    written_at: str
+    size_bytes: int
+    problem: str | None
+    trained_at: str | None
+    trainer: str | None
+    parent: str | None
+    metrics: Evaluation | None
+    served: bool
+
+
+class Checked(Struct, frozen=True):
+    """What `check --json` found."""
+
+    conditional_writes: bool
+
+
 def _list(store: ModelStore, _: argparse.Namespace) -> Answer:
     current = store.current()
     served = current.version if current else None
     infos = store.versions()
     return (
-        [{**_summary(info), "served": info.version == served} for info in infos],
+        [_listed(info, served=info.version == served) for info in infos],
         [f"{'*' if info.version == served else ' '} {_line(info)}" for info in infos] or ["no versions"],
     )
 
 
-def _summary(info: VersionInfo) -> dict[str, Any]:
-    manifest = info.manifest or {}
-    return {
-        "version": info.version,
-        "written_at": info.written_at.isoformat(),
-        "size_bytes": info.size_bytes,
-        "problem": info.problem,
-        **{name: manifest.get(name) for name in ("trained_at", "trainer", "parent", "metrics")},
-    }
+def _listed(info: VersionInfo, *, served: bool) -> Listed:
+    manifest = info.manifest
+    return Listed(
+        version=info.version,
+        written_at=info.written_at.isoformat(),
+        size_bytes=info.size_bytes,
+        problem=info.problem,
+        trained_at=manifest.trained_at if manifest else None,
+        trainer=manifest.trainer if manifest else None,
+        parent=manifest.parent if manifest else None,
+        metrics=manifest.metrics if manifest else None,
+        served=served,
+    )
 
 
 def _line(info: VersionInfo) -> str:
-    manifest = info.manifest or {}
-    metrics = manifest.get("metrics") or {}
-    measured = f", accuracy {accuracy:.1%}" if (accuracy := metrics.get("accuracy")) is not None else ""
-    about = info.problem or f"{manifest.get('trainer')}{measured}"
+    about = info.problem
+    if info.manifest:
+        metrics = info.manifest.metrics
+        about = about or info.manifest.trainer + (f", accuracy {metrics.accuracy:.1%}" if metrics else "")
     return f"{info.version}  {info.written_at:%Y-%m-%d %H:%M:%S}  {info.size_bytes:>12,} bytes  {about}"
 
 
 def _show(store: ModelStore, options: argparse.Namespace) -> Answer:
     manifest = store.load(options.version).manifest
-    return manifest, [json.dumps(manifest, indent=2, ensure_ascii=False), "all parts are whole"]
+    return manifest, [indented(manifest), "all parts are whole"]
 
 
 def _promote(store: ModelStore, options: argparse.Namespace) -> Answer:
     current = store.promote(options.version, expected=store.current(), by=options.by, reason=options.reason)
-    return current.promotion.as_dict(), [f"serving {current.version}"]
+    return current.promotion, [f"serving {current.version}"]
 
 
 def _rollback(store: ModelStore, options: argparse.Namespace) -> Answer:
     current = store.rollback(options.version, by=options.by, reason=options.reason)
-    return current.promotion.as_dict(), [f"serving {current.version}, before: {current.promotion.previous}"]
+    return current.promotion, [f"serving {current.version}, before: {current.promotion.previous}"]
 
 
 def _history(store: ModelStore, _: argparse.Namespace) -> Answer:
     promotions = store.history()
     return (
-        [promotion.as_dict() for promotion in promotions],
+        promotions,
         [
             f"{promotion.at}  {promotion.previous or 'none'} -> {promotion.version}"
             f"  by {promotion.by}: {promotion.reason}"
@@ -121,7 +149,7 @@ def _history(store: ModelStore, _: argparse.Namespace) -> Answer:
 def _check(store: ModelStore, _: argparse.Namespace) -> Answer:
     store.ensure_bucket()
     store.check_conditional_writes()
-    return {"conditional_writes": True}, ["the store answers and honours conditional writes"]
+    return Checked(True), ["the store answers and honours conditional writes"]
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from model_store.documents import Current
+    from model_store.layout import Current
 
 
 class StoreError(Exception):

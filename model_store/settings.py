@@ -1,13 +1,9 @@
-"""Where the store is and who asks, from the environment; the one place that builds an S3 client."""
+"""Where the store is and who asks, from the environment."""
 
 import os
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
-from model_store.secrets import read_secret
-
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
+from process.secrets import read_secret
 
 CONNECT_TIMEOUT_SECONDS = 3
 READ_TIMEOUT_SECONDS = 15
@@ -47,31 +43,3 @@ class Settings:
             endpoint_url=os.environ.get("S3_ENDPOINT_URL") or None,
             keys=Keys(access_key, secret_key, session_token) if access_key and secret_key else None,
         )
-
-
-def client_from_environment() -> "S3Client":
-    """Return the S3 client that the environment describes; see `Settings.from_environment`."""
-    # Not at the top: an S3 client costs a process 25 MB, and predict, which imports this package, needs none.
-    import boto3.session
-    from botocore.config import Config
-
-    settings = Settings.from_environment()
-    keys = settings.keys
-    return boto3.session.Session().client(
-        "s3",
-        endpoint_url=settings.endpoint_url,
-        region_name=settings.region,
-        aws_access_key_id=keys.access_key if keys else None,
-        aws_secret_access_key=keys.secret_key if keys else None,
-        aws_session_token=keys.session_token if keys else None,
-        config=Config(
-            # A store of one's own has one host name, not one a bucket.
-            s3={"addressing_style": "path" if settings.endpoint_url else "auto"},
-            # Stores other than Amazon's refuse boto3's default checksums; parts carry their own SHA-256.
-            request_checksum_calculation="when_required",
-            response_checksum_validation="when_required",
-            connect_timeout=CONNECT_TIMEOUT_SECONDS,
-            read_timeout=READ_TIMEOUT_SECONDS,
-            retries={"mode": "standard", "total_max_attempts": 4},
-        ),
-    )

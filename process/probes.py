@@ -24,7 +24,7 @@ class Probes:
     """A WSGI app that answers about the process, and hands every other request on."""
 
     def __init__(self, not_ready: Callable[[], str | None], others: "WSGIApplication | None" = None) -> None:
-        """not_ready: returns why the process can't do its work yet, None once it can; others gets all other requests."""
+        """not_ready: returns why the process can't work yet, None once it can; others gets all other requests."""
         self._not_ready = not_ready
         self._others = others or _nothing_else
 

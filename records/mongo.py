@@ -11,8 +11,8 @@ from pymongo.collection import Collection
 from pymongo.errors import BulkWriteError, PyMongoError
 from pymongo.write_concern import WriteConcern
 
-from model_store.environment import number
-from model_store.secrets import read_secret
+from process.settings import number
+from process.secrets import read_secret
 
 Document = dict[str, Any]
 DATABASE = "sentiment"

@@ -1,5 +1,5 @@
-"""The model: texts to words to counts to log-odds; training, evaluation and drift. No network but for data sets.
+"""The model, pure: texts to words to counts to log-odds; training, evaluation, the gate and drift.
 
-The modules are the interface: `sentiment.scorer` serves with the standard library alone, while
-`sentiment.model` and `sentiment.artifact` need NumPy, and `sentiment.training` scikit-learn.
+The modules are the interface. `sentiment.scorer` and `sentiment.table` serve without NumPy; `sentiment.model` and
+`sentiment.packing` need NumPy, and `sentiment.training` scikit-learn.
 """

@@ -1,35 +1,16 @@
-"""A model as bytes: arrays in `.npz` files that never unpickle, and a manifest that holds their hashes."""
+"""A model's files: the parts by name, and a manifest that holds their hashes. Needs no NumPy; see sentiment.packing."""
 
 import hashlib
-import io
-import json
-import tokenize
-import zipfile
-import zlib
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
+from contracts.manifest import FORMAT, MANIFEST, Manifest, Part
 
-from sentiment.counts import DocumentCounts
-from sentiment.model import Model
-
-FORMAT = 1
 MODEL_PART = "model.npz"
 HOLDOUT_PART = "holdout.npz"
 REFERENCE_PART = "reference.npz"
-MANIFEST = "manifest.json"
-# Scored again by whoever loads the model: what is served must answer as it did when it was packed.
-CANARY_TEXTS = ("", "I love you", "A dull, boring film: a complete waste of time.", "Simply wonderful!")
-
-# What zipfile raises for a damaged archive (RuntimeError: encrypted, or packed in a way that it does not know),
-# and NumPy for an array that is damaged, needs pickle, or has a header that is no Python literal.
-_UNREADABLE = (
-    zipfile.BadZipFile, zlib.error, RuntimeError, EOFError, OSError,
-    ValueError, TypeError, SyntaxError, tokenize.TokenError,
-)  # fmt: skip
+LABELS_PART = "labels.txt"
+TRIE_PART = "table.trie"
+WEIGHTS_PART = "table.weights"
 
 
 class ArtifactError(ValueError):
@@ -40,158 +21,39 @@ class ArtifactError(ValueError):
 class Artifact:
     """A model's files: `parts` by name, and the manifest with the SHA-256 and size in bytes of each."""
 
-    manifest: dict[str, Any]
+    manifest: Manifest
     parts: dict[str, bytes]
 
     def verify(self) -> None:
-        """Raise ArtifactError unless the parts are exactly those of the manifest."""
-        if self.manifest.get("format") != FORMAT:
-            raise ArtifactError(f"{MANIFEST} has format {self.manifest.get('format')!r}, not {FORMAT}")
-        expected = self.manifest.get("parts")
-        if not isinstance(expected, dict):
-            raise ArtifactError(f"{MANIFEST} lists no parts")
-        for name, properties in expected.items():
-            if not isinstance(properties, dict) or "sha256" not in properties:
-                raise ArtifactError(f"{MANIFEST} has no SHA-256 for {name}")
+        """Raise ArtifactError unless it is of this format, and the parts are exactly those of the manifest."""
+        check_format(self.manifest)
+        for name in self.manifest.parts:
             if name not in self.parts:
                 raise ArtifactError(f"{name} is missing")
-            if hashlib.sha256(self.parts[name]).hexdigest() != properties["sha256"]:
-                raise ArtifactError(f"{name} has another SHA-256 than {MANIFEST} says: it is damaged or was changed")
-        if extra := self.parts.keys() - expected.keys():
+            check_part(self.manifest, name, self.parts[name])
+        if extra := self.parts.keys() - self.manifest.parts.keys():
             raise ArtifactError(f"{sorted(extra)[0]} is not in {MANIFEST}")
 
-    def manifest_bytes(self) -> bytes:
-        """Return the manifest as JSON."""
-        return json.dumps(self.manifest, indent=2, sort_keys=True, ensure_ascii=False).encode() + b"\n"
 
-
-def pack(model: Model, more_parts: Mapping[str, bytes] | None = None, **metadata: Any) -> Artifact:
-    """Turn a model into an artifact; `metadata` (trained_at, trainer, metrics, parent, …) goes into the manifest."""
-    scorer = model.scorer()
-    parts = {
-        MODEL_PART: save_arrays(
-            vocabulary=pack_words(model.vocabulary),
-            counts=model.counts,
-            documents=model.documents,
-            alpha=np.array(model.alpha),
-        ),
-        **(more_parts or {}),
-    }
-    manifest = {
-        **metadata,
-        "format": FORMAT,
-        "vocabulary_size": len(model.vocabulary),
-        "documents": {"negative": float(model.documents[0]), "positive": float(model.documents[1])},
-        "canary": [{"text": text, "probability": scorer.probability(text)} for text in CANARY_TEXTS],
-        "parts": {
-            name: {"sha256": hashlib.sha256(content).hexdigest(), "size_bytes": len(content)}
-            for name, content in parts.items()
-        },
-    }
-    return Artifact(manifest, parts)
-
-
-def unpack(artifact: Artifact) -> Model:
-    """Return the model of a verified artifact; raises ArtifactError where it can't be one."""
-    artifact.verify()
-    if MODEL_PART not in artifact.parts:
-        raise ArtifactError(f"{MODEL_PART} is missing")
-    arrays = load_arrays(artifact.parts[MODEL_PART], MODEL_PART)
-    try:
-        model = Model(
-            vocabulary=unpack_words(arrays["vocabulary"]),
-            counts=arrays["counts"].astype(np.float64),
-            documents=arrays["documents"].astype(np.float64),
-            alpha=float(arrays["alpha"]),
+def check_format(manifest: Manifest) -> None:
+    """Raise ArtifactError unless a manifest is of this release's format."""
+    if manifest.format < FORMAT:
+        raise ArtifactError(
+            f"{MANIFEST} has format {manifest.format}, of an earlier release: promoting the version, as"
+            " ./deploy.sh does with the one that is served, packs it again"
         )
-    except (KeyError, ValueError, TypeError) as error:
-        raise ArtifactError(f"{MODEL_PART} does not hold a model: {error}") from error
-    if any(earlier >= later for earlier, later in zip(model.vocabulary, model.vocabulary[1:], strict=False)):
-        raise ArtifactError(f"{MODEL_PART} does not hold a model: its words are not sorted, each once")
-    return model
+    if manifest.format > FORMAT:
+        raise ArtifactError(f"{MANIFEST} has format {manifest.format}, of a later release; this one reads {FORMAT}")
 
 
-@dataclass(frozen=True, eq=False)
-class Holdout:
-    """Labelled texts that a model has not been trained on, kept as counts: the frozen side of every comparison."""
-
-    documents: DocumentCounts
-    labels: NDArray[np.int8]
-
-    def to_bytes(self) -> bytes:
-        """Return the holdout as `.npz`."""
-        return save_arrays(
-            vocabulary=pack_words(self.documents.vocabulary),
-            offsets=self.documents.offsets,
-            columns=self.documents.columns,
-            occurrences=self.documents.occurrences,
-            labels=self.labels,
-        )
-
-    @classmethod
-    def from_bytes(cls, content: bytes) -> "Holdout":
-        """Read what `to_bytes` wrote; raises ArtifactError."""
-        arrays = load_arrays(content, HOLDOUT_PART)
-        try:
-            documents = DocumentCounts(
-                unpack_words(arrays["vocabulary"]),
-                arrays["offsets"],
-                arrays["columns"],
-                arrays["occurrences"],
-            )
-            labels = arrays["labels"]
-            _check_holdout(documents, labels)
-        except (KeyError, ValueError, TypeError) as error:
-            raise ArtifactError(f"{HOLDOUT_PART} does not hold labelled texts: {error}") from error
-        return cls(documents, labels)
+def check_part(manifest: Manifest, name: str, content: bytes) -> None:
+    """Raise ArtifactError unless `content` has the hash of the part `name`."""
+    if name not in manifest.parts:
+        raise ArtifactError(f"{name} is not in {MANIFEST}")
+    if part_of(content) != manifest.parts[name]:
+        raise ArtifactError(f"{name} has another SHA-256 than {MANIFEST} says: it is damaged or was changed")
 
 
-def _check_holdout(documents: DocumentCounts, labels: NDArray[Any]) -> None:
-    """Raise ValueError unless every text has its entries, its words and its label."""
-    offsets, columns, occurrences = documents.offsets, documents.columns, documents.occurrences
-    arrays: dict[str, NDArray[Any]] = {
-        "offsets": offsets, "columns": columns, "occurrences": occurrences, "labels": labels,
-    }  # fmt: skip
-    for name, array in arrays.items():
-        if array.ndim != 1 or not np.issubdtype(array.dtype, np.integer):
-            raise ValueError(f"{name} is not a row of integers")
-    if len(offsets) != len(labels) + 1 or len(columns) != len(occurrences):
-        raise ValueError("its arrays have different lengths")
-    if offsets[0] != 0 or offsets[-1] != len(columns) or (np.diff(offsets) < 0).any():
-        raise ValueError("its offsets do not divide its entries")
-    if not ((columns >= 0) & (columns < len(documents.vocabulary))).all() or not (occurrences > 0).all():
-        raise ValueError("its entries count words that it has not")
-    if not np.isin(labels, (0, 1)).all():
-        raise ValueError("its labels are not 0 and 1")
-
-
-def save_arrays(**arrays: NDArray[Any]) -> bytes:
-    """Return arrays as a compressed `.npz`; an array of objects is an error, since it would need pickle."""
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, allow_pickle=False, **arrays)
-    return buffer.getvalue()
-
-
-def load_arrays(content: bytes, name: str) -> dict[str, NDArray[Any]]:
-    """Read a `.npz` without pickle; raises ArtifactError, naming `name`."""
-    arrays = {}
-    try:
-        # np.load would hand over a member that is no array as it is.
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            for member in archive.namelist():
-                with archive.open(member) as file:
-                    arrays[member.removesuffix(".npy")] = np.lib.format.read_array(file, allow_pickle=False)
-    except _UNREADABLE as error:
-        raise ArtifactError(f"{name} is not a readable .npz without pickle: {error}") from error
-    return arrays
-
-
-def pack_words(words: tuple[str, ...]) -> NDArray[np.uint8]:
-    """Return words as one array of UTF-8 bytes, a line each: far smaller than an array of fixed-width strings."""
-    return np.frombuffer("\n".join(words).encode(), dtype=np.uint8)
-
-
-def unpack_words(array: NDArray[Any]) -> tuple[str, ...]:
-    """Read what `pack_words` wrote; raises ValueError where it is not UTF-8."""
-    text = array.astype(np.uint8).tobytes().decode()
-    return tuple(text.split("\n")) if text else ()
+def part_of(content: bytes) -> Part:
+    """Return what a manifest says of a file."""
+    return Part(hashlib.sha256(content).hexdigest(), len(content))

@@ -41,7 +41,7 @@ class DocumentCounts:
 
     def log_odds(self, scorer: Scorer) -> NDArray[np.float64]:
         """Return the log-odds of each text under `scorer`, (D,)."""
-        table = np.array([scorer.table.get(word, 0.0) for word in self.vocabulary], dtype=np.float64)
+        table = np.fromiter(map(scorer.look_up, self.vocabulary), dtype=np.float64, count=len(self.vocabulary))
         weights = table[self.columns] * self.occurrences if len(self.vocabulary) else np.zeros(0)
         sums = np.bincount(self.rows(), weights=weights, minlength=len(self))
         return np.asarray(sums + scorer.bias, dtype=np.float64)

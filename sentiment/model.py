@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sentiment.counts import DocumentCounts, count_documents
-from sentiment.scorer import Scorer
+from sentiment.scorer import Scorer, Weights
+from sentiment.table import Table
 
 Floats = NDArray[np.float64]
 
@@ -52,11 +53,23 @@ class Model:
         likelihoods: Floats = np.log(smoothed) - np.log(smoothed.sum(axis=1, keepdims=True))
         return likelihoods
 
+    def log_odds(self) -> Floats:
+        """Return log P(word | positive) / P(word | negative), (V,)."""
+        negative, positive = self.log_likelihoods()
+        odds: Floats = positive - negative
+        return odds
+
+    def bias(self) -> float:
+        """Return log P(positive) / P(negative), the log-odds of a text without words."""
+        return float(np.log(self.documents[1]) - np.log(self.documents[0]))
+
+    def table(self) -> Table:
+        """Return the log-odds of the words as they are served."""
+        return Table.from_pairs(self.vocabulary, self.log_odds().tolist())
+
     def scorer(self) -> Scorer:
-        """Return the table of log-odds that serves this model."""
-        likelihoods = self.log_likelihoods()
-        bias = float(np.log(self.documents[1]) - np.log(self.documents[0]))
-        return Scorer.from_pairs(self.vocabulary, (likelihoods[1] - likelihoods[0]).tolist(), bias)
+        """Return what scores texts by this model."""
+        return Scorer(Weights(zip(self.vocabulary, self.log_odds().tolist(), strict=True)).__getitem__, self.bias())
 
     def updated(self, texts: Iterable[str], labels: Sequence[int], *, weight: float = 1.0) -> Self:
         """Return the model that training on `texts` too would have given; a negative `weight` takes them back.

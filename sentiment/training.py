@@ -11,13 +11,15 @@ from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.naive_bayes import MultinomialNB
 from sklearn.pipeline import Pipeline, make_pipeline
 
-from sentiment.artifact import HOLDOUT_PART, REFERENCE_PART, Artifact, Holdout, pack
+from contracts.manifest import About
+from sentiment.artifact import HOLDOUT_PART, REFERENCE_PART, Artifact
+from sentiment.corpus import Corpus
 from sentiment.counts import count_documents
-from sentiment.data import Corpus
 from sentiment.drift import Reference
 from sentiment.drift.documents import measure_counts
 from sentiment.evaluation import evaluate
 from sentiment.model import Model
+from sentiment.packing import Holdout, pack
 from sentiment.text import remove_punctuation
 
 Item = TypeVar("Item")
@@ -51,23 +53,26 @@ def train_artifact(corpus: Corpus, *, holdout_share: float = 0.0) -> Artifact:
     held = held_out(corpus.labels, holdout_share)
     model = train(_where(~held, corpus.texts), _where(~held, corpus.labels))
     parts: dict[str, bytes] = {}
-    metrics: dict[str, object] = {}
+    metrics = None
     if held.any():
         texts, labels = _where(held, corpus.texts), _where(held, corpus.labels)
         documents = count_documents(texts)
         parts[HOLDOUT_PART] = Holdout(documents, np.array(labels, dtype=np.int8)).to_bytes()
-        metrics = evaluate(documents.log_odds(model.scorer()), labels).to_json()
+        metrics = evaluate(documents.log_odds(model.scorer()), labels)
         parts[REFERENCE_PART] = Reference.from_documents([measure_counts(documents, model, labels)]).to_bytes()
-    return pack(
-        model,
-        parts,
+    about = About(
         trained_at=datetime.now(UTC).isoformat(timespec="seconds"),
-        trainer=f"scikit-learn {version('scikit-learn')} MultinomialNB",
+        trainer=trainer_name(),
         data=corpus.name,
         examples=int((~held).sum()),
         metrics=metrics,
-        parent=None,
     )
+    return pack(model, about, parts)
+
+
+def trainer_name() -> str:
+    """Return what a manifest says of a model that `train` made."""
+    return f"scikit-learn {version('scikit-learn')} MultinomialNB"
 
 
 def held_out(labels: Sequence[int], share: float) -> NDArray[np.bool_]:

@@ -1,4 +1,4 @@
-"""One bucket in five operations, with the store's own errors in place of botocore's."""
+"""One bucket in five operations, with the store's own errors in place of botocore's; builds the S3 client."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+import boto3.session
+from botocore.config import Config
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
@@ -26,7 +28,8 @@ from model_store.errors import (
     StoreUnavailable,
     error_of_answer,
 )
-from model_store.reader import StoredObject
+from model_store.settings import CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS, Settings
+from model_store.versions import StoredObject
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -125,6 +128,29 @@ class Objects:
                 )
         except exists:
             pass  # another process made it in between
+
+
+def client(settings: Settings) -> "S3Client":
+    """Return an S3 client of the store that the settings name."""
+    keys = settings.keys
+    return boto3.session.Session().client(
+        "s3",
+        endpoint_url=settings.endpoint_url,
+        region_name=settings.region,
+        aws_access_key_id=keys.access_key if keys else None,
+        aws_secret_access_key=keys.secret_key if keys else None,
+        aws_session_token=keys.session_token if keys else None,
+        config=Config(
+            # A store of one's own has one host name, not one a bucket.
+            s3={"addressing_style": "path" if settings.endpoint_url else "auto"},
+            # Stores other than Amazon's refuse boto3's default checksums; parts carry their own SHA-256.
+            request_checksum_calculation="when_required",
+            response_checksum_validation="when_required",
+            connect_timeout=CONNECT_TIMEOUT_SECONDS,
+            read_timeout=READ_TIMEOUT_SECONDS,
+            retries={"mode": "standard", "total_max_attempts": 4},
+        ),
+    )
 
 
 def _answer(error: ClientError) -> tuple[int, str, str]:

@@ -5,7 +5,7 @@ import uuid
 from concurrent.futures import ThreadPoolExecutor
 
 from model_store.errors import ConditionalWritesIgnored
-from model_store.objects import Objects
+from model_store.publishing.objects import Objects
 
 # SeaweedFS keeps a writer that meets another waiting for a second, so more of them make a slow start.
 WRITERS = 4

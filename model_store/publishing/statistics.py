@@ -1,54 +1,43 @@
 """Statistics kept beside a version: written once, and named by their hash in a document that is written last."""
 
-import hashlib
-import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
 
-from model_store.documents import MAX_DOCUMENT_BYTES, STATISTICS_PREFIX, check_name
+from contracts.promotion import Period, StatisticsDocument, read_statistics_document
 from model_store.errors import InvalidDocument
-
-if TYPE_CHECKING:
-    from model_store.objects import Objects
+from model_store.layout import MAX_DOCUMENT_BYTES, STATISTICS_PREFIX, check_name, read_document, to_bytes
+from model_store.publishing.objects import Objects
+from sentiment.artifact import part_of
 
 MAX_STATISTICS_BYTES = 64 * 1024 * 1024
 
 
 @dataclass(frozen=True)
 class Statistics:
-    """`content` as it was kept, and `about`: JSON that says what it was made of."""
+    """`content` as it was kept, and the period of the texts that it was made of."""
 
     content: bytes
-    about: dict[str, Any]
+    about: Period
 
 
-def write_statistics(objects: "Objects", version: str, name: str, statistics: Statistics) -> None:
+def write_statistics(objects: Objects, version: str, name: str, statistics: Statistics) -> None:
     """Keep statistics under `references/<version>/`; what was kept under that name before stays."""
-    digest = hashlib.sha256(statistics.content).hexdigest()
-    objects.put_if(_key(version, f"{digest}.npz"), statistics.content, etag=None)
-    document = {"sha256": digest, "size_bytes": len(statistics.content), "about": statistics.about}
-    objects.put_if(_key(version, f"{name}.json"), json.dumps(document, indent=2).encode() + b"\n", etag=None)
+    part = part_of(statistics.content)
+    objects.put_if(_key(version, f"{part.sha256}.npz"), statistics.content, etag=None)
+    document = StatisticsDocument(part.sha256, part.size_bytes, statistics.about)
+    objects.put_if(_key(version, f"{name}.json"), to_bytes(document), etag=None)
 
 
-def read_statistics(objects: "Objects", version: str, name: str) -> Statistics | None:
+def read_statistics(objects: Objects, version: str, name: str) -> Statistics | None:
     """Return what is kept, None if nothing is; raises InvalidDocument where it is not what was kept."""
     key = _key(version, f"{name}.json")
     stored = objects.get(key, MAX_DOCUMENT_BYTES)
     if stored is None:
         return None
-    try:
-        document = json.loads(stored.content)
-    except ValueError as error:
-        raise InvalidDocument(f"{key} is not JSON: {error}") from error
-    match document:
-        case {"sha256": str(digest), "size_bytes": int(size_bytes), "about": dict(about)}:
-            pass
-        case _:
-            raise InvalidDocument(f"{key} names no statistics with sha256, size_bytes and about")
-    content = objects.get(_key(version, f"{digest}.npz"), min(size_bytes, MAX_STATISTICS_BYTES))
-    if content is None or hashlib.sha256(content.content).hexdigest() != digest:
+    document = read_document(read_statistics_document, stored.content, key)
+    content = objects.get(_key(version, f"{document.sha256}.npz"), min(document.size_bytes, MAX_STATISTICS_BYTES))
+    if content is None or part_of(content.content).sha256 != document.sha256:
         raise InvalidDocument(f"{key} names statistics that are gone or damaged; delete it to have them made again")
-    return Statistics(content.content, about)
+    return Statistics(content.content, document.about)
 
 
 def _key(version: str, file: str) -> str:

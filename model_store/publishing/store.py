@@ -4,29 +4,34 @@ import hashlib
 from collections import defaultdict
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from model_store.documents import (
+from contracts.manifest import FORMAT, MANIFEST, Manifest
+from contracts.promotion import Promotion, read_promotion
+from model_store.errors import ObjectTooLarge, PromotionConflict, VersionExists, VersionNotFound
+from model_store.layout import (
     CURRENT_KEY,
-    MANIFEST,
     MAX_DOCUMENT_BYTES,
     PROMOTIONS_PREFIX,
     STATISTICS_PREFIX,
     VERSIONS_PREFIX,
     Current,
-    Promotion,
+    next_promotion,
+    promotion_key,
+    read_document,
+    to_bytes,
     version_key,
 )
-from model_store.errors import ObjectTooLarge, PromotionConflict, VersionExists, VersionNotFound
-from model_store.loading import load_artifact, load_manifest
-from model_store.settings import Settings, client_from_environment
-from model_store.statistics import Statistics, read_statistics, write_statistics
+from model_store.publishing.objects import Listed, Objects, client
+from model_store.publishing.probe import check_conditional_writes
+from model_store.publishing.statistics import Statistics, read_statistics, write_statistics
+from model_store.settings import Settings
+from model_store.versions import load_artifact, load_manifest
+from sentiment.artifact import Artifact, ArtifactError
+from sentiment.packing import repack
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
-
-    from model_store.objects import Listed
-    from sentiment.artifact import Artifact
 
 # A version without manifest may be one that is being written; after this long nobody writes it any more.
 ABANDONED_AFTER = timedelta(days=1)
@@ -39,7 +44,7 @@ class VersionInfo:
     version: str
     written_at: datetime
     size_bytes: int
-    manifest: dict[str, Any] | None
+    manifest: Manifest | None
     problem: str | None
 
 
@@ -52,15 +57,13 @@ class ModelStore:
     """
 
     def __init__(self, client: "S3Client", bucket: str) -> None:
-        # Not at the top: botocore costs 5 MB, and predict, which imports this package, does without.
-        from model_store.objects import Objects
-
         self._objects = Objects(client, bucket)
 
     @classmethod
     def from_environment(cls) -> "ModelStore":
         """Return the store that the environment describes; see `Settings.from_environment`."""
-        return cls(client_from_environment(), Settings.from_environment().bucket)
+        settings = Settings.from_environment()
+        return cls(client(settings), settings.bucket)
 
     def ensure_bucket(self) -> None:
         """Make the bucket if it is not there."""
@@ -68,11 +71,9 @@ class ModelStore:
 
     def check_conditional_writes(self) -> None:
         """Raise ConditionalWritesIgnored unless the store honours them, one by one and side by side."""
-        from model_store.probe import check_conditional_writes
-
         check_conditional_writes(self._objects)
 
-    def publish(self, artifact: "Artifact", version: str | None = None) -> str:
+    def publish(self, artifact: Artifact, version: str | None = None) -> str:
         """Write a new version, not yet served, and return its id.
 
         The id is the time (UTC) and a hash of the content, unless `version` is given. The manifest is
@@ -80,7 +81,7 @@ class ModelStore:
         id is fine, so a publisher that was killed can start over; other content raises VersionExists.
         """
         artifact.verify()
-        manifest = artifact.manifest_bytes()
+        manifest = artifact.manifest.to_bytes()
         if version is None:
             version = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{hashlib.sha256(manifest).hexdigest()[:8]}"
         for name, content in [*artifact.parts.items(), (MANIFEST, manifest)]:
@@ -89,9 +90,11 @@ class ModelStore:
                 self._check_same(key, content)
         return version
 
-    def load(self, version: str) -> "Artifact":
+    def load(self, version: str) -> Artifact:
         """Return a version; raises VersionNotFound, or ArtifactError where it differs from its manifest."""
-        return load_artifact(self._objects.get, version)
+        artifact = load_artifact(self._objects.get, version)
+        artifact.verify()
+        return artifact
 
     def current(self) -> Current | None:
         """Return what is served, None before the first promotion; raises InvalidDocument."""
@@ -104,15 +107,16 @@ class ModelStore:
         The version is loaded and its hashes are checked first. Then one conditional write decides: of two
         promoters one wins, the other gets PromotionConflict. The promotion is part of current.json; its copy
         in the log is written after, and by the next promotion where this one was cut off in between.
-        Promoting what is served already changes nothing.
+        Promoting what is served already changes nothing. A version of an earlier format is packed again first, and
+        what is served is its successor.
         """
-        self.load(version)
+        version = self._in_this_format(version)
         if expected is not None:
             if expected.version == version:
                 return self._unchanged(expected)
             self._log(expected.promotion)
         last = expected.promotion if expected else None
-        promotion = Promotion.after(last, version=version, by=by, reason=reason)
+        promotion = next_promotion(last, version=version, by=by, reason=reason)
         etag = self._objects.put_if(CURRENT_KEY, Current.to_bytes(promotion), etag=expected.etag if expected else None)
         if etag is None:
             winner = self.current()
@@ -122,6 +126,13 @@ class ModelStore:
             etag = winner.etag
         self._log(promotion)
         return Current(version, etag, promotion)
+
+    def upgrade(self, current: Current, *, by: str) -> Current | None:
+        """Serve what is served in this release's format; None where it is in it already. Raises what `promote` does."""
+        if load_manifest(self._objects.get, current.version).format >= FORMAT:
+            return None
+        reason = f"{current.version} is of an earlier format: packed again"
+        return self.promote(current.version, expected=current, by=by, reason=reason)
 
     def rollback(self, to: str | None = None, *, by: str, reason: str) -> Current:
         """Serve the version `to`, by default the one that was served before the present one.
@@ -145,7 +156,7 @@ class ModelStore:
             self._log(current.promotion)
         keys = [entry.key for entry in self._objects.list(PROMOTIONS_PREFIX)][-limit:]
         entries = [(key, self._objects.get(key, MAX_DOCUMENT_BYTES)) for key in reversed(keys)]
-        return [Promotion.from_bytes(stored.content, key) for key, stored in entries if stored]
+        return [read_document(read_promotion, stored.content, key) for key, stored in entries if stored]
 
     def put_statistics(self, version: str, name: str, statistics: Statistics) -> None:
         """Keep statistics beside a version, such as a reference of live texts; what is there under `name` stays."""
@@ -188,9 +199,15 @@ class ModelStore:
                 self._objects.delete(entry.key)
         return doomed
 
-    def _info(self, version: str, files: "dict[str, Listed]") -> VersionInfo:
-        from sentiment.artifact import ArtifactError
+    def _in_this_format(self, version: str) -> str:
+        """Return the id of a version whose parts are whole, of its successor where it is of an earlier format."""
+        artifact = load_artifact(self._objects.get, version)
+        if artifact.manifest.format < FORMAT:
+            return self.publish(repack(artifact, version))
+        artifact.verify()
+        return version
 
+    def _info(self, version: str, files: dict[str, Listed]) -> VersionInfo:
         manifest, problem = None, None
         try:
             manifest = load_manifest(self._objects.get, version)
@@ -206,7 +223,7 @@ class ModelStore:
             problem=problem,
         )
 
-    def _files(self) -> "dict[str, dict[str, Listed]]":
+    def _files(self) -> dict[str, dict[str, Listed]]:
         """Return the files of each version, by name."""
         files: dict[str, dict[str, Listed]] = defaultdict(dict)
         for entry in self._objects.list(VERSIONS_PREFIX):
@@ -231,4 +248,4 @@ class ModelStore:
 
     def _log(self, promotion: Promotion) -> None:
         """Append to the log; an entry that is there already stays."""
-        self._objects.put_if(promotion.key, promotion.to_bytes(), etag=None)
+        self._objects.put_if(promotion_key(promotion), to_bytes(promotion), etag=None)

@@ -6,19 +6,19 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
-from model_store.canary import check_canary
-from model_store.documents import Current
+from contracts.manifest import Manifest
 from model_store.errors import StoreError, VersionRefused
-from model_store.reader import Unchanged
-from model_store.serving import fetch_scorer
+from model_store.layout import Current
+from model_store.serving.reader import Unchanged
+from process.backoff import Backoff
 from sentiment.scorer import Scorer
 
 logger = logging.getLogger(__name__)
 
-FIRST_BACKOFF_SECONDS = 0.5
-MAX_BACKOFF_SECONDS = 30.0
+FIRST_WAIT_SECONDS = 0.5
+LONGEST_WAIT_SECONDS = 30.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,7 +27,7 @@ class Served:
 
     version: str
     scorer: Scorer
-    manifest: dict[str, Any]
+    manifest: Manifest
 
 
 class Poller(Protocol):
@@ -37,11 +37,8 @@ class Poller(Protocol):
         """Return what is served, Unchanged since the last poll, or None; raises StoreError."""
 
 
-class Fetch(Protocol):
-    """How the watcher gets a version; `fetch_scorer` is one."""
-
-    def __call__(self, version: str, *, cancelled: threading.Event) -> tuple[Scorer, dict[str, Any]]:
-        """Return a version's scorer and manifest; raises VersionRefused."""
+Load = Callable[[str], tuple[Scorer, Manifest]]
+"""How the watcher gets a version: to its scorer and manifest; raises VersionRefused. `load_scorer` is one."""
 
 
 class ModelWatcher:
@@ -58,24 +55,25 @@ class ModelWatcher:
     def __init__(
         self,
         poller: Poller,
-        fetch: Fetch = fetch_scorer,
+        load: Load,
         *,
         poll_seconds: float = 2.0,
-        on_swap: Callable[[Served], None] | None = None,
-        on_refusal: Callable[[VersionRefused], None] | None = None,
-        on_outage: Callable[[StoreError], None] | None = None,
+        on_swap: Callable[[Served], None] = lambda served: None,
+        on_refusal: Callable[[VersionRefused], None] = lambda refusal: None,
+        on_outage: Callable[[StoreError], None] = lambda error: None,
     ) -> None:
         self._poller = poller
-        self._fetch = fetch
+        self._load = load
         self._poll_seconds = poll_seconds
         self._on_swap = on_swap
         self._on_refusal = on_refusal
         self._on_outage = on_outage
         self._served: Served | None = None
         self._wanted: Current | None = None
-        self._failed_fetches = 0
-        self._fetch_at = 0.0  # on the monotonic clock
-        self._failed_polls = 0
+        self._refused = False  # what is wanted, already once
+        self._load_at = 0.0  # on the monotonic clock
+        self._away = False
+        self._polls, self._loads = self._backoff(), self._backoff()
         self._ready = threading.Event()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="model-watcher", daemon=True)
@@ -109,7 +107,7 @@ class ModelWatcher:
         except Exception:
             kept = self._served.version if self._served else "none"
             logger.exception("following the model store failed; still trying, still serving: %s", kept)
-            return MAX_BACKOFF_SECONDS if self._served else self._poll_seconds
+            return LONGEST_WAIT_SECONDS if self._served else self._poll_seconds
 
     def _step(self) -> float:
         """Poll, swap if there is reason to, and return the seconds to wait."""
@@ -117,12 +115,12 @@ class ModelWatcher:
             answer = self._poller.poll()
         except StoreError as error:
             return self._outage(error)
-        if self._failed_polls:
+        if self._away:
             logger.info("the model store answers again")
-            self._failed_polls = 0
+            self._away, self._polls = False, self._backoff()
         if not isinstance(answer, Unchanged):
-            self._wanted, self._failed_fetches, self._fetch_at = answer, 0, 0.0
-        if self._wanted is not None and time.monotonic() >= self._fetch_at:
+            self._wanted, self._refused, self._load_at, self._loads = answer, False, 0.0, self._backoff()
+        if self._wanted is not None and time.monotonic() >= self._load_at:
             self._follow(self._wanted)
         return self._poll_seconds * random.uniform(0.9, 1.1)  # noqa: S311  # spreads load, guards nothing
 
@@ -130,55 +128,36 @@ class ModelWatcher:
         """Serve what is wanted, or keep what is served and say why."""
         try:
             if self._served is None or self._served.version != wanted.version:
-                self._swap(self._checked(wanted.version))
+                self._swap(Served(wanted.version, *self._load(wanted.version)))
         except VersionRefused as refusal:
-            self._refused(refusal)
+            self._refuse(refusal)
         else:
             self._wanted = None
-
-    def _checked(self, version: str) -> Served:
-        scorer, manifest = self._fetch(version, cancelled=self._stopping)
-        try:
-            check_canary(scorer, manifest)
-        except ValueError as error:
-            raise VersionRefused(version, str(error), passing=False) from error
-        return Served(version, scorer, manifest)
 
     def _swap(self, served: Served) -> None:
         before, self._served = self._served, served
         self._ready.set()
         logger.info("serving model %s, before: %s", served.version, before.version if before else "none")
-        if self._on_swap:
-            self._on_swap(served)
+        self._on_swap(served)
 
-    def _refused(self, refusal: VersionRefused) -> None:
-        if self._stopping.is_set():
-            return
-        if not self._failed_fetches:
+    def _refuse(self, refusal: VersionRefused) -> None:
+        if not self._refused:
             kept = self._served.version if self._served else "none"
             logger.error("model %s; still serving: %s", refusal, kept)
-            if self._on_refusal:
-                self._on_refusal(refusal)
-        self._failed_fetches += 1
+            self._refused = True
+            self._on_refusal(refusal)
         if refusal.passing:
-            self._fetch_at = time.monotonic() + self._backoff_seconds(self._failed_fetches)
+            self._load_at = time.monotonic() + self._loads.failed()
         else:
             self._wanted = None
 
     def _outage(self, error: StoreError) -> float:
-        if not self._failed_polls:
+        if not self._away:
             logger.warning("the model store fails: %s; still trying", error)
-        self._failed_polls += 1
-        if self._on_outage:
-            self._on_outage(error)
-        return self._backoff_seconds(self._failed_polls)
+            self._away = True
+        self._on_outage(error)
+        return self._polls.failed()
 
-    def _backoff_seconds(self, failures: int) -> float:
+    def _backoff(self) -> Backoff:
         # With no model yet someone is waiting for the first, so the pace stays that of polling.
-        return backoff_seconds(failures, MAX_BACKOFF_SECONDS if self._served else self._poll_seconds)
-
-
-def backoff_seconds(failures: int, longest_seconds: float) -> float:
-    """Return how long to wait after so many failures in a row: twice as long each time, less up to a half."""
-    jitter = random.uniform(0.5, 1)  # noqa: S311  # spreads load, guards nothing
-    return jitter * min(longest_seconds, FIRST_BACKOFF_SECONDS * 2.0 ** min(failures - 1, 20))
+        return Backoff(FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS if self._served else self._poll_seconds)

@@ -100,15 +100,14 @@ class _Tables:
 
 @lru_cache(maxsize=2)  # the served model and its successor: building the tables costs more than a check
 def _tables(model: Model) -> _Tables:
-    scorer = model.scorer()
     counts = np.append(model.counts.sum(axis=0), 0.0) + model.alpha
     # Frequent words first: those that a window has then share few pages of memory, which look-ups wait for.
     order = np.argsort(-counts[:-1], kind="stable").tolist()
     return _Tables(
         {model.vocabulary[row]: row for row in order},
-        np.array([*map(scorer.table.__getitem__, model.vocabulary), 0.0]),
+        np.append(model.log_odds(), 0.0),
         np.log(counts / counts.sum()),
-        scorer.bias,
+        model.bias(),
     )
 
 

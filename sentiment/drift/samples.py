@@ -10,9 +10,10 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from sentiment.artifact import ArtifactError, load_arrays, pack_words, save_arrays, unpack_words
+from sentiment.artifact import ArtifactError
 from sentiment.drift.documents import MEASURES, Documents, measure
 from sentiment.model import Model
+from sentiment.packing import load_arrays, pack_words, save_arrays, unpack_words
 
 MAXIMUM_SAMPLE = 20_000
 # A batch's words are in memory all at once.

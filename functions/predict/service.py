@@ -1,0 +1,126 @@
+"""The predictor: scores texts by the model that is served, and has them remembered."""
+
+import time
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from itertools import count
+from secrets import token_hex
+
+from msgspec import Raw
+
+from contracts.codec import Malformed
+from contracts.limits import TextTooLong, within_limit
+from contracts.predict import BatchScored, Score, Scored, ServedModel, Unscored, read_text
+from contracts.records import PredictionRecord
+from functions.predict.metrics import Metrics
+from model_store.serving import Served
+from records import now
+from sentiment.scorer import Scorer
+
+
+class NoModel(Exception):
+    """No model is loaded yet."""
+
+    def __init__(self) -> None:
+        super().__init__("No model is loaded yet; publish and promote one, or wait until it is loaded.")
+
+
+class Predictor:
+    """Answers texts. Each method reads once which model is served: a swap in between would mix two in one answer."""
+
+    def __init__(
+        self,
+        served: Callable[[], Served | None],
+        record: Callable[[Sequence[PredictionRecord]], None],
+        metrics: Metrics,
+    ) -> None:
+        """served: returns the model to answer with, None while there is none. record: remembers, without waiting."""
+        self._served = served
+        self._record = record
+        self._metrics = metrics
+        # Unique over processes and restarts; cheaper than a UUID a text.
+        self._identifiers = map(f"http:{token_hex(8)}:{{}}".format, count())
+
+    def not_ready(self) -> str | None:
+        """Return why no text can be answered, None where one can."""
+        return None if self._served() else str(NoModel())
+
+    def model(self) -> ServedModel:
+        """Return what is served; raises NoModel."""
+        served = self._require()
+        manifest = served.manifest
+        return ServedModel(
+            model=served.version,
+            trained_at=manifest.trained_at,
+            trainer=manifest.trainer,
+            metrics=manifest.metrics,
+            vocabulary_size=manifest.vocabulary_size,
+            parent=manifest.parent,
+            data=manifest.data,
+            examples=manifest.examples,
+        )
+
+    def score(self, text: str, *, record: bool = True, synthetic: bool = False) -> Scored:
+        """Return the answer for one text; raises NoModel, TextTooLong."""
+        started, received_at = time.perf_counter(), now()
+        served = self._require()
+        score = served.scorer.score(within_limit(text))
+        if record:
+            self._remember([(text, score)], served.version, received_at, synthetic)
+        self._metrics.observe(time.perf_counter() - started, [score])
+        return Scored(score.prediction, score.probability, served.version)
+
+    def score_batch(self, items: Sequence[Raw], *, record: bool = True, synthetic: bool = False) -> BatchScored:
+        """Return an answer for each item, a text as JSON; a bad one gets an error for its answer. Raises NoModel."""
+        started, received_at = time.perf_counter(), now()
+        served = self._require()
+        scored: list[tuple[str, Score]] = []
+        predictions: list[Score | Unscored] = []
+        for item in items:
+            answer = _score_item(served.scorer, item)
+            if isinstance(answer, Unscored):
+                predictions.append(answer)
+            else:
+                scored.append(answer)
+                predictions.append(answer[1])
+        if record:
+            self._remember(scored, served.version, received_at, synthetic)
+        self._metrics.observe(time.perf_counter() - started, (score for _, score in scored))
+        return BatchScored(predictions, served.version)
+
+    def _require(self) -> Served:
+        served = self._served()
+        if served is None:
+            raise NoModel
+        return served
+
+    def _remember(
+        self, scored: Sequence[tuple[str, Score]], version: str, received_at: datetime, synthetic: bool
+    ) -> None:
+        scored_at = now()
+        self._record(
+            [
+                PredictionRecord(
+                    id=next(self._identifiers),
+                    text=text,
+                    prediction=score.prediction,
+                    probability=score.probability,
+                    model=version,
+                    source="http",
+                    received_at=received_at,
+                    scored_at=scored_at,
+                    synthetic=synthetic,
+                )
+                for text, score in scored
+            ]
+        )
+
+
+def _score_item(scorer: Scorer, item: Raw) -> tuple[str, Score] | Unscored:
+    try:
+        text = within_limit(read_text(item))
+    except Malformed:
+        return Unscored("must be a string")
+    except TextTooLong as error:
+        return Unscored(str(error))
+    return text, scorer.score(text)

@@ -1,0 +1,6 @@
+"""Writing versions, and choosing the one that is served; brings boto3 and NumPy."""
+
+from model_store.publishing.statistics import Statistics
+from model_store.publishing.store import ModelStore, VersionInfo
+
+__all__ = ["ModelStore", "Statistics", "VersionInfo"]

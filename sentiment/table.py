@@ -1,0 +1,81 @@
+"""Words and their log-odds as they are served: a trie and an array of weights, two plain parts of a version.
+
+Measured on the 120,676 words of the IMDB model: the trie takes 0.37 MB and the weights 0.97, where a dictionary takes
+12; a look-up takes 0.27 µs, one of a word seen before 0.17, and in a dictionary 0.11.
+"""
+
+import sys
+from array import array
+from collections.abc import Callable, Iterable
+
+from marisa_trie import Trie
+
+# Words that were looked up: this many of those in English reviews are nine tenths of the text.
+SEEN_WORDS = 10_000
+MAX_SEEN_CHARACTERS = 40
+
+
+class Table:
+    """Numbers of words, exact, read-only. The trie gives each word its place among the weights."""
+
+    def __init__(self, trie: Trie, weights: "array[float]") -> None:
+        """Keep both; raises ValueError unless there are as many weights as words."""
+        if len(trie) != len(weights):
+            raise ValueError(f"the table has {len(trie)} words and {len(weights)} weights")
+        self._trie = trie
+        self._weights = weights
+        self.look_up: Callable[[str], float] = _Seen(self._find).__getitem__
+        """Return the number of a word, 0 for one that the table lacks."""
+
+    @classmethod
+    def from_pairs(cls, words: Iterable[str], weights: Iterable[float]) -> "Table":
+        """Build a table from words, each once, and their numbers."""
+        by_word = dict(zip(words, weights, strict=True))
+        trie = Trie(by_word)
+        return cls(trie, array("d", map(by_word.__getitem__, (trie.restore_key(place) for place in range(len(trie))))))
+
+    @classmethod
+    def from_bytes(cls, trie: bytes, weights: bytes) -> "Table":
+        """Read what `to_bytes` wrote; raises ValueError where it is cut off.
+
+        The trie is native code that believes its bytes: whoever calls this has checked their hash.
+        """
+        numbers = array("d", weights)
+        if sys.byteorder == "big":
+            numbers.byteswap()
+        try:
+            return cls(Trie().frombytes(trie), numbers)
+        except RuntimeError as error:
+            raise ValueError(f"the trie can't be read: {error}") from error
+
+    def to_bytes(self) -> tuple[bytes, bytes]:
+        """Return the trie, and the weights as little-endian float64 in the order of the trie's places."""
+        weights = self._weights[:]
+        if sys.byteorder == "big":
+            weights.byteswap()
+        return self._trie.tobytes(), weights.tobytes()
+
+    def __len__(self) -> int:
+        """Return the number of words."""
+        return len(self._trie)
+
+    def _find(self, word: str) -> float:
+        place = self._trie.get(word)
+        return 0.0 if place is None else self._weights[place]
+
+
+class _Seen(dict[str, float]):
+    """What was looked up before; emptied when full, as the cache of `re` is."""
+
+    def __init__(self, find: Callable[[str], float]) -> None:
+        super().__init__()
+        self._find = find
+
+    def __missing__(self, word: str) -> float:
+        """Find a word that was not looked up before."""
+        number = self._find(word)
+        if len(word) <= MAX_SEEN_CHARACTERS:
+            if len(self) >= SEEN_WORDS:
+                self.clear()
+            self[word] = number
+        return number
