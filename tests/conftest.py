@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from deploy import ports, runner, servers
-from model_store import ModelStore
+from model_store.publishing import ModelStore
 
 
 @dataclass(frozen=True)

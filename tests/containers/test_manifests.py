@@ -14,7 +14,7 @@ import yaml
 
 from contracts.names import FUNCTIONS
 from deploy.openfaas.settings import CREDENTIALS
-from tests.system import ROOT
+from tests.project import ROOT
 
 KUBERNETES = ROOT / "deploy" / "kubernetes"
 KUBERNETES_VERSION = "1.34"

@@ -1,5 +1,6 @@
 """The servers that the other tests and the local stack rely on."""
 
+import json
 import sys
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -16,6 +17,7 @@ import pytest
 from botocore.exceptions import ClientError
 from pika.exceptions import ChannelClosedByBroker
 
+from contracts.names import FUNCTIONS
 from deploy import ports, runner, servers
 from deploy.runner import wait_until
 from tests.conftest import RabbitMQNode, S3Server
@@ -86,7 +88,20 @@ def test_gateway_strips_the_functions_prefix(gateway_port: int, asked: str, rece
         assert response.read().decode() == received
 
 
-@pytest.mark.parametrize("asked", ["/", "/function/other", "/generate-drifted"])
+def test_gateway_says_what_is_there(gateway_port: int) -> None:
+    with urlopen(f"http://127.0.0.1:{gateway_port}/") as response:
+        assert response.headers["Content-Type"] == "application/json"
+        assert json.load(response)["functions"] == {name: f"/function/{name}" for name in FUNCTIONS}
+
+
+def test_gateway_takes_nothing_at_its_root(gateway_port: int) -> None:
+    with pytest.raises(HTTPError) as error, urlopen(f"http://127.0.0.1:{gateway_port}/", data=b"text"):
+        pass
+    assert error.value.code == 404
+    error.value.close()
+
+
+@pytest.mark.parametrize("asked", ["//", "/function/other", "/function/", "/functions", "/generate-drifted"])
 def test_gateway_knows_no_other_function(gateway_port: int, asked: str) -> None:
     with pytest.raises(HTTPError) as error, urlopen(f"http://127.0.0.1:{gateway_port}{asked}"):
         pass
