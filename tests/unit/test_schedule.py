@@ -42,13 +42,13 @@ def test_functions_that_are_called_at_once_each_have_a_connection(caplog: pytest
         protocol_version = "HTTP/1.1"
 
         def do_POST(self) -> None:
-            both.wait()  # so that each call is made while the other is
             called.append(self.path)
+            both.wait()  # so that each call is made while the other is
+            if len(called) >= 4:
+                stop.set()
             self.send_response(200)
             self.send_header("Content-Length", "0")
             self.end_headers()
-            if len(called) >= 4:
-                stop.set()
 
         def log_message(self, *_arguments: object) -> None:
             """Say nothing."""
