@@ -19,12 +19,8 @@ from deploy.runner import Service
 RABBITMQ_IMAGE = "docker.io/library/rabbitmq:3.13"
 CADDYFILE = Path(__file__).with_name("Caddyfile")
 # Debian's wrapper in /usr/sbin insists on the system's own node; the package's folder does not.
-_RABBITMQ_FOLDERS = (
-    "/usr/lib/rabbitmq/bin",
-    "/opt/homebrew/sbin",
-    "/usr/local/sbin",
-    "/home/linuxbrew/.linuxbrew/sbin",
-    "/opt/rabbitmq/sbin",
+_RABBITMQ_PATH = (
+    "/usr/lib/rabbitmq/bin:/opt/homebrew/sbin:/usr/local/sbin:/home/linuxbrew/.linuxbrew/sbin:/opt/rabbitmq/sbin"
 )
 
 
@@ -100,13 +96,12 @@ def mongodb(folder: Path, ports: Ports) -> Service:
 
 def rabbitmq_server() -> str:
     """Return the path of an installed RabbitMQ's start script that any user may run; raises MissingServerError."""
-    for name in _RABBITMQ_FOLDERS:
-        script = Path(name) / "rabbitmq-server"
-        if os.access(script, os.X_OK):
-            return str(script)
-    raise MissingServerError(
-        "RabbitMQ is not installed: apt-get install rabbitmq-server (Debian, Ubuntu) or brew install rabbitmq (macOS)"
-    )
+    script = shutil.which("rabbitmq-server", path=_RABBITMQ_PATH)
+    if script is None:
+        raise MissingServerError(
+            "RabbitMQ is not installed: apt-get install rabbitmq-server (Debian, Ubuntu), brew install rabbitmq (macOS)"
+        )
+    return script
 
 
 def epmd(folder: Path, ports: Ports) -> Service:

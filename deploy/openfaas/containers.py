@@ -70,8 +70,8 @@ def train_first_model(commands: Commands, settings: Settings) -> None:
     )  # fmt: skip
 
 
-def start_bridge(commands: Commands, settings: Settings) -> bool:
-    """Run the bridge, unless it runs with the same settings; return whether it was started."""
+def start_bridge(commands: Commands, settings: Settings) -> str:
+    """Run the bridge, unless it runs with the same settings; return what there is to say of it."""
     environment = {
         "GATEWAY_URL": settings.gateway_url,
         "LISTEN_HOST": "127.0.0.1",
@@ -87,17 +87,17 @@ def start_bridge(commands: Commands, settings: Settings) -> bool:
     running = commands.ask("docker", "container", "inspect", "--format", label, BRIDGE)
     if running is not None:
         if running.strip() == digest:
-            return False
-        stop_bridge(commands)
+            return "runs as it should"
+        stop_bridge(commands, settings)
     commands.run(
         "docker", "run", "--detach", "--name", BRIDGE, "--label", f"{SPEC_LABEL}={digest}", *options,
         settings.image("bridge"),
         hint=f"`docker logs {BRIDGE}` says more",
     )  # fmt: skip
-    return True
+    return "started"
 
 
-def stop_bridge(commands: Commands) -> None:
+def stop_bridge(commands: Commands, _settings: Settings) -> None:
     """Let the bridge finish what is in hand, and remove it."""
     if commands.ask("docker", "container", "inspect", BRIDGE) is None and not commands.dry_run:
         return
@@ -106,8 +106,10 @@ def stop_bridge(commands: Commands) -> None:
     commands.run("docker", "rm", BRIDGE, hint=hint)
 
 
-def stop_servers(commands: Commands, *, data: bool) -> None:
+def stop_servers(commands: Commands, settings: Settings, *, data: bool) -> None:
     """Stop the servers that are ours, with their data where asked."""
+    if not settings.ours:
+        return
     volumes = ["--volumes"] if data else []
     commands.run(*compose(commands), "--project-name", PROJECT, "down", *volumes, hint="`docker ps` shows what is left")
 

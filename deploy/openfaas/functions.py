@@ -13,16 +13,16 @@ from deploy.openfaas.settings import CREDENTIALS, Settings, secrets_folder
 SPEC_ANNOTATION = "sentiment/spec-sha256"
 
 
-def deploy(commands: Commands, settings: Settings) -> list[str]:
-    """Deploy what differs from what is deployed; return the names of those."""
+def deploy(commands: Commands, settings: Settings) -> str:
+    """Deploy what differs from what is deployed; return what there is to say of it."""
     wanted = {name: _spec(commands, settings, name) for name in FUNCTIONS}
     changed = [name for name, digest in wanted.items() if _deployed_spec(commands, name) != digest]
     if not changed:
-        return []
+        return "all as they should be"
     _put_secrets(commands)
     for name in changed:
         _deploy(commands, name, wanted[name])
-    return changed
+    return f"deployed {', '.join(changed)}"
 
 
 def _deploy(commands: Commands, name: str, digest: str) -> None:
@@ -42,7 +42,7 @@ def _deploy(commands: Commands, name: str, digest: str) -> None:
         commands.run(*command, hint=hint)
 
 
-def remove(commands: Commands) -> None:
+def remove(commands: Commands, _settings: Settings) -> None:
     """Remove the functions and their secrets."""
     # More than once, and whatever it says: faasd gives up on a function that takes long to end, and kills it.
     for _ in range(3):

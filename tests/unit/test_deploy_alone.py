@@ -29,10 +29,13 @@ def test_the_choice_of_training_data(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("arguments", [[], ["--kubernetes"], ["--remove", "--data"]])
 def test_a_dry_run_of_the_deployment_to_openfaas(arguments: list[str]) -> None:
+    folder = ROOT / ".local" / "openfaas"
+    before = folder.exists()
     said = bare_python("-m", "deploy.openfaas", "--dry-run", *arguments, HOST_ADDRESS="127.0.0.1")
     assert said.stderr == ""
     assert said.returncode == 0
     assert said.stdout.endswith(" s  done\n")
+    assert folder.exists() == before  # nothing is written
 
 
 def test_the_credentials_of_compose(tmp_path: Path) -> None:
