@@ -9,6 +9,9 @@ from dataclasses import replace
 import msgspec
 import numpy as np
 import pytest
+from model_store.documents import CURRENT_KEY
+from model_store.reader import read
+from model_store.signing import Signer
 
 from contracts.manifest import About, CanaryText, Manifest
 from deploy.local.services import wait_until

@@ -20,6 +20,8 @@ from datasets import DataError, Example, imdb, load_corpus, read_examples, start
 from datasets.imdb import download
 from deploy.local.services import free_port
 
+from deploy.ports import free_port
+
 REVIEWS = {
     "aclImdb/train/pos/0_9.txt": "Good.<br />A café film",
     "aclImdb/train/neg/1_2.txt": "Bad film",

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
+from model_store.environment import SettingsError
 
 from contracts.codec import encode
 from contracts.drift import (
