@@ -16,7 +16,6 @@ import urllib3
 from functions.drift.run import Checker
 from pika.exceptions import ChannelClosedByBroker
 from prometheus_client.parser import text_string_to_metric_families
-from sentiment.data import Corpus
 
 from deploy import ports, runner, servers
 from deploy.runner import wait_until

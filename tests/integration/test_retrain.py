@@ -10,7 +10,7 @@ import pytest
 import urllib3
 from functions.retrain.run import LABELS_PART, Busy, Trainer
 
-from deploy.local import services
+from deploy import runner
 from functions.retrain.settings import Settings
 from model_store import ModelStore
 from records import Records
