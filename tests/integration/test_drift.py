@@ -16,12 +16,19 @@ import urllib3
 from pika.exceptions import ChannelClosedByBroker
 from prometheus_client.parser import text_string_to_metric_families
 
+from contracts.drift import DriftReport, ModelShare, State
+from contracts.names import ALERTS
+from contracts.promotion import Period
+from contracts.records import PredictionRecord
 from deploy import ports, runner, servers
 from deploy.runner import wait_until
-from functions.drift.alerts import EXCHANGE
-from functions.drift.references import LIVE, References
-from functions.drift.settings import Settings
-from model_store import InvalidDocument, ModelStore, Statistics, client_from_environment
+from functions.drift.checker import Checker
+from functions.drift.references import References
+from functions.drift.settings import LIVE, Settings
+from model_store.errors import InvalidDocument
+from model_store.publishing import ModelStore, Statistics
+from model_store.publishing.objects import client
+from model_store.settings import Settings as StoreSettings
 from records import Records, now
 from records.drift import DriftRecords
 from records.labels import Label, Labels
@@ -392,8 +399,8 @@ def start(environment: Mapping[str, str], version: str, tmp_path: Path) -> Itera
             processes = {
                 name: python_service(f"functions.{module}", tmp_path, everything) for name, module in functions.items()
             }
-            upstreams = {name: int(process.variables["PORT"]) for name, process in processes.items()}
-            stack.enter_context(runner.running(servers.gateway(tmp_path, port, upstreams)))
+            ports = {name: int(process.variables["PORT"]) for name, process in processes.items()}
+            stack.enter_context(runner.running(servers.gateway(tmp_path, port, ports)))
             running = {name: stack.enter_context(runner.running(process)) for name, process in processes.items()}
             return System(everything["GATEWAY_URL"], version, running)
 

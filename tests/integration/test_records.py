@@ -11,9 +11,14 @@ import pytest
 from msgspec.structs import replace
 from pymongo import MongoClient
 
+from contracts.codec import from_document, to_document
+from contracts.drift import Check, DriftReport, ReferenceFigures, State
+from contracts.records import PredictionRecord, RejectedRecord
 from deploy import ports, runner, servers
 from deploy.ports import free_port
-from records import Records, RecordsUnavailable, now
+from records import InvalidRecord, Records, RecordsUnavailable, now
+from records.drift import DriftRecords
+from records.labels import Label, Labels
 from records.mongo import unavailable
 
 
