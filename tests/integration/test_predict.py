@@ -20,9 +20,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from pymongo import MongoClient
 
-from contracts.manifest import About
-from deploy.local import services
-from deploy.local.services import wait_until
+from deploy import ports, runner, servers
+from deploy.runner import wait_until
 from model_store.layout import Current, next_promotion
 from model_store.publishing import ModelStore
 from model_store.publishing.objects import client as s3_client
@@ -30,9 +29,9 @@ from model_store.settings import Settings
 from sentiment.artifact import TRIE_PART, Artifact
 from sentiment.model import Model
 from sentiment.packing import pack, unpack
+from tests.models import ABOUT
 from tests.system import ROOT, promote, python_service
 
-ABOUT = About(trained_at="2026-01-02T03:04:05+00:00", trainer="test", data="tests", examples=4)
 TEXTS = ("I love it", "I hate it", "nothing known", "")
 
 
@@ -92,7 +91,7 @@ class Predict:
 def predicting(folder: Path, environment: Mapping[str, str]) -> Iterator[Predict]:
     service = python_service("functions.predict", folder, {"POLL_SECONDS": "0.2", **environment})
     started = time.monotonic()
-    with services.running(service) as process:
+    with runner.running(service) as process:
         yield Predict(int(service.variables["PORT"]), process, time.monotonic() - started, service.log)
 
 
@@ -158,7 +157,7 @@ def test_it_takes_bodies_in_chunks_and_bounds_all(environment: dict[str, str], t
 def test_without_a_model_it_lives_and_waits_for_one(environment: dict[str, str], tmp_path: Path) -> None:
     ModelStore.from_environment().ensure_bucket()
     service = python_service("functions.predict", tmp_path, {**environment, "POLL_SECONDS": "0.2"}, until="/_/health")
-    with services.running(service) as process:
+    with runner.running(service) as process:
         predict = Predict(int(service.variables["PORT"]), process, 0, service.log)
         for method, path in (("POST", "/"), ("GET", "/"), ("GET", "/_/ready")):
             status, headers, _ = predict.request(method, path, '{"text": "love"}')
@@ -310,16 +309,15 @@ def test_a_broken_version_is_refused_and_the_old_one_stays(environment: dict[str
 
 
 @pytest.fixture
-def own_mongodb(environment: dict[str, str], tmp_path: Path) -> services.Service:
+def own_mongodb(environment: dict[str, str], tmp_path: Path) -> runner.Service:
     """A MongoDB that a test may stop; not started, and named to predict in `environment`."""
-    ports: dict[str, int] = {}
-    service = services.mongodb(tmp_path / "mongodb", lambda name: ports.setdefault(name, services.free_port()))
+    service = servers.mongodb(tmp_path / "mongodb", ports.free_port)
     environment["MONGODB_URL"] = service.variables["MONGODB_URL"] + "/away"
     return service
 
 
 def test_while_mongodb_is_away_it_answers_counts_what_is_lost_and_writes_the_rest_at_its_end(
-    environment: dict[str, str], own_mongodb: services.Service, tmp_path: Path
+    environment: dict[str, str], own_mongodb: runner.Service, tmp_path: Path
 ) -> None:
     promote(LOVING)
     batch = {"texts": ["I love it"] * 2_000}
@@ -329,7 +327,7 @@ def test_while_mongodb_is_away_it_answers_counts_what_is_lost_and_writes_the_res
     with ExitStack() as stack:
         stack.callback(client.close)
         mongodb = stack.enter_context(ExitStack())
-        mongodb.enter_context(services.running(own_mongodb))
+        mongodb.enter_context(runner.running(own_mongodb))
         predict = stack.enter_context(predicting(tmp_path, environment))
         predict.ask({"text": "I love it"})
         assert wait_until(lambda: records.count_documents({}) == 1, timeout_seconds=5)
@@ -342,13 +340,13 @@ def test_while_mongodb_is_away_it_answers_counts_what_is_lost_and_writes_the_res
         lost = predict.metric("predict_records_lost_total")
         assert predict.metric("predict_records_waiting") == asked * 2_000 - lost > 0
         assert predict.request("GET", "/_/ready")[0] == 200
-        stack.enter_context(services.running(own_mongodb))
+        stack.enter_context(runner.running(own_mongodb))
         assert predict.terminate() == 0
         assert records.count_documents({}) == 1 + asked * 2_000 - lost
 
 
 def test_it_ends_in_bounded_time_when_mongodb_is_away_for_good(
-    environment: dict[str, str], own_mongodb: services.Service, tmp_path: Path
+    environment: dict[str, str], own_mongodb: runner.Service, tmp_path: Path
 ) -> None:
     assert own_mongodb.variables
     promote(LOVING)

@@ -18,7 +18,7 @@ import pytest
 from contracts.labels import parse_label
 from datasets import DataError, Example, imdb, load_corpus, read_examples, starter
 from datasets.imdb import download
-from deploy.local.services import free_port
+from deploy.ports import free_port
 
 REVIEWS = {
     "aclImdb/train/pos/0_9.txt": "Good.<br />A café film",

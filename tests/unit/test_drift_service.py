@@ -19,7 +19,7 @@ from contracts.drift import (
     WindowFigures,
     WordShift,
 )
-from deploy.local.services import free_port
+from deploy.ports import free_port
 from functions.drift.__main__ import channels
 from functions.drift.alerts import ChannelDown, Exchange, NotSent, Webhook, compose
 from functions.drift.settings import Settings
