@@ -23,7 +23,7 @@ def parse(message: Message) -> LabelExample:
         parse_label(found.label)
         return LabelExample(within_limit(found.text), found.label, found.source or DEFAULT_SOURCE, found.id)
     except ValueError as error:
-        raise Malformed(f"{error}; send {EXPECTED}") from error
+        raise Malformed(f"the body {error}; send {EXPECTED}") from error
 
 
 class LabelHandler:

@@ -37,7 +37,7 @@ def parse(message: Message) -> Review:
         try:
             found = read_review(message.body)
         except Malformed as error:
-            raise Malformed(f"{error}; send {EXPECTED}") from error
+            raise Malformed(f"the body {error}; send {EXPECTED}") from error
         text = found.text
         if found.id is not UNSET:
             identifier = found.id

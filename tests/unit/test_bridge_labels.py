@@ -31,9 +31,9 @@ def test_a_label_names_its_source_or_is_from_the_stream() -> None:
 @pytest.mark.parametrize(
     ("body", "reason"),
     [
-        (b"plain", "not JSON"),
+        (b"plain", "not valid JSON"),
         (b"[]", "Expected `object`, got `array`; send"),
-        (b'{"x": ' + b"[" * 100_000, "nested too deeply; send"),
+        (b'{"x": ' + b"[" * 100_000, r"nested too deeply\); send"),
         (b'{"x": ' * 100_000, "nested too deeply"),
         (b'{"label": 1}', "required field `text`; send"),
         (b'{"text": "a"}', "required field `label`; send"),
