@@ -114,7 +114,8 @@ class StreamSource(AmqpSource):
 
     def _receive(self, channel: Channel, method: Basic.Deliver, properties: BasicProperties, body: bytes) -> None:
         tag = cast(int, method.delivery_tag)
-        offset = cast(int, (properties.headers or {})["x-stream-offset"])
+        # pika reads it as a subclass of int, which JSON encoders refuse.
+        offset = int(cast(int, (properties.headers or {})["x-stream-offset"]))
         if self._after is not None and offset <= self._after:
             # The broker may begin at the start of a chunk.
             channel.basic_ack(tag)
