@@ -14,14 +14,14 @@ RUN python -m venv --without-pip /venv \
       --only-binary :all: --require-hashes --requirement /requirements.lock \
  && PYTHONNODEBUGRANGES=1 /venv/bin/python -m compileall -q -j 0 -o 2 --invalidation-mode unchecked-hash /venv/lib
 
-# The packages that all share, and of the others only the part that runs.
+# The packages that the parts share, and of the others only the part that runs.
 FROM ${BASE_IMAGE} AS code
 ARG MODULE
 WORKDIR /src
 COPY . .
 RUN mkdir /app \
  && part=$(echo ${MODULE} | tr . /) \
- && cp -r --parents sentiment model_store records ${part%/*}/*.py ${part}* /app \
+ && cp -r --parents contracts process datasets sentiment records model_store messages ${part%/*}/*.py ${part}* /app \
  && PYTHONNODEBUGRANGES=1 python -m compileall -q -o 2 --invalidation-mode unchecked-hash /app
 
 FROM ${BASE_IMAGE}
@@ -29,7 +29,7 @@ FROM ${BASE_IMAGE}
 RUN PYTHONNODEBUGRANGES=1 python -m compileall -q -j 0 -o 2 --invalidation-mode unchecked-hash \
       -x '/(test|idlelib|lib2to3|(dist|site)-packages)/' \
       "$(python -c 'import sysconfig; print(sysconfig.get_path("stdlib"))')"
-# Small processes: why each, SMALL_PROCESS in deploy/local/services.py.
+# Small processes: why each, SMALL_PROCESS in process/memory.py.
 ENV MALLOC_ARENA_MAX=1 \
     MALLOC_MMAP_THRESHOLD_=131072 \
     MALLOC_TRIM_THRESHOLD_=131072 \

@@ -76,7 +76,7 @@ if [ -n "${TRAIN_DATA:-}" ]; then
 elif [ -f .local/trained ]; then
   echo "training data: none needed, a model is in .local/"
 else
-  choice=$("$PYTHON" -m deploy.local.training_data "${SENTIMENT_CACHE:-.local/cache}")
+  choice=$("$PYTHON" -m deploy.training_data "${SENTIMENT_CACHE:-.local/cache}")
   echo "training data: $choice"
   TRAIN_DATA=${choice%% *}
 fi

@@ -5,7 +5,8 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from deploy.local.services import Service, small_process
+from deploy.runner import Service
+from process.memory import small_process
 from tests.system import ROOT
 
 

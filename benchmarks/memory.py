@@ -18,12 +18,13 @@ from pathlib import Path
 from statistics import median
 
 import psutil
+from sentiment.data import load_corpus
 
 from benchmarks.lean import as_deployed
 from benchmarks.system import SHORT_TEXT, get, servers, wait_until_recorded, wrk
+from datasets import load_corpus
 from deploy.local import services
 from sentiment.artifact import Artifact
-from sentiment.data import load_corpus
 from sentiment.training import train_artifact
 from tests.system import ROOT, promote, python_service
 
@@ -64,11 +65,11 @@ def measure(
     seconds = []
     for _ in range(ROUNDS):
         started = time.perf_counter()
-        with services.running(service):
+        with runner.running(service):
             seconds.append(time.perf_counter() - started)
     print(f"ready after {median(seconds):.2f} s\n")
     print("| when | PSS, MB | RSS, MB | requests/s |\n| --- | --- | --- | --- |")
-    with services.running(service) as process:
+    with runner.running(service) as process:
         print(row("ready", process.pid))
         body = folder / "body.json"
         for what, text in (("short text", SHORT_TEXT), (f"review of {len(review)} characters", review)):
@@ -80,8 +81,8 @@ def measure(
         print(row("after load, all recorded", process.pid))
         for number in range(SWAPS):
             version = promote(replace(artifact, manifest={**artifact.manifest, "swap": number}))
-            if not services.wait_until(lambda: served(service) == version, 20):  # noqa: B023  # called within the loop
-                raise ValueError(f"{version} was not swapped in: {services.tail(service.log)}")
+            if not runner.wait_until(lambda: served(service) == version, 20):  # noqa: B023  # called within the loop
+                raise ValueError(f"{version} was not swapped in: {runner.tail(service.log)}")
         print(row(f"after {SWAPS} swaps", process.pid))
 
 
@@ -93,7 +94,7 @@ def row(when: str, pid: int, rate: float | None = None) -> str:
     return f"| {when} | {pss:.1f} | {rss:.1f} | {'' if rate is None else f'{rate:,.0f}'} |"
 
 
-def served(service: services.Service) -> str:
+def served(service: runner.Service) -> str:
     """Return the version that predict serves."""
     return str(json.loads(get(service, "/"))["model"])
 

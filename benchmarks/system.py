@@ -25,6 +25,7 @@ import psutil
 from sentiment.data import load_corpus
 
 from benchmarks.lean import as_deployed
+from datasets import load_corpus
 from deploy.local import services
 from messages.topology import declare_streams
 from records import Records
@@ -79,7 +80,7 @@ def main() -> int:
         peer = stack.enter_context(http_peer(arguments.peers, training_data, folder))
         predict = python_service("functions.predict", folder, environment)
         predict = as_deployed(predict, folder)
-        with services.running(predict):
+        with runner.running(predict):
             pass  # compiles its bytecode, which is in the image: compiling costs a process 3 MB for as long as it lives
         gateway_url = stack.enter_context(through_gateway(folder / "gateway", {"predict": predict}))
         figures = http_figures(arguments.peers, folder, peer, predict, median_review)
@@ -93,44 +94,40 @@ def main() -> int:
 @contextmanager
 def servers(folder: Path) -> Iterator[Mapping[str, str]]:
     """Run S3, MongoDB and RabbitMQ; yields, and sets, the environment that finds them."""
-    ports: dict[str, int] = {}
-
-    def port(name: str) -> int:
-        return ports.setdefault(name, services.free_port())
-
+    port = ports.free_ports()
     with ExitStack() as stack:
         environment: dict[str, str] = {}
         for service in (
-            services.s3(folder / "s3", port, "benchmark", "benchmark-key"),
-            services.mongodb(folder / "mongodb", port),
-            services.epmd(folder / "rabbitmq", port),
-            services.rabbitmq(folder / "rabbitmq", port, "benchmark", "benchmark-word"),
+            s3(folder / "s3", port, "benchmark", "benchmark-key"),
+            mongodb(folder / "mongodb", port),
+            epmd(folder / "rabbitmq", port),
+            rabbitmq(folder / "rabbitmq", port, "benchmark", "benchmark-word"),
         ):
-            stack.enter_context(services.running(service))
+            stack.enter_context(runner.running(service))
             environment |= service.variables
         os.environ.update(environment)
         yield environment
 
 
 @contextmanager
-def http_peer(peers: Path, training_data: Path, folder: Path) -> Iterator[services.Service]:
+def http_peer(peers: Path, training_data: Path, folder: Path) -> Iterator[runner.Service]:
     """Run the FastAPI and scikit-learn peer; yields it once it has trained."""
-    port = services.free_port()
-    service = services.Service(
+    port = ports.free_port()
+    service = runner.Service(
         name="fastapi_sklearn",
         folder=peers,
         command=(sys.executable, "-m", "uvicorn", "fastapi_sklearn:app", "--port", str(port), "--log-level", "warning"),
-        ready=lambda: services.http_status(port, "/docs") == 200,
+        ready=lambda: ports.http_status(port, "/docs") == 200,
         log=folder / "peer.log",
         environment={"PEER_TRAIN": str(training_data)},
         variables={"URL": f"http://127.0.0.1:{port}", "PORT": str(port)},
     )
-    with services.running(service, timeout_seconds=180):
+    with runner.running(service, timeout_seconds=180):
         yield service
 
 
 def http_figures(
-    peers: Path, folder: Path, peer: services.Service, predict: services.Service, median_review: str
+    peers: Path, folder: Path, peer: runner.Service, predict: runner.Service, median_review: str
 ) -> list[Figure]:
     """Measure both over HTTP, turn and turn about, and their memory afterwards."""
     figures = []
@@ -160,14 +157,14 @@ def http_figures(
     return figures
 
 
-def wait_until_recorded(predict: services.Service) -> None:
+def wait_until_recorded(predict: runner.Service) -> None:
     """Wait until predict has written what waits and given the memory back; raises ValueError where it does not."""
-    if not services.wait_until(lambda: b"predict_records_waiting 0.0" in get(predict, "/metrics"), 60):
-        raise ValueError(f"the records were not written: {services.tail(predict.log)}")
+    if not runner.wait_until(lambda: b"predict_records_waiting 0.0" in get(predict, "/metrics"), 60):
+        raise ValueError(f"the records were not written: {runner.tail(predict.log)}")
     time.sleep(1)  # the memory is given back just after the last write, which has no sign of its own
 
 
-def get(service: services.Service, path: str) -> bytes:
+def get(service: runner.Service, path: str) -> bytes:
     """Return what a service answers to a GET."""
     with urlopen(service.variables["URL"] + path) as answer:  # noqa: S310 - our own process
         return bytes(answer.read())
@@ -197,7 +194,7 @@ def memory_megabytes(port: int) -> float:
 
 
 def stream_figure(
-    peers: Path, folder: Path, peer: services.Service, gateway_url: str, environment: Mapping[str, str]
+    peers: Path, folder: Path, peer: runner.Service, gateway_url: str, environment: Mapping[str, str]
 ) -> Figure:
     """Measure the naive consumer and the bridge on the same short texts, brokers and databases."""
     command = [
@@ -218,11 +215,11 @@ def stream_figure(
     )
     bridge = python_service("bridge", folder, {**environment, "GATEWAY_URL": gateway_url}, until="/_/health")
     records = Records.from_environment()
-    with services.running(bridge):
-        services.wait_until(lambda: records.offset("reviews") is not None, 30)
+    with runner.running(bridge):
+        runner.wait_until(lambda: records.offset("reviews") is not None, 30)
         started, first = time.perf_counter(), records.offset("reviews") or 0
-        if not services.wait_until(lambda: records.offset("reviews") == BRIDGE_MESSAGES - 1, 300):
-            raise ValueError(f"the bridge did not finish: {services.tail(bridge.log)}")
+        if not runner.wait_until(lambda: records.offset("reviews") == BRIDGE_MESSAGES - 1, 300):
+            raise ValueError(f"the bridge did not finish: {runner.tail(bridge.log)}")
         seconds = time.perf_counter() - started
     replies, documents = (
         client.depth("benchmark-replies"),

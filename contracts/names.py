@@ -6,6 +6,9 @@ CLASSES = ("negative", "positive")
 FUNCTIONS = ("predict", "retrain", "drift", "generate-drift")
 """The functions as the gateway names them; the module of each is `functions.<name>`, with `_` for `-`."""
 
+IMDB_URL = "https://ai.stanford.edu/~amaas/data/sentiment/aclImdb_v1.tar.gz"
+"""Where the authors of the IMDB reviews offer them."""
+
 # Streams and queues of RabbitMQ.
 PREDICTIONS = "predictions"
 REJECTED = "rejected"

@@ -7,13 +7,14 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
+from contracts.names import IMDB_URL
 from datasets.cache import make_folder
 from datasets.files import DataError
 
-URL = "https://ai.stanford.edu/~amaas/data/sentiment/aclImdb_v1.tar.gz"
+URL = IMDB_URL
 # The checksum that data set libraries (torchtext, PaddlePaddle) publish for it; the authors give none.
 CHECKSUM = "md5:7c2ac02c03563afcf9b574c7e56c153a"
-ARCHIVE = "aclImdb_v1.tar.gz"
+ARCHIVE = URL.rpartition("/")[2]
 CONNECT_TIMEOUT_SECONDS = 10
 
 

@@ -7,19 +7,10 @@ import argparse
 import secrets
 import sys
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 USER = "sentiment"
 DEFAULT_FOLDER = Path(".local/secrets")
-
-
-@dataclass(frozen=True)
-class Addresses:
-    """Where the servers are to be reached: host:port each."""
-
-    mongodb: str = "mongodb:27017"
-    rabbitmq: str = "rabbitmq:5672"
 
 
 def write(folder: Path, values: Mapping[str, str]) -> None:
@@ -37,29 +28,32 @@ def write(folder: Path, values: Mapping[str, str]) -> None:
         part.replace(path)
 
 
-def make(folder: Path, addresses: Addresses, keep: Iterable[str] = ()) -> list[str]:
-    """Make the secrets that `folder` lacks, all but those to `keep`; return the names of those made."""
+def known(path: Path) -> str | None:
+    """Return a secret, None where there is none."""
+    return path.read_text() if path.exists() else None
 
-    def known(name: str, default: str) -> str:
-        path = folder / name
-        return path.read_text() if path.exists() else default
 
-    mongodb = known("mongodb-password", secrets.token_hex(24))
-    rabbitmq = known("rabbitmq-password", secrets.token_hex(24))
+def make(folder: Path, mongodb_address: str, rabbitmq_address: str, keep: Iterable[str] = ()) -> list[str]:
+    """Make the secrets that `folder` lacks, all but those to `keep`; return the names of those made.
+
+    The addresses, `host:port`, are where the servers are to be reached.
+    """
+    mongodb = known(folder / "mongodb-password") or secrets.token_hex(24)
+    rabbitmq = known(folder / "rabbitmq-password") or secrets.token_hex(24)
     wanted = {
         "mongodb-password": mongodb,
-        "mongodb-url": f"mongodb://{USER}:{mongodb}@{addresses.mongodb}/sentiment?authSource=admin",
+        "mongodb-url": f"mongodb://{USER}:{mongodb}@{mongodb_address}/sentiment?authSource=admin",
         "rabbitmq-password": rabbitmq,
-        "rabbitmq-url": f"amqp://{USER}:{rabbitmq}@{addresses.rabbitmq}/%2F",
+        "rabbitmq-url": f"amqp://{USER}:{rabbitmq}@{rabbitmq_address}/%2F",
         # The broker reads its first user from a file of settings; from the environment others could read it.
         "rabbitmq.conf": f"default_user = {USER}\ndefault_pass = {rabbitmq}\n",
-        "s3-access-key": known("s3-access-key", secrets.token_hex(10)),
-        "s3-secret-key": known("s3-secret-key", secrets.token_hex(20)),
+        "s3-access-key": known(folder / "s3-access-key") or secrets.token_hex(10),
+        "s3-secret-key": known(folder / "s3-secret-key") or secrets.token_hex(20),
         # Whoever has none of this; a gateway takes no secret that is empty, and a reader strips white space.
-        "alert-webhook-url": known("alert-webhook-url", "\n"),
-        "retrain-token": known("retrain-token", secrets.token_urlsafe(32)),
+        "alert-webhook-url": known(folder / "alert-webhook-url") or "\n",
+        "retrain-token": known(folder / "retrain-token") or secrets.token_urlsafe(32),
     }
-    changed = {name: value for name, value in wanted.items() if name not in keep and known(name, "") != value}
+    changed = {name: value for name, value in wanted.items() if name not in keep and known(folder / name) != value}
     write(folder, changed)
     return list(changed)
 
@@ -69,7 +63,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python3 -m deploy.secrets", description=__doc__)
     parser.add_argument("--folder", type=Path, default=DEFAULT_FOLDER)
     folder = parser.parse_args().folder
-    made = make(folder, Addresses())
+    made = make(folder, "mongodb:27017", "rabbitmq:5672")
     sys.stdout.write(f"{folder}: made {', '.join(made) or 'nothing, all are there'}\n")
     return 0
 

@@ -3,7 +3,7 @@
 import os
 import secrets
 import signal
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
@@ -27,8 +27,8 @@ class S3Server:
 class RabbitMQNode:
     """A RabbitMQ node with streams that a fault test may stop, kill and start again; its data stay."""
 
-    epmd: services.Service
-    service: services.Service
+    epmd: runner.Service
+    service: runner.Service
     _started: ExitStack = field(default_factory=ExitStack)
     _node: ExitStack = field(default_factory=ExitStack)
     pid: int = 0
@@ -46,12 +46,12 @@ class RabbitMQNode:
         return dict(self.service.variables)
 
     def open(self) -> None:
-        self._started.enter_context(services.running(self.epmd))
+        self._started.enter_context(runner.running(self.epmd))
         self.start()
 
     def start(self) -> None:
         """Returns when the node accepts connections."""
-        self.pid = self._node.enter_context(services.running(self.service)).pid
+        self.pid = self._node.enter_context(runner.running(self.service)).pid
 
     def stop(self) -> None:
         """Ends the node as an administrator would."""
@@ -72,25 +72,19 @@ def _server_or_skip() -> Iterator[None]:
     """A server that is not installed skips the test on a laptop and fails it under CI."""
     try:
         yield
-    except services.MissingServerError as error:
+    except servers.MissingServerError as error:
         if os.environ.get("CI") == "true":
             pytest.fail(str(error))
         pytest.skip(str(error))
 
 
-def _same_ports() -> Callable[[str], int]:
-    """Free ports, the same one again for the same name."""
-    ports: dict[str, int] = {}
-    return lambda name: ports.setdefault(name, services.free_port())
-
-
 @pytest.fixture(scope="session")
 def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
     with _server_or_skip():
-        service = services.s3(
-            tmp_path_factory.mktemp("s3"), services.free_port, secrets.token_hex(8), secrets.token_hex(16)
+        service = servers.s3(
+            tmp_path_factory.mktemp("s3"), ports.free_port, secrets.token_hex(8), secrets.token_hex(16)
         )
-    with services.running(service):
+    with runner.running(service):
         yield S3Server(
             endpoint_url=service.variables["S3_ENDPOINT_URL"],
             access_key_id=service.variables["AWS_ACCESS_KEY_ID"],
@@ -108,8 +102,8 @@ def bucket() -> str:
 @pytest.fixture(scope="session")
 def mongodb_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with _server_or_skip():
-        service = services.mongodb(tmp_path_factory.mktemp("mongodb"), services.free_port)
-    with services.running(service):
+        service = servers.mongodb(tmp_path_factory.mktemp("mongodb"), ports.free_port)
+    with runner.running(service):
         yield service.variables["MONGODB_URL"]
 
 
@@ -143,10 +137,10 @@ def store(environment: Mapping[str, str]) -> ModelStore:
 
 @pytest.fixture(scope="session")
 def rabbitmq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMQNode]:
-    folder, ports = tmp_path_factory.mktemp("rabbitmq"), _same_ports()
+    folder, same_ports = tmp_path_factory.mktemp("rabbitmq"), ports.free_ports()
     with _server_or_skip():
-        epmd = services.epmd(folder, ports)
-        service = services.rabbitmq(folder, ports, secrets.token_hex(4), secrets.token_hex(16))
+        epmd = servers.epmd(folder, same_ports)
+        service = servers.rabbitmq(folder, same_ports, secrets.token_hex(4), secrets.token_hex(16))
     node = RabbitMQNode(epmd, service)
     try:
         node.open()

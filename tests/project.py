@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from deploy.local import services
+from deploy import ports
 
 ROOT = Path(__file__).resolve().parents[1]
 START_TIMEOUT_SECONDS = 180
@@ -84,7 +84,7 @@ def copy_project(folder: Path) -> Project:
         for number in range(TRAINING_TEXTS // 2):
             table.writerow([f"I love this wonderful film {number}", 1])
             table.writerow([f"I hate this awful movie {number}", 0])
-    port = services.free_port()
+    port = ports.free_port()
     settings = ("S3_ENDPOINT_URL", "MONGODB_URL", "RABBITMQ_URL", "GATEWAY_URL")
     environment = {name: value for name, value in os.environ.items() if name not in settings} | {
         "VENV": str(Path(sys.executable).parents[1]),

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pika
+from bridge.rabbitmq import parameters
 from pika.delivery_mode import DeliveryMode
 from pika.exceptions import AMQPError
 

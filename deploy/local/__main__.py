@@ -14,30 +14,24 @@ from io import TextIOWrapper
 from pathlib import Path
 from subprocess import Popen, TimeoutExpired, run
 from types import FrameType
-from urllib.request import urlopen
 
 from deploy.local import processes
-from deploy.local.services import MissingServerError, tail
 from deploy.local.stack import PortBusyError, Stack, plan
 from deploy.local.state import ROOT, State
 from deploy.local.supervisor import Supervisor
+from deploy.ports import wrong_at
+from deploy.runner import ServiceError, tail, wait_until_ready
+from deploy.servers import MissingServerError
 
 READY_TIMEOUT_SECONDS = 120
 NOT_RUNNING = 3  # the status of `--status` for a stack that is stopped, as init scripts have it
 
 
-class StartError(Exception):
-    """The stack can't be started; the message is for the user."""
-
-
 def main(arguments: list[str] | None = None) -> int:
-    """Runs one command and returns its status."""
+    """Run one command and return its status."""
     parser = argparse.ArgumentParser(prog="deploy.sh --local")
-    commands = parser.add_subparsers(required=True, dest="command")
-    up_command = commands.add_parser("up")
-    up_command.add_argument("--detach", action="store_true")
-    commands.add_parser("stop")
-    commands.add_parser("status")
+    parser.add_argument("command", choices=["up", "stop", "status"])
+    parser.add_argument("--detach", action="store_true")
     parsed = parser.parse_args(arguments)
     # Line by line also into a pipe, so that what is said keeps its order with what the parts say.
     if isinstance(sys.stdout, TextIOWrapper):
@@ -61,7 +55,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def status(supervisor: Supervisor) -> int:
-    """Prints a line a part; returns 0 when all run, 1 when one does not, 3 when the stack is stopped."""
+    """Print a line for each part; return 0 when all run, 1 when one does not, 3 when the stack is stopped."""
     if not supervisor.runs():
         print("not running")
         return NOT_RUNNING
@@ -71,7 +65,7 @@ def status(supervisor: Supervisor) -> int:
 
 
 def up(state: State, supervisor: Supervisor, detach: bool) -> int:
-    """Starts everything, waits until it is ready; then returns, or shows the log until it is stopped."""
+    """Start everything, wait until it is ready; then return, or show the log until it is stopped."""
     with ExitStack() as undo:
         with _one_start_at_a_time(state):
             if supervisor.runs():
@@ -89,7 +83,7 @@ def up(state: State, supervisor: Supervisor, detach: bool) -> int:
             process = supervisor.start(stack)
             try:
                 _start(state, supervisor, process, stack)
-            except StartError as error:
+            except ServiceError as error:
                 # Said before the stop, which takes some seconds.
                 print(f"deploy.sh: {error}")
                 return 1
@@ -101,11 +95,19 @@ def up(state: State, supervisor: Supervisor, detach: bool) -> int:
 
 
 def _start(state: State, supervisor: Supervisor, process: "Popen[bytes]", stack: Stack) -> None:
-    """Starts stage after stage, and makes the first model as soon as there is a store."""
+    """Start stage after stage, and make the first model as soon as there is a store; raises ServiceError."""
     started = time.monotonic()
 
     def wait(name: str, log: Path, ready: Callable[[], bool]) -> None:
-        _wait_until_ready(supervisor, process, name, log, ready)
+        def failed() -> str | None:
+            if process.poll() is not None:
+                return "supervisord ended"
+            return f"{name} ended" if supervisor.gave_up(name) else None
+
+        def explain() -> str:
+            return f"the last lines of {_shown(log)}:\n{tail(log)}"
+
+        wait_until_ready(name, ready, READY_TIMEOUT_SECONDS, failed=failed, explain=explain)
         print(f"{time.monotonic() - started:5.1f} s  {name} is ready")
 
     wait("supervisord", state.logs / "supervisord.out", supervisor.runs)
@@ -117,9 +119,10 @@ def _start(state: State, supervisor: Supervisor, process: "Popen[bytes]", stack:
     for part in brokers:
         supervisor.start_part(part.name)
     # The broker takes the longest to start; the first model is made meanwhile.
-    command = [sys.executable, "-m", "deploy.local.bootstrap"]
-    if run(command, cwd=ROOT, env=stack.environment, check=False).returncode:
-        raise StartError("there is no first model to serve, see above")
+    command = [sys.executable, "-m", "deploy.first_model"]
+    environment = {**stack.environment, "PROMOTED_BY": "deploy.sh --local"}
+    if run(command, cwd=ROOT, env=environment, check=False).returncode:
+        raise ServiceError("there is no first model to serve, see above")
     state.write("trained", "")
     for part in brokers:
         wait(part.name, part.log, part.ready)
@@ -127,40 +130,12 @@ def _start(state: State, supervisor: Supervisor, process: "Popen[bytes]", stack:
         supervisor.start_part(part.name)
     for part in own:
         wait(part.name, part.log, part.ready)
-    wait("all of it", state.stack_log, lambda: supervisor.all_run() and _answers(stack))
-
-
-def _wait_until_ready(
-    supervisor: Supervisor, process: "Popen[bytes]", name: str, log: Path, ready: Callable[[], bool]
-) -> None:
-    """Waits for a part; raises StartError with the end of its log when it ends or takes too long."""
-    deadline = time.monotonic() + READY_TIMEOUT_SECONDS
-    problem = None
-    while not ready():
-        if process.poll() is not None:
-            problem = "supervisord ended"
-        elif supervisor.gave_up(name):
-            problem = f"{name} ended"
-        elif time.monotonic() > deadline:
-            problem = f"{name} is not ready after {READY_TIMEOUT_SECONDS} s"
-        if problem:
-            raise StartError(f"{problem}; the last lines of {_shown(log)}:\n{tail(log)}")
-        with suppress(TimeoutExpired):
-            process.wait(0.1)
-
-
-def _answers(stack: Stack) -> bool:
-    """Whether predict is ready to whoever comes through the gateway."""
-    try:
-        url = f"{stack.environment['GATEWAY_URL']}/function/predict/_/ready"
-        with urlopen(url, timeout=5) as response:  # noqa: S310 - GATEWAY_URL is the user's or ours
-            return bool(response.status == 200)
-    except OSError:
-        return False
+    predict = f"{stack.environment['GATEWAY_URL']}/function/predict/_/ready"
+    wait("all of it", state.stack_log, lambda: supervisor.all_run() and wrong_at(predict) is None)
 
 
 def _explain(state: State, stack: Stack) -> None:
-    """Prints what runs, where, and how to try it."""
+    """Print what runs, where, and how to try it."""
     environment = stack.environment
     print("\nready:")
     for name in ("GATEWAY_URL", "S3_ENDPOINT_URL", "MONGODB_URL", "RABBITMQ_URL"):
@@ -176,7 +151,7 @@ try it:
 
 
 def _show_log(log: Path, process: "Popen[bytes]") -> int:
-    """Copies what is written to the log from now on, until supervisord ends."""
+    """Copy what is written to the log from now on, until supervisord ends."""
     print("Ctrl-C stops all of it; the log follows\n")
     with log.open(errors="replace") as file:
         file.seek(0, os.SEEK_END)
@@ -205,7 +180,7 @@ def _exit(number: int, _frame: FrameType | None) -> None:
 
 @contextmanager
 def _one_start_at_a_time(state: State) -> Iterator[None]:
-    """Two starts at once would fight for the ports: the second waits, and finds the first one's stack."""
+    """Let a second start in this folder wait for the first one; it then finds that the stack runs already."""
     with (state.folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
@@ -216,7 +191,7 @@ def _without_password(url: str) -> str:
 
 
 def _shown(path: Path | str) -> str:
-    """A path as the user would type it."""
+    """Return a path as the user would type it."""
     path = Path(path)
     return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
 

@@ -57,7 +57,7 @@ make_venv() {
   if [ "$1" = dev ]; then cp requirements/local.lock $VENV/local.lock; fi
 }
 
-has_rabbitmq() { "$VENV/bin/python" -c 'from deploy.local.services import rabbitmq_server; rabbitmq_server()' 2>/dev/null; }
+has_rabbitmq() { "$VENV/bin/python" -c 'from deploy.servers import rabbitmq_server; rabbitmq_server()' 2>/dev/null; }
 
 # Installs Debian's RabbitMQ where we may and there is none; its own system service is neither started nor enabled.
 install_rabbitmq() {

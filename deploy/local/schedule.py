@@ -3,8 +3,8 @@
 import logging
 import os
 import re
-import signal
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -14,7 +14,7 @@ import yaml
 from croniter import croniter
 
 from deploy.local.state import ROOT
-from model_store import process
+from process.run import run, stop_at_signal
 
 logger = logging.getLogger("schedule")
 
@@ -47,31 +47,37 @@ def jobs(stack: str) -> list[Job]:
     ]
 
 
-def run(job: Job, gateway_url: str, stop: threading.Event) -> None:
-    """Call one function by its schedule until `stop` is set."""
-    while not stop.wait(job.seconds_until_next(datetime.now(UTC))):
-        try:
-            response = urllib3.request(
-                "POST", f"{gateway_url}/function/{job.function}", timeout=TIMEOUT_SECONDS, retries=False
-            )
-        except urllib3.exceptions.HTTPError as error:
-            logger.warning("%s: %s", job.function, error)
-        else:
-            logger.info("%s answered %d", job.function, response.status)
+def start(scheduled: Sequence[Job], gateway_url: str, stop: threading.Event) -> list[threading.Thread]:
+    """Call each function by its schedule until `stop` is set, in a thread of its own: a long call delays no other."""
+    # A connection for each thread: of a smaller pool urllib3 says, at each further call, that it is full.
+    pool = urllib3.PoolManager(maxsize=len(scheduled), timeout=TIMEOUT_SECONDS, retries=False)
+
+    def call(job: Job) -> None:
+        while not stop.wait(job.seconds_until_next(datetime.now(UTC))):
+            try:
+                response = pool.request("POST", f"{gateway_url}/function/{job.function}")
+            except urllib3.exceptions.HTTPError as error:
+                logger.warning("%s: %s", job.function, error)
+            else:
+                logger.info("%s answered %d", job.function, response.status)
+
+    threads = [threading.Thread(target=call, args=(job,), name=job.function, daemon=True) for job in scheduled]
+    for thread in threads:
+        thread.start()
+    return threads
 
 
 def main() -> int:
-    """Run every job in a thread of its own, so that a long one delays no other; returns 0 at SIGTERM."""
+    """Run the schedule of stack.yml; returns 0 at SIGTERM."""
     stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    gateway_url = os.environ["GATEWAY_URL"].rstrip("/")
-    for job in jobs((ROOT / "stack.yml").read_text(encoding="utf-8")):
+    stop_at_signal(stop)
+    scheduled = jobs((ROOT / "stack.yml").read_text(encoding="utf-8"))
+    for job in scheduled:
         logger.info("%s is called at %s", job.function, job.cron)
-        threading.Thread(target=run, args=(job, gateway_url, stop), name=job.function, daemon=True).start()
+    start(scheduled, os.environ["GATEWAY_URL"].rstrip("/"), stop)
     stop.wait()
     return 0
 
 
 if __name__ == "__main__":
-    process.run("schedule", main)
+    run("schedule", main)

@@ -4,14 +4,16 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
-from deploy.local import services
+from contracts.names import FUNCTIONS, module_of
 from deploy.local.processes import listener
-from deploy.local.services import LOOPBACK, MissingServerError, Service, free_port, http_status, is_free
 from deploy.local.state import ROOT, State
-
-FUNCTIONS = ("predict", "retrain", "drift", "generate-drift")
+from deploy.ports import LOOPBACK, free_port, http_status, reserve
+from deploy.runner import Service
+from deploy.servers import MissingServerError, epmd, gateway, mongodb, rabbitmq, rabbitmq_container, s3
+from process.memory import small_process
 
 
 class PortBusyError(RuntimeError):
@@ -33,45 +35,45 @@ class Stack:
 
     @property
     def parts(self) -> list[Service]:
+        """Return all parts, in order."""
         return [part for stage in self.stages for part in stage]
 
 
 def plan(state: State, user: Mapping[str, str]) -> Stack:
-    """Chooses the parts, prepares their folders and ports. `user` is the environment of the command."""
+    """Choose the parts, prepare their folders and reserve their ports; `user` is the environment of the command.
+
+    Raises PortBusyError, or MissingServerError where the virtual environment lacks a server.
+    """
     user = _without_our_own(user, state.variables())
-    if "GATEWAY_URL" not in user:
-        _check_port(gateway_port(user))
-    folder = state.folder
-    stack = Stack(dict(user))
+    folder, stack = state.folder, Stack(dict(user))
     servers: list[Service] = []
     brokers: list[Service] = []
+    own: list[Service] = []
+
+    def logged(service: Service) -> Service:
+        return replace(service, log=state.logs / f"{service.name}.log")
+
+    if "GATEWAY_URL" not in user:
+        port = _gateway_port(state, user)
+        own = [_process(state, name, module_of(name)) for name in FUNCTIONS]
+        own.append(logged(gateway(folder / "gateway", port, {name: state.port(name) for name in FUNCTIONS})))
+        own.append(_schedule(state))
     if "S3_ENDPOINT_URL" not in user:
         keys = state.credential("access_key_id"), state.credential("secret_access_key")
-        servers.append(services.s3(folder / "s3", state.port, *keys))
+        servers.append(s3(folder / "s3", state.port, *keys))
         # The user's own session or profile would be tried with our keys.
         for name in ("AWS_SESSION_TOKEN", "AWS_PROFILE"):
             stack.environment.pop(name, None)
     if "MONGODB_URL" not in user:
-        servers.append(services.mongodb(folder / "mongodb", state.port))
+        servers.append(mongodb(folder / "mongodb", state.port))
     if "RABBITMQ_URL" not in user:
-        epmd, brokers = _broker(state, stack.notes)
-        servers += epmd
-    logged = [[replace(s, log=state.logs / f"{s.name}.log") for s in stage] for stage in (servers, brokers)]
-    for service in (*servers, *brokers):
-        stack.variables |= service.variables
-
-    own: list[Service] = []
-    if "GATEWAY_URL" not in user:
-        own = [_function(state, name) for name in FUNCTIONS]
-        gateway = services.gateway(folder / "gateway", gateway_port(user), {f.name: state.port(f.name) for f in own})
-        stack.variables |= gateway.variables
-        stack.variables |= {_url_variable(f.name): f"http://{LOOPBACK}:{state.port(f.name)}" for f in own}
-        own.append(replace(gateway, log=state.logs / "gateway.log"))
-        own.append(_schedule(state))
+        before, brokers = _broker(state, stack.notes)
+        servers += before
     if "RABBITMQ_URL" in user or brokers:
-        own.append(_module_service(state, "bridge", "bridge"))
-        stack.variables["BRIDGE_URL"] = f"http://{LOOPBACK}:{state.port('bridge')}"
-    stack.stages = [*logged, own]
+        own.append(_process(state, "bridge", "bridge"))
+    stack.stages = [[logged(part) for part in servers], [logged(part) for part in brokers], own]
+    for part in stack.parts:
+        stack.variables |= part.variables
     stack.variables.setdefault("S3_BUCKET", user.get("S3_BUCKET", "models"))
     stack.environment |= stack.variables
     stack.environment.setdefault("SENTIMENT_CACHE", str(folder / "cache"))
@@ -79,34 +81,31 @@ def plan(state: State, user: Mapping[str, str]) -> Stack:
     return stack
 
 
-def gateway_port(user: Mapping[str, str]) -> int:
-    """The port of the local gateway, `LOCAL_PORT` or 8080."""
-    return int(user.get("LOCAL_PORT") or 8080)
-
-
-def _check_port(port: int) -> None:
-    if not is_free(port):
-        holder = listener(port) or "another program"
+def _gateway_port(state: State, user: Mapping[str, str]) -> int:
+    """Reserve the port of the local gateway, `LOCAL_PORT` or 8080, and return it; raises PortBusyError."""
+    port = int(user.get("LOCAL_PORT") or 8080)
+    if not reserve(port, f"{state.folder} gateway"):
         raise PortBusyError(
-            f"port {port} is taken by {holder}: stop that, "
+            f"port {port} is taken by {listener(port) or 'another program'}: stop that, "
             f"or choose another port with LOCAL_PORT={free_port()} ./deploy.sh --local"
         )
+    return port
 
 
 def _without_our_own(user: Mapping[str, str], ours: Mapping[str, str]) -> dict[str, str]:
-    """Settings that came out of `.local/env` are not the user's choice; empty ones are none."""
+    """Return the settings that are the user's choice: none that came out of `.local/env`, none that are empty."""
     return {name: value for name, value in user.items() if value and value != ours.get(name)}
 
 
 def _broker(state: State, notes: list[str]) -> tuple[list[Service], list[Service]]:
-    """What must run before the broker, and the broker: an installed one, a container, or none and a note."""
+    """Return what must run before the broker, and the broker: an installed one, a container, or none and a note."""
     login = "local", state.credential("rabbitmq_password")
     folder = state.folder / "rabbitmq"
     try:
-        return [services.epmd(folder, state.port)], [services.rabbitmq(folder, state.port, *login)]
+        return [epmd(folder, state.port)], [rabbitmq(folder, state.port, *login)]
     except MissingServerError as error:
         if engine := _container_engine():
-            return [], [services.rabbitmq_container(folder, state.port, *login, engine)]
+            return [], [rabbitmq_container(folder, state.port, *login, engine)]
         notes.append(f"no stream, HTTP alone: {error}; or set RABBITMQ_URL to a broker of yours")
         return [], []
 
@@ -114,39 +113,20 @@ def _broker(state: State, notes: list[str]) -> tuple[list[Service], list[Service
 def _container_engine() -> str | None:
     for name in ("docker", "podman"):
         if program := shutil.which(name):
-            try:
+            with suppress(subprocess.CalledProcessError, subprocess.TimeoutExpired):
                 subprocess.run([program, "info"], capture_output=True, check=True, timeout=10)
-            except (subprocess.CalledProcessError, subprocess.TimeoutExpired):
-                continue
-            return program
+                return program
     return None
 
 
-def _function(state: State, name: str) -> Service:
-    return _module_service(state, name, f"functions.{_module(name)}")
-
-
 def _schedule(state: State) -> Service:
-    """The caller of scheduled functions. Nobody calls it, so it has no port to be ready on."""
-    return Service(
-        name="schedule",
-        folder=ROOT,
-        log=state.stack_log,
-        command=(sys.executable, "-m", "deploy.local.schedule"),
-        ready=lambda: True,
-    )
+    """Return the caller of scheduled functions. Nobody calls it, so it has no port to be ready on."""
+    command = (sys.executable, "-m", "deploy.local.schedule")
+    return Service("schedule", ROOT, command, ready=lambda: True, log=state.stack_log)
 
 
-def _module(name: str) -> str:
-    return name.replace("-", "_")
-
-
-def _url_variable(name: str) -> str:
-    return f"{_module(name).upper()}_URL"
-
-
-def _module_service(state: State, name: str, module: str) -> Service:
-    """A process of this project: HTTP on a port of its own, its log in the stack's, ready when it says so."""
+def _process(state: State, name: str, module: str) -> Service:
+    """Return a process of this project: HTTP on a port of its own, its log in the stack's, ready when it says so."""
     port = state.port(name)
     return Service(
         name=name,
@@ -157,7 +137,8 @@ def _module_service(state: State, name: str, module: str) -> Service:
             "LISTEN_HOST": LOOPBACK,
             "LISTEN_PORT": str(port),
             "ENABLE_GENERATE_DRIFT": "true",
-            **services.small_process(state.folder / "bytecode"),
+            **small_process(state.folder / "bytecode"),
         },
         ready=lambda: http_status(port, "/_/ready") == 200,
+        variables={f"{name.upper().replace('-', '_')}_URL": f"http://{LOOPBACK}:{port}"},
     )

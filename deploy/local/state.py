@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from deploy.local.services import free_port, is_free
+from deploy.ports import free_port, reserve
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -33,7 +33,7 @@ class State:
 
     @property
     def socket(self) -> Path:
-        """Where supervisord listens: in the folder, or in /tmp where the folder's path is too long."""
+        """Return where supervisord listens: in the folder, or in /tmp where the folder's path is too long."""
         path = self.folder / "supervisor.sock"
         if len(os.fsencode(path)) <= _MAX_SOCKET_PATH_BYTES:
             return path
@@ -41,16 +41,18 @@ class State:
         return Path(f"/tmp/sentiment-{os.getuid()}-{digest}.sock")  # noqa: S108 - only its owner may connect
 
     def port(self, name: str) -> int:
-        """The port of a listener: the last start's if that is free, else the usual one, else any."""
+        """Reserve a listener's port and return it: the last start's if it is free, else the usual one, else any."""
         if name not in self._ports:
             last: dict[str, int] = self._read("ports.json")
             wanted = (last.get(name), _USUAL_PORTS.get(name))
-            self._ports[name] = next((port for port in wanted if port and is_free(port)), None) or free_port()
+            owner = f"{self.folder} {name}"
+            port = next((port for port in wanted if port and reserve(port, owner)), None)
+            self._ports[name] = port or free_port(owner)
             self.write("ports.json", json.dumps(last | self._ports, indent=2))
         return self._ports[name]
 
     def credential(self, name: str) -> str:
-        """A random secret, the same one at each start."""
+        """Return a random secret, the same one at each start."""
         known: dict[str, str] = self._read("credentials.json")
         if name not in known:
             known[name] = secrets.token_hex(16)
@@ -58,16 +60,16 @@ class State:
         return known[name]
 
     def variables(self) -> dict[str, str]:
-        """The settings that the last start gave out in `.local/env`."""
+        """Return the settings that the last start gave out in `.local/env`."""
         return self._read("variables.json")
 
     def keep_variables(self, variables: Mapping[str, str]) -> None:
-        """Writes `.local/env`, in shell syntax."""
+        """Write `.local/env`, in shell syntax."""
         self.write("variables.json", json.dumps(dict(variables), indent=2))
         self.write("env", "".join(f"export {k}={shlex.quote(v)}\n" for k, v in variables.items()))
 
     def write(self, name: str, text: str) -> Path:
-        """Writes a file of the folder that only its owner may read, whole or not at all."""
+        """Write a file of the folder that only its owner may read, whole or not at all."""
         path, part = self.folder / name, self.folder / f"{name}.part"
         part.touch(mode=0o600)
         part.write_text(text)

@@ -12,9 +12,9 @@ from xmlrpc.client import Fault, ServerProxy
 from supervisor.xmlrpc import SupervisorTransport
 
 from deploy.local.processes import MARKER, end_stack, of_stack
-from deploy.local.services import Service, wait_until
 from deploy.local.stack import Stack
 from deploy.local.state import State
+from deploy.runner import Service, wait_until
 
 _STOP_SECONDS = 20
 _ENDED = ("BACKOFF", "EXITED", "FATAL")
@@ -37,7 +37,7 @@ class Supervisor:
         self._state = state
 
     def start(self, stack: Stack) -> "subprocess.Popen[bytes]":
-        """Starts supervisord, which knows the parts in their order but starts none yet."""
+        """Start supervisord, which knows the parts in their order but starts none yet."""
         log = self._state.stack_log
         log.touch(mode=0o600)
         if log.stat().st_size > _MAX_STACK_LOG_BYTES:
@@ -46,14 +46,7 @@ class Supervisor:
         config = self._state.write("supervisord.conf", self._config(stack.parts))
         with (self._state.logs / "supervisord.out").open("wb") as output:
             return subprocess.Popen(
-                [
-                    sys.executable,
-                    "-m",
-                    "supervisor.supervisord",
-                    "--nodaemon",
-                    "--configuration",
-                    str(config),
-                ],
+                [sys.executable, "-m", "supervisor.supervisord", "--nodaemon", "--configuration", str(config)],
                 cwd=self._state.folder,
                 env={**stack.environment, MARKER: str(self._state.folder)},
                 stdin=subprocess.DEVNULL,
@@ -64,16 +57,17 @@ class Supervisor:
             )
 
     def runs(self) -> bool:
-        """Whether supervisord answers."""
+        """Return whether supervisord answers."""
         with suppress(OSError):
             return bool(self._rpc.getState()["statename"] == "RUNNING")
         return False
 
     def start_part(self, name: str) -> None:
+        """Start one part, and do not wait for it."""
         self._rpc.startProcess(name, False)
 
     def status(self) -> list[Status]:
-        """The parts by name; none when supervisord does not run."""
+        """Return how each part does; nothing when supervisord does not run."""
         try:
             infos = self._rpc.getAllProcessInfo()
         except OSError:
@@ -81,15 +75,15 @@ class Supervisor:
         return [Status(i["name"], i["statename"], i["description"]) for i in infos]
 
     def all_run(self) -> bool:
-        """Whether every part has run for the second after which supervisord trusts it."""
+        """Return whether every part has run for the second after which supervisord trusts it."""
         return all(part.state == "RUNNING" for part in self.status())
 
     def gave_up(self, name: str) -> bool:
-        """Whether the part ended by itself."""
+        """Return whether a part ended by itself."""
         return any(part.name == name and part.state in _ENDED for part in self.status())
 
     def stop(self) -> bool:
-        """Stops all parts in the reverse order of their start, then what is left. False if nothing ran."""
+        """Stop all parts in the reverse order of their start, then what is left; return False if nothing ran."""
         folder = self._state.folder
         with suppress(OSError, Fault):
             self._rpc.shutdown()
@@ -146,7 +140,7 @@ class Supervisor:
 
 
 def _quoted(value: str) -> str:
-    """A value as supervisord's settings want it: in quotes, which can't be escaped. Raises ValueError."""
+    """Return a value as supervisord's settings want it: in quotes, which can't be escaped. Raises ValueError."""
     for quote in ('"', "'"):
         if quote not in value:
             return quote + value + quote

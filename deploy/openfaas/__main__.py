@@ -2,27 +2,31 @@
 
 import argparse
 import json
+import os
 import shutil
 import sys
 import time
 from collections.abc import Callable, Sequence
-from urllib.error import HTTPError
+from functools import partial
 from urllib.request import Request, urlopen
 
-from deploy.openfaas import containers, functions, kubernetes
+from contracts.names import FUNCTIONS
+from deploy import runner
+from deploy.openfaas import containers, functions, images, kubernetes
 from deploy.openfaas.commands import ROOT, Commands, StepError, say
-from deploy.openfaas.settings import FOLDER, Settings, environment, make_secrets
+from deploy.openfaas.settings import FOLDER, Settings, make_secrets
+from deploy.ports import wrong_at
 
 READY_TIMEOUT_SECONDS = 120
 TEXT = "I love you"
 LOGIN = "faas-cli login --gateway {url} --username admin --password-stdin"
 
-Step = tuple[str, Callable[[], str | None]]
-"""What it does, and the doing; it returns what there is to say of it."""
+Step = tuple[str, Callable[[Commands, Settings], str | None]]
+"""What it does, and the doing, which returns what there is to say of it, or None."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the steps; returns 0, or 1 with a line that says which failed and what to do."""
+    """Run the steps; return 0, or 1 with a line that says which failed and what to do."""
     parser = argparse.ArgumentParser(prog="deploy.sh", description=__doc__)
     parser.add_argument("--dry-run", action="store_true", help="print each step, do none")
     parser.add_argument(
@@ -34,19 +38,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if parsed.data and not parsed.remove:
         parser.error("--data goes with --remove")
     try:
-        settings = Settings.from_environment(environment(), kubernetes=parsed.kubernetes)
+        settings = Settings.from_environment(os.environ, kubernetes=parsed.kubernetes)
     except StepError as error:
         say(f"deploy.sh: {error}")
         return 1
     commands = Commands(parsed.dry_run, settings.variables)
-    steps = removal(commands, settings, data=parsed.data) if parsed.remove else deployment(commands, settings)
+    steps = removal(settings, data=parsed.data) if parsed.remove else deployment(settings)
     started = time.monotonic()
     for number, (title, do) in enumerate(steps, start=1):
         say(f"{time.monotonic() - started:6.1f} s  {number}/{len(steps)} {title}")
         try:
-            if (note := do()) and not commands.dry_run:
+            if (note := do(commands, settings)) and not commands.dry_run:
                 say(f"          {note}")
-        except StepError as error:
+        except (StepError, runner.ServiceError) as error:
             say(f"deploy.sh: step {number}, {title}: {error}")
             say("Run it again when that is put right: what is done already is left as it is.")
             return 1
@@ -56,73 +60,40 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def deployment(commands: Commands, settings: Settings) -> list[Step]:
-    """The steps that bring everything up."""
-
-    def build() -> None:
-        functions.build(commands)
-        containers.build(commands, settings)
-
-    def push() -> None:
-        functions.push(commands, settings)
-        if settings.kubernetes:
-            kubernetes.push(commands, settings)
-
-    def first_model() -> str | None:
-        ready = f"{settings.gateway_url}/function/predict/_/ready"
-        if functions.is_current(commands, settings, "predict") and _get(ready) is None:
-            return "there is one: predict serves it"
-        containers.train_first_model(commands, settings)
-        return None
-
-    def deploy() -> str:
-        changed = functions.deploy(commands, settings)
-        return f"deployed {', '.join(changed)}" if changed else "all as they should be"
-
-    first: list[Step] = [
-        ("tools and gateway", lambda: check(commands, settings)),
-        ("credentials", lambda: credentials(commands, settings)),
-    ]
-    images: list[Step] = [("images", build), ("registry", push)]
-    last: list[Step] = [
-        ("functions", deploy),
-        ("ready", lambda: wait_until_ready(commands, settings)),
-        (f"score {TEXT!r}", lambda: score(commands, settings)),
-    ]
-    if settings.kubernetes:
-        return [*first, *images, ("cluster", lambda: kubernetes.apply(commands, settings)), *last]
+def deployment(settings: Settings) -> list[Step]:
+    """Return the steps that bring everything up."""
+    on_cluster = settings.kubernetes
     return [
-        *first,
-        (f"servers: {', '.join(settings.ours) or 'yours'}", lambda: containers.start_servers(commands, settings)),
-        *images,
-        ("first model", first_model),
-        last[0],
-        ("bridge", lambda: "started" if containers.start_bridge(commands, settings) else "runs as it should"),
-        *last[1:],
+        ("tools and gateway", check),
+        ("credentials", credentials),
+        *([] if on_cluster else [(f"servers: {', '.join(settings.ours) or 'yours'}", containers.start_servers)]),
+        ("images", images.build),
+        ("registry", images.push),
+        ("cluster", kubernetes.apply) if on_cluster else ("first model", first_model),
+        ("functions", functions.deploy),
+        *([] if on_cluster else [("bridge", containers.start_bridge)]),
+        ("ready", wait_until_ready),
+        (f"score {TEXT!r}", score),
     ]
 
 
-def removal(commands: Commands, settings: Settings, *, data: bool) -> list[Step]:
-    """The steps that take everything away; data of servers that are the user's stay in any case."""
-    steps: list[Step] = [
-        ("tools and gateway", lambda: check(commands, settings)),
-        ("functions and secrets", lambda: functions.remove(commands)),
-    ]
+def removal(settings: Settings, *, data: bool) -> list[Step]:
+    """Return the steps that take everything away; data of servers that are the user's stay in any case."""
     if settings.kubernetes:
-        steps.append(("cluster", lambda: kubernetes.remove(commands, data=data)))
+        others: list[Step] = [("cluster", partial(kubernetes.remove, data=data))]
     else:
-        steps.append(("bridge", lambda: containers.stop_bridge(commands)))
-        if settings.ours:
-            steps.append(("servers", lambda: containers.stop_servers(commands, data=data)))
-    if data:
-        steps.append(("credentials", lambda: forget(commands)))
-    return steps
+        others = [("bridge", containers.stop_bridge), ("servers", partial(containers.stop_servers, data=data))]
+    return [
+        ("tools and gateway", check),
+        ("functions and secrets", functions.remove),
+        *others,
+        *([("credentials", forget)] if data else []),
+    ]
 
 
 def check(commands: Commands, settings: Settings) -> None:
     """See that the tools are there and the gateway lets us in; raises StepError."""
-    if commands.dry_run:
-        say("    docker info; faas-cli list")
+    if commands.only_says("docker info; faas-cli list"):
         return
     tools = {
         "docker": "install Docker Engine or a client of one",
@@ -144,44 +115,48 @@ def check(commands: Commands, settings: Settings) -> None:
 
 
 def credentials(commands: Commands, settings: Settings) -> str | None:
-    """Have all credentials."""
-    if commands.dry_run:
-        say(f"    write what is missing into {FOLDER / 'secrets'}")
+    """Write the credentials that are missing; return which those are."""
+    if commands.only_says(f"write what is missing into {FOLDER / 'secrets'}"):
         return None
-    made = make_secrets(settings, environment())
+    made = make_secrets(settings, os.environ)
     return f"new: {', '.join(made)}" if made else None
 
 
-def forget(commands: Commands) -> None:
+def forget(commands: Commands, _settings: Settings) -> None:
     """Delete the credentials of this deployment."""
-    if commands.dry_run:
-        say(f"    delete {FOLDER}")
-    else:
+    if not commands.only_says(f"delete {FOLDER}"):
         shutil.rmtree(FOLDER, ignore_errors=True)
 
 
+def first_model(commands: Commands, settings: Settings) -> str | None:
+    """Have a model in the store; predict as it should be, and ready, needs none."""
+    ready = f"{settings.gateway_url}/function/predict/_/ready"
+    if functions.is_current(commands, settings, "predict") and wrong_at(ready) is None:
+        return "there is one: predict serves it"
+    containers.train_first_model(commands, settings)
+    return None
+
+
 def wait_until_ready(commands: Commands, settings: Settings) -> None:
-    """Wait until each function, and the bridge where it runs here, says that it is ready; raises StepError."""
-    urls = {name: f"{settings.gateway_url}/function/{name}/_/ready" for name in functions.FUNCTIONS}
+    """Wait until each function, and the bridge where it runs here, says that it is ready; raises ServiceError."""
+    for name in FUNCTIONS:
+        _wait_for(commands, name, f"{settings.gateway_url}/function/{name}/_/ready", logs=f"faas-cli logs {name}")
     if not settings.kubernetes:
-        urls["bridge"] = f"http://127.0.0.1:{containers.bridge_port()}/_/ready"
-    deadline = time.monotonic() + READY_TIMEOUT_SECONDS
-    for name, url in urls.items():
-        if commands.dry_run:
-            say(f"    wait for {url}")
-            continue
-        while (answer := _get(url)) is not None:
-            if time.monotonic() > deadline:
-                logs = f"docker logs {containers.BRIDGE}" if name == "bridge" else f"faas-cli logs {name}"
-                raise StepError(f"{name} is not ready after {READY_TIMEOUT_SECONDS} s ({answer}); see `{logs}`")
-            time.sleep(0.2)
+        url = f"http://127.0.0.1:{containers.bridge_port()}/_/ready"
+        _wait_for(commands, "bridge", url, logs=f"docker logs {containers.BRIDGE}")
+
+
+def _wait_for(commands: Commands, name: str, url: str, logs: str) -> None:
+    if not commands.only_says(f"wait for {url}"):
+        runner.wait_until_ready(
+            name, lambda: wrong_at(url) is None, READY_TIMEOUT_SECONDS, explain=lambda: f"{wrong_at(url)}; see `{logs}`"
+        )
 
 
 def score(commands: Commands, settings: Settings) -> str | None:
     """Score one text through the gateway; raises StepError."""
     url = f"{settings.gateway_url}/function/predict"
-    if commands.dry_run:
-        say(f"    POST {url}")
+    if commands.only_says(f"POST {url}"):
         return None
     body = json.dumps({"text": TEXT}).encode()
     request = Request(url, body, {"Content-Type": "application/json"})  # noqa: S310 - the user's own gateway
@@ -196,7 +171,7 @@ def score(commands: Commands, settings: Settings) -> str | None:
 def explain(settings: Settings) -> None:
     """Print what runs and how to try it."""
     say(f"""
-functions  {", ".join(functions.FUNCTIONS)} at {settings.gateway_url}/function/
+functions  {", ".join(FUNCTIONS)} at {settings.gateway_url}/function/
 store      {settings.s3_endpoint_url}, bucket {settings.bucket}
 secrets    {(FOLDER / "secrets").relative_to(ROOT)}/
 
@@ -204,17 +179,6 @@ try it:
   curl -H 'content-type: application/json' -d '{{"text": "{TEXT}"}}' {settings.gateway_url}/function/predict
   faas-cli list
   ./deploy.sh --remove""")
-
-
-def _get(url: str) -> str | None:
-    """None where the URL answers 200, else what is wrong."""
-    try:
-        with urlopen(url, timeout=10):  # noqa: S310 - the user's own gateway
-            return None
-    except HTTPError as error:
-        return f"{error.code}: {error.read(200).decode(errors='replace').strip()}"
-    except OSError as error:
-        return str(error)
 
 
 if __name__ == "__main__":

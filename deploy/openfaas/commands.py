@@ -27,8 +27,7 @@ class Commands:
 
         Raises StepError, with the end of what it printed and `hint`, where it fails.
         """
-        if self.dry_run:
-            say(f"    {shlex.join(command)}")
+        if self.only_says(shlex.join(command)):
             return
         result = self._run(command)
         while result.returncode and (attempts := attempts - 1) > 0:
@@ -36,6 +35,12 @@ class Commands:
         if result.returncode:
             lines = "\n".join(f"    {line}" for line in result.stdout.strip().splitlines()[-SHOWN_LINES:])
             raise StepError(f"{shlex.join(command[:3])} ... failed with status {result.returncode}: {hint}\n{lines}")
+
+    def only_says(self, what: str) -> bool:
+        """Return whether this is a dry run; one that is says `what` would be done."""
+        if self.dry_run:
+            say(f"    {what}")
+        return self.dry_run
 
     def ask(self, *command: str) -> str | None:
         """Return what a command that changes nothing prints on its standard output; None where it fails."""
@@ -61,4 +66,4 @@ class Commands:
 
 def say(text: str) -> None:
     """Print a line at once."""
-    print(text, flush=True)  # noqa: T201 - a command prints
+    print(text, flush=True)

@@ -1,14 +1,14 @@
 """What runs beside the gateway on one machine: the servers that are ours, the first model's training, the bridge."""
 
-import hashlib
 import os
 import socket
-import time
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from deploy.openfaas.commands import ROOT, Commands, StepError
+from deploy.openfaas.commands import Commands, StepError
+from deploy.openfaas.images import spec_digest
 from deploy.openfaas.settings import Settings, secrets_folder
+from deploy.runner import wait_until
 
 PROJECT = "sentiment-openfaas"  # of compose, apart from a `docker compose up` in the same folder
 BRIDGE = "sentiment-bridge"
@@ -21,6 +21,7 @@ BRIDGE_SETTINGS = (
     "BRIDGE_BATCH_WAIT_SECONDS", "BRIDGE_IN_FLIGHT", "BRIDGE_FUNCTION_TIMEOUT_SECONDS", "BRIDGE_DRAIN_SECONDS",
     "RECORD_TTL_DAYS", "LOG_LEVEL",
 )  # fmt: skip
+BRIDGE_SECRETS = ("mongodb-url", "rabbitmq-url", "retrain-token")
 REACH_TIMEOUT_SECONDS = 3
 SERVERS_TIMEOUT_SECONDS = 180
 _HARDENED = (
@@ -29,7 +30,7 @@ _HARDENED = (
 
 
 def compose(commands: Commands) -> list[str]:
-    """The words with which compose is called here."""
+    """Return the words with which compose is called here."""
     if commands.ask("docker", "compose", "version") is not None:
         return ["docker", "compose"]
     return ["docker-compose"]
@@ -47,25 +48,9 @@ def start_servers(commands: Commands, settings: Settings) -> None:
     urls = {"S3_ENDPOINT_URL": settings.s3_endpoint_url}
     for variable, name in (("MONGODB_URL", "mongodb-url"), ("RABBITMQ_URL", "rabbitmq-url")):
         urls[variable] = (secrets_folder() / name).read_text()
-    deadline = time.monotonic() + (SERVERS_TIMEOUT_SECONDS if settings.ours else 0)
     for variable, url in urls.items():
-        while not _reachable(url):
-            if time.monotonic() > deadline:
-                raise StepError(f"{variable}: nobody listens at {urlsplit(url).hostname}:{urlsplit(url).port}")
-            time.sleep(0.5)
-
-
-def build(commands: Commands, settings: Settings) -> None:
-    """Build the images that are not functions."""
-    for name, lock, module in (
-        ("bridge", "bridge", "bridge"),
-        ("bootstrap", "functions-train", "deploy.local.bootstrap"),
-    ):
-        commands.run(
-            "docker", "build", "--quiet", f"--build-arg=LOCK={lock}", f"--build-arg=MODULE={module}",
-            "--tag", settings.image(name), str(ROOT),
-            hint="see its last lines; the base image and the packages come from the network",
-        )  # fmt: skip
+        if not wait_until(lambda: _reachable(url), SERVERS_TIMEOUT_SECONDS if settings.ours else 0):  # noqa: B023 - called in the loop
+            raise StepError(f"{variable}: nobody listens at {urlsplit(url).hostname}:{urlsplit(url).port}")
 
 
 def train_first_model(commands: Commands, settings: Settings) -> None:
@@ -79,15 +64,14 @@ def train_first_model(commands: Commands, settings: Settings) -> None:
         mount, data = [f"--volume={path}:/data/{path.name}:ro"], f"/data/{path.name}"
     commands.run(
         "docker", "run", "--rm", "--network", "host", *_HARDENED, *_secrets("s3-access-key", "s3-secret-key"),
-        "--env", "S3_ENDPOINT_URL", "--env", "S3_BUCKET", f"--env=TRAIN_DATA={data}", *mount,
-        settings.image("bootstrap"),
+        "--env", "S3_ENDPOINT_URL", "--env", "S3_BUCKET", "--env=PROMOTED_BY=deploy.sh", f"--env=TRAIN_DATA={data}",
+        *mount, settings.image("bootstrap"),
         hint="the line above says why; TRAIN_DATA=starter or a path of your own needs no large download",
     )  # fmt: skip
 
 
-def start_bridge(commands: Commands, settings: Settings) -> bool:
-    """Run the bridge, which restarts by itself; leave one that runs with the same settings. Whether it was started."""
-    secrets = _secrets("mongodb-url", "rabbitmq-url", "retrain-token")
+def start_bridge(commands: Commands, settings: Settings) -> str:
+    """Run the bridge, unless it runs with the same settings; return what there is to say of it."""
     environment = {
         "GATEWAY_URL": settings.gateway_url,
         "LISTEN_HOST": "127.0.0.1",
@@ -95,25 +79,25 @@ def start_bridge(commands: Commands, settings: Settings) -> bool:
         **{name: os.environ[name] for name in BRIDGE_SETTINGS if name in os.environ},
     }
     options = [
-        "--network", "host", *_HARDENED, "--memory", "256m", "--restart", "unless-stopped", *secrets,
+        "--network", "host", *_HARDENED, "--memory", "256m", "--restart", "unless-stopped", *_secrets(*BRIDGE_SECRETS),
         *(f"--env={name}={value}" for name, value in environment.items()),
     ]  # fmt: skip
-    digest = _bridge_spec(commands, settings, options)
+    digest = spec_digest(commands, settings, "bridge", str(options), BRIDGE_SECRETS)
     label = f'{{{{index .Config.Labels "{SPEC_LABEL}"}}}}'
     running = commands.ask("docker", "container", "inspect", "--format", label, BRIDGE)
-    if running is not None and running.strip() == digest and not commands.dry_run:
-        return False
     if running is not None:
-        stop_bridge(commands)
+        if running.strip() == digest:
+            return "runs as it should"
+        stop_bridge(commands, settings)
     commands.run(
         "docker", "run", "--detach", "--name", BRIDGE, "--label", f"{SPEC_LABEL}={digest}", *options,
         settings.image("bridge"),
         hint=f"`docker logs {BRIDGE}` says more",
     )  # fmt: skip
-    return True
+    return "started"
 
 
-def stop_bridge(commands: Commands) -> None:
+def stop_bridge(commands: Commands, _settings: Settings) -> None:
     """Let the bridge finish what is in hand, and remove it."""
     if commands.ask("docker", "container", "inspect", BRIDGE) is None and not commands.dry_run:
         return
@@ -122,25 +106,17 @@ def stop_bridge(commands: Commands) -> None:
     commands.run("docker", "rm", BRIDGE, hint=hint)
 
 
-def stop_servers(commands: Commands, *, data: bool) -> None:
+def stop_servers(commands: Commands, settings: Settings, *, data: bool) -> None:
     """Stop the servers that are ours, with their data where asked."""
+    if not settings.ours:
+        return
     volumes = ["--volumes"] if data else []
     commands.run(*compose(commands), "--project-name", PROJECT, "down", *volumes, hint="`docker ps` shows what is left")
 
 
 def bridge_port() -> str:
-    """The loopback port of the bridge's health and metrics."""
+    """Return the loopback port of the bridge's health and metrics."""
     return os.environ.get("BRIDGE_PORT") or "8082"
-
-
-def _bridge_spec(commands: Commands, settings: Settings, options: list[str]) -> str:
-    if commands.dry_run:
-        return "dry-run"
-    image = commands.ask("docker", "image", "inspect", "--format", "{{.Id}}", settings.image("bridge"))
-    digest = hashlib.sha256(f"{options}\0{image}".encode())
-    for name in ("mongodb-url", "rabbitmq-url", "retrain-token"):
-        digest.update((secrets_folder() / name).read_bytes() + b"\0")
-    return digest.hexdigest()
 
 
 def _secrets(*names: str) -> list[str]:

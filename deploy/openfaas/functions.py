@@ -1,49 +1,28 @@
-"""The functions on the gateway: built, pushed and deployed by faas-cli, and only those that changed."""
+"""The functions on the gateway: deployed by faas-cli, and only those that changed."""
 
-import hashlib
 import json
-from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
-from deploy.openfaas.commands import ROOT, Commands, StepError
+from contracts.names import FUNCTIONS
+from deploy.openfaas.commands import Commands, StepError
+from deploy.openfaas.images import STACK, spec_digest
 from deploy.openfaas.settings import CREDENTIALS, Settings, secrets_folder
 
-FUNCTIONS = ("predict", "retrain", "drift", "generate-drift")
-STACK = "stack.yml"
 # What a function was deployed from: its part of stack.yml with the settings filled in, its image, its secrets.
 SPEC_ANNOTATION = "sentiment/spec-sha256"
 
 
-def build(commands: Commands) -> None:
-    """Build the images; layers that did not change are taken from the engine's cache."""
-    template = ROOT / "template" / "dockerfile" / "template.yml"
-    if not template.exists():
-        # faas-cli would fetch this very file from the network.
-        template.parent.mkdir(parents=True, exist_ok=True)
-        template.write_text("language: dockerfile\n")
-    commands.run(
-        "faas-cli", "build", "--yaml", STACK, "--regex", _regex(FUNCTIONS),
-        hint="see its last lines; `docker info` tells whether the engine runs",
-    )  # fmt: skip
-
-
-def push(commands: Commands, settings: Settings) -> None:
-    """Push the images to the registry that the gateway pulls from."""
-    hint = f"REGISTRY={settings.registry} must be a registry that you may push to (docker login) and the gateway reads"
-    commands.run("faas-cli", "push", "--yaml", STACK, "--regex", _regex(FUNCTIONS), hint=hint)
-
-
-def deploy(commands: Commands, settings: Settings) -> list[str]:
-    """Deploy what differs from what is deployed; return the names of those."""
-    wanted = {name: spec(commands, settings, name) for name in FUNCTIONS}
+def deploy(commands: Commands, settings: Settings) -> str:
+    """Deploy what differs from what is deployed; return what there is to say of it."""
+    wanted = {name: _spec(commands, settings, name) for name in FUNCTIONS}
     changed = [name for name, digest in wanted.items() if _deployed_spec(commands, name) != digest]
     if not changed:
-        return []
+        return "all as they should be"
     _put_secrets(commands)
     for name in changed:
         _deploy(commands, name, wanted[name])
-    return changed
+    return f"deployed {', '.join(changed)}"
 
 
 def _deploy(commands: Commands, name: str, digest: str) -> None:
@@ -63,7 +42,7 @@ def _deploy(commands: Commands, name: str, digest: str) -> None:
         commands.run(*command, hint=hint)
 
 
-def remove(commands: Commands) -> None:
+def remove(commands: Commands, _settings: Settings) -> None:
     """Remove the functions and their secrets."""
     # More than once, and whatever it says: faasd gives up on a function that takes long to end, and kills it.
     for _ in range(3):
@@ -79,23 +58,14 @@ def remove(commands: Commands) -> None:
         commands.run("faas-cli", "secret", "remove", name, hint="is a function of another deployment using it?")
 
 
-def spec(commands: Commands, settings: Settings, name: str) -> str:
-    """A digest of all that decides how a function behaves; secrets go in salted by the random token."""
-    if commands.dry_run:
-        return "dry-run"
-    rendered = commands.ask("faas-cli", "generate", "--yaml", STACK, "--filter", name)
-    image = commands.ask("docker", "image", "inspect", "--format", "{{.Id}}", settings.image(name))
-    if not rendered or not image:
-        raise StepError(f"{name}: `faas-cli generate --yaml {STACK} --filter {name}` or its image is missing")
-    digest = hashlib.sha256(f"{rendered}\0{image}".encode())
-    for secret in sorted(CREDENTIALS):
-        digest.update((secrets_folder() / secret).read_bytes() + b"\0")
-    return digest.hexdigest()
+def _spec(commands: Commands, settings: Settings, name: str) -> str:
+    rendered = None if commands.dry_run else commands.ask("faas-cli", "generate", "--yaml", STACK, "--filter", name)
+    return spec_digest(commands, settings, name, rendered, sorted(CREDENTIALS))
 
 
 def is_current(commands: Commands, settings: Settings, name: str) -> bool:
-    """Whether a function is deployed as it should be."""
-    return _deployed_spec(commands, name) == spec(commands, settings, name)
+    """Return whether a function is deployed as it should be."""
+    return _deployed_spec(commands, name) == _spec(commands, settings, name)
 
 
 def _deployed_spec(commands: Commands, name: str) -> str | None:
@@ -129,7 +99,3 @@ def _put_secrets(commands: Commands) -> None:
 
 def _secrets_there(commands: Commands) -> set[str]:
     return set((commands.ask("faas-cli", "secret", "list") or "").split())
-
-
-def _regex(functions: Sequence[str]) -> str:
-    return f"^({'|'.join(functions)})$"

@@ -4,66 +4,59 @@ import base64
 import json
 
 from deploy import secrets
-from deploy.openfaas.commands import Commands, StepError, say
+from deploy.openfaas.commands import Commands, StepError
+from deploy.openfaas.images import OTHERS
 from deploy.openfaas.settings import FOLDER, Settings, secrets_folder
 
 NAMESPACE = "sentiment"
-IMAGES = ("bridge", "bootstrap")
 WAIT = "600s"
 # The first password is the operator's own choice; this is where it says it.
 RABBITMQ_SECRET = "rabbitmq-default-user"  # noqa: S105 - a name
 
 
-def push(commands: Commands, settings: Settings) -> None:
-    """Push the images that are not functions."""
-    for name in IMAGES:
-        commands.run("docker", "push", settings.image(name), hint=f"may you push to {settings.registry}? docker login")
+def _kubectl(commands: Commands, *arguments: str, hint: str) -> None:
+    commands.run("kubectl", "--namespace", NAMESPACE, *arguments, hint=hint)
 
 
 def apply(commands: Commands, settings: Settings) -> None:
     """Apply deploy/kubernetes with the images of this deployment, then the secrets; wait for the first model."""
-    overlay = _overlay(settings)
     commands.run(
-        "kubectl", "apply", "--kustomize", str(overlay),
+        "kubectl", "apply", "--kustomize", _overlay(commands, settings),
         hint="are the operators of docs/deploying.md installed, and may you make namespaces?",
     )  # fmt: skip
     _put_secret(commands, "mongodb-password", {"password": "mongodb-password"})
-    commands.run(
-        "kubectl", "--namespace", NAMESPACE, "wait", "--for=create", f"secret/{RABBITMQ_SECRET}", f"--timeout={WAIT}",
+    _kubectl(
+        commands, "wait", "--for=create", f"secret/{RABBITMQ_SECRET}", f"--timeout={WAIT}",
         hint="`kubectl --namespace sentiment describe rabbitmqcluster` tells what its operator waits for",
     )  # fmt: skip
     if not commands.dry_run and "rabbitmq" not in settings.external:
         secrets.write(secrets_folder(), {"rabbitmq-url": _rabbitmq_url(commands)})
     names = ("s3-access-key", "s3-secret-key", "mongodb-url", "rabbitmq-url", "retrain-token")
     _put_secret(commands, "sentiment", {name: name for name in names})
-    commands.run(
-        "kubectl", "--namespace", NAMESPACE, "wait", "--for=condition=complete", "job/bootstrap", f"--timeout={WAIT}",
-        hint="`kubectl --namespace sentiment logs job/bootstrap` says why there is no first model",
-    )  # fmt: skip
-    commands.run(
-        "kubectl", "--namespace", NAMESPACE, "rollout", "status", "deployment/bridge", f"--timeout={WAIT}",
-        hint="`kubectl --namespace sentiment logs deployment/bridge` says why",
-    )  # fmt: skip
+    hint = "`kubectl --namespace sentiment logs job/bootstrap` says why there is no first model"
+    _kubectl(commands, "wait", "--for=condition=complete", "job/bootstrap", f"--timeout={WAIT}", hint=hint)
+    hint = "`kubectl --namespace sentiment logs deployment/bridge` says why"
+    _kubectl(commands, "rollout", "status", "deployment/bridge", f"--timeout={WAIT}", hint=hint)
 
 
-def remove(commands: Commands, *, data: bool) -> None:
+def remove(commands: Commands, _settings: Settings, *, data: bool) -> None:
     """Delete what was applied; the namespace with its volumes only where the data are to go."""
     if data:
         commands.run("kubectl", "delete", "namespace", NAMESPACE, "--ignore-not-found", hint="may you delete it?")
         return
     for kind in ("deployment/bridge", "job/bootstrap"):
-        commands.run(
-            "kubectl", "--namespace", NAMESPACE, "delete", kind, "--ignore-not-found", hint="may you delete it?"
-        )
+        _kubectl(commands, "delete", kind, "--ignore-not-found", hint="may you delete it?")
 
 
-def _overlay(settings: Settings) -> str:
-    """A kustomization on top of the project's, with the registry and tag of this deployment."""
+def _overlay(commands: Commands, settings: Settings) -> str:
+    """Write a kustomization with the registry and tag of this deployment on top of the project's; return its folder."""
     folder = FOLDER / "kubernetes"
+    if commands.only_says(f"write {folder / 'kustomization.yaml'}"):
+        return str(folder)
     folder.mkdir(parents=True, exist_ok=True)
     images = [
         {"name": f"sentiment-{name}", "newName": f"{settings.registry}/sentiment-{name}", "newTag": settings.tag}
-        for name in IMAGES
+        for name in OTHERS
     ]
     kustomization = {
         "apiVersion": "kustomize.config.k8s.io/v1beta1",
@@ -77,8 +70,7 @@ def _overlay(settings: Settings) -> str:
 
 
 def _put_secret(commands: Commands, name: str, files: dict[str, str]) -> None:
-    if commands.dry_run:
-        say(f"    kubectl --namespace {NAMESPACE} apply secret/{name}")
+    if commands.only_says(f"kubectl --namespace {NAMESPACE} apply secret/{name}"):
         return
     manifest = {
         "apiVersion": "v1",

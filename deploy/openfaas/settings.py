@@ -1,7 +1,6 @@
 """What a deployment is told: settings from the environment, credentials from there, a terminal, or chance."""
 
 import getpass
-import os
 import socket
 import sys
 from collections.abc import Mapping
@@ -109,15 +108,11 @@ def make_secrets(settings: Settings, environment: Mapping[str, str]) -> list[str
         for name in ("s3-access-key", "s3-secret-key"):
             if name not in given and not (folder / name).exists():
                 given[name] = _ask(name, CREDENTIALS[name])
-    changed = {name for name, value in given.items() if _known(folder / name) != value}
+    changed = {name for name, value in given.items() if secrets.known(folder / name) != value}
     secrets.write(folder, {name: given[name] for name in changed})
     host = settings.host_address or "127.0.0.1"
-    made = secrets.make(folder, secrets.Addresses(f"{host}:27017", f"{host}:5672"), keep=given)
+    made = secrets.make(folder, f"{host}:27017", f"{host}:5672", keep=given)
     return sorted(changed | set(made) & set(CREDENTIALS))
-
-
-def _known(path: Path) -> str | None:
-    return path.read_text() if path.exists() else None
 
 
 def _ask(name: str, variable: str) -> str:
@@ -136,8 +131,3 @@ def _address_of_this_machine() -> str:
                 "or S3_ENDPOINT_URL, MONGODB_URL and RABBITMQ_URL to servers of yours"
             ) from error
     return FAASD_ADDRESS
-
-
-def environment() -> Mapping[str, str]:
-    """The environment of this command."""
-    return os.environ

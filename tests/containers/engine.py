@@ -14,8 +14,9 @@ from typing import Any
 
 import yaml
 
-from deploy.local.services import free_port, http_status, tail, wait_until
-from tests.system import ROOT
+from deploy.ports import free_port, http_status
+from deploy.runner import tail, wait_until
+from tests.project import ROOT
 
 BASE_IMAGE = "python:3.11-slim-bookworm"
 BASE_SUITE = "bookworm"  # the Debian release whose Python is 3.11

@@ -13,7 +13,9 @@ import pytest
 import urllib3
 from pymongo import MongoClient
 
-from deploy.local.services import free_port, gateway, running, wait_until
+from deploy.ports import free_port
+from deploy.runner import running, wait_until
+from deploy.servers import gateway
 from sentiment.artifact import pack
 from sentiment.model import Model
 from tests.conftest import RabbitMQNode

@@ -12,9 +12,9 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from deploy.openfaas.functions import FUNCTIONS
+from contracts.names import FUNCTIONS
 from deploy.openfaas.settings import CREDENTIALS
-from tests.system import ROOT
+from tests.project import ROOT
 
 KUBERNETES = ROOT / "deploy" / "kubernetes"
 KUBERNETES_VERSION = "1.34"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.local import services
+from deploy import ports, runner, servers
 from records import Records
 from tests.conftest import RabbitMQNode
 from tests.integration.test_bridge import (
@@ -39,14 +39,14 @@ def test_the_offset_is_held_while_the_function_is_away(
     promote(tiny_model())
     stream = source_of(environment)
     predict = python_service("functions.predict", tmp_path, environment)
-    gateway = services.gateway(tmp_path / "gateway", services.free_port(), {"predict": int(predict.variables["PORT"])})
+    gateway = servers.gateway(tmp_path / "gateway", ports.free_port(), {"predict": int(predict.variables["PORT"])})
     client.publish(stream, [GOOD] * MESSAGES, reply_to="replies")
-    with services.running(gateway), bridge(environment, gateway.variables["GATEWAY_URL"], tmp_path) as process:
+    with runner.running(gateway), bridge(environment, gateway.variables["GATEWAY_URL"], tmp_path) as process:
         # The gateway answers 502: a bad moment, not a bad message.
         log = next(tmp_path.glob("bridge.*.log"))
-        assert services.wait_until(lambda: "predict answered 502" in log.read_text(), 20)
+        assert runner.wait_until(lambda: "predict answered 502" in log.read_text(), 20)
         assert records.offset(stream) is None
-        with services.running(predict):
+        with runner.running(predict):
             wait_for_offset(records, stream, MESSAGES - 1)
         assert process.poll() is None
     assert_each_once(records, stream, MESSAGES)
@@ -57,13 +57,13 @@ def test_the_offset_is_held_while_mongodb_is_away(
     environment: Mapping[str, str], client: Client, tmp_path: Path
 ) -> None:
     ports: dict[str, int] = {}
-    mongodb = services.mongodb(tmp_path / "mongodb", lambda name: ports.setdefault(name, services.free_port()))
+    mongodb = servers.mongodb(tmp_path / "mongodb", lambda name: ports.setdefault(name, ports.free_port()))
     own = {**environment, **mongodb.variables}
     stream = source_of(environment)
     with ExitStack() as stack:
         promote(tiny_model())
         database = stack.enter_context(ExitStack())
-        database.enter_context(services.running(mongodb))
+        database.enter_context(runner.running(mongodb))
         url = stack.enter_context(
             through_gateway(tmp_path, {"predict": python_service("functions.predict", tmp_path, own)})
         )
@@ -71,8 +71,8 @@ def test_the_offset_is_held_while_mongodb_is_away(
         database.close()
         client.publish(stream, [GOOD] * MESSAGES)
         log = next(tmp_path.glob("bridge.*.log"))
-        assert services.wait_until(lambda: "MongoDB" in log.read_text(), 30)
-        stack.enter_context(services.running(mongodb))
+        assert runner.wait_until(lambda: "MongoDB" in log.read_text(), 30)
+        stack.enter_context(runner.running(mongodb))
         records = _records(mongodb.variables["MONGODB_URL"])
         stack.callback(records.close)
         wait_for_offset(records, stream, MESSAGES - 1)
@@ -90,7 +90,7 @@ def test_reading_resumes_by_itself_after_the_broker_was_killed(
         through_gateway(tmp_path, {"predict": python_service("functions.predict", tmp_path, environment)}) as url,
         bridge({**environment, "BRIDGE_BATCH_MESSAGES": "20"}, url, tmp_path) as process,
     ):
-        assert services.wait_until(lambda: (records.offset(stream) or 0) > 100, 30)
+        assert runner.wait_until(lambda: (records.offset(stream) or 0) > 100, 30)
         rabbitmq.kill()
         rabbitmq.start()
         wait_for_offset(records, stream, MESSAGES - 1)
@@ -108,20 +108,20 @@ def test_it_waits_for_a_broker_that_comes_later(
     rabbitmq.stop()
     service = python_service("bridge", tmp_path, environment, until="/_/health")
     try:
-        with services.running(service):
+        with runner.running(service):
             port = int(service.variables["PORT"])
-            assert services.http_status(port, "/_/ready") == 503
+            assert ports.http_status(port, "/_/ready") == 503
             rabbitmq.start()
-            assert services.wait_until(lambda: services.http_status(port, "/_/ready") == 200, 30)
+            assert runner.wait_until(lambda: ports.http_status(port, "/_/ready") == 200, 30)
     finally:
         if not rabbitmq.service.ready():
             rabbitmq.start()
 
 
 def test_a_stop_while_everything_is_away_is_quick_and_clean(tmp_path: Path) -> None:
-    nowhere = {"RABBITMQ_URL": f"amqp://127.0.0.1:{services.free_port()}/"}
+    nowhere = {"RABBITMQ_URL": f"amqp://127.0.0.1:{ports.free_port()}/"}
     service = python_service("bridge", tmp_path, nowhere, until="/_/health")
-    with services.running(service) as process:
+    with runner.running(service) as process:
         process.terminate()
         assert process.wait(5) == 0
 

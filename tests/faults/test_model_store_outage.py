@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from deploy.local import services
+from deploy import ports, runner, servers
 from model_store import CurrentPoller, ModelStore, ModelWatcher, StoreError, StoreUnavailable, watcher
 from sentiment.artifact import Artifact, pack
 from sentiment.model import Model
@@ -20,10 +20,7 @@ def test_the_old_model_serves_through_an_outage_and_the_next_promotion_is_follow
     tmp_path: Path, bucket: str, monkeypatch: pytest.MonkeyPatch, s3_server: object
 ) -> None:
     assert s3_server  # is installed, or this test is skipped
-    ports: dict[str, int] = {}
-    store = services.s3(
-        tmp_path, lambda name: ports.setdefault(name, services.free_port()), "key", secrets.token_hex(8)
-    )
+    store = servers.s3(tmp_path, ports.free_port, "key", secrets.token_hex(8))
     for name, value in {**store.variables, "S3_BUCKET": bucket}.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(watcher, "MAX_BACKOFF_SECONDS", 1.0)
@@ -31,20 +28,20 @@ def test_the_old_model_serves_through_an_outage_and_the_next_promotion_is_follow
     watching = ModelWatcher(CurrentPoller(), poll_seconds=0.1, on_outage=outages.append)
     watching.start()  # before there is a store
     try:
-        assert services.wait_until(lambda: len(outages) > 2, timeout_seconds=10)
-        with services.running(store):
+        assert runner.wait_until(lambda: len(outages) > 2, timeout_seconds=10)
+        with runner.running(store):
             models = ModelStore.from_environment()
             models.ensure_bucket()
             first = models.promote(models.publish(artifact(1)), expected=None, by="test", reason="first")
             assert watching.wait_until_ready(20)
         outages.clear()
-        assert services.wait_until(lambda: len(outages) > 1, timeout_seconds=30)
+        assert runner.wait_until(lambda: len(outages) > 1, timeout_seconds=30)
         assert all(isinstance(outage, StoreUnavailable) for outage in outages)
         assert watching.served is not None
         assert watching.served.version == first.version
-        with services.running(store):
+        with runner.running(store):
             second = models.promote(models.publish(artifact(2)), expected=models.current(), by="test", reason="next")
-            assert services.wait_until(
+            assert runner.wait_until(
                 lambda: watching.served is not None and watching.served.version == second.version,
                 timeout_seconds=30,
             )

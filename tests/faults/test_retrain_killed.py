@@ -9,8 +9,8 @@ from itertools import count
 from typing import Any
 
 import pytest
-
 from functions.retrain.run import Trainer
+
 from model_store import ModelStore
 from records import Records
 from records.labels import Labels

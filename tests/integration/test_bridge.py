@@ -89,12 +89,12 @@ def source_of(environment: Mapping[str, str]) -> str:
 @contextmanager
 def bridge(environment: Mapping[str, str], gateway_url: str, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
     service = python_service("bridge", folder, {**environment, "GATEWAY_URL": gateway_url})
-    with services.running(service) as process:
+    with runner.running(service) as process:
         yield process
 
 
 def wait_for_offset(records: Records, stream: str, offset: int, timeout_seconds: float = 60) -> None:
-    assert services.wait_until(lambda: records.offset(stream) == offset, timeout_seconds), records.offset(stream)
+    assert runner.wait_until(lambda: records.offset(stream) == offset, timeout_seconds), records.offset(stream)
 
 
 def test_good_messages_are_recorded_and_answered_and_bad_ones_parked(
@@ -153,7 +153,7 @@ def test_a_killed_bridge_loses_and_doubles_nothing(
 ) -> None:
     client.publish(source_of(environment), [GOOD] * 5_000, reply_to="replies")
     with bridge({**environment, "BRIDGE_BATCH_MESSAGES": "50"}, gateway_url, tmp_path) as process:
-        assert services.wait_until(lambda: (records.offset(source_of(environment)) or 0) > 500, 30)
+        assert runner.wait_until(lambda: (records.offset(source_of(environment)) or 0) > 500, 30)
         process.send_signal(signal.SIGKILL)
         process.wait()
     stored = records.offset(source_of(environment))
@@ -170,7 +170,7 @@ def test_sigterm_finishes_what_is_in_hand_and_exits_0(
 ) -> None:
     client.publish(source_of(environment), [GOOD] * 5_000, reply_to="replies")
     with bridge({**environment, "BRIDGE_BATCH_MESSAGES": "50"}, gateway_url, tmp_path) as process:
-        assert services.wait_until(lambda: (records.offset(source_of(environment)) or 0) > 500, 30)
+        assert runner.wait_until(lambda: (records.offset(source_of(environment)) or 0) > 500, 30)
         process.send_signal(signal.SIGTERM)
         assert process.wait(30) == 0
     stored = records.offset(source_of(environment))
@@ -196,7 +196,7 @@ def test_a_queue_is_acknowledged_after_the_reply_and_rejects_are_dead_lettered(
         # Two competing consumers share one queue.
         for _ in range(2):
             stack.enter_context(bridge({**environment, "BRIDGE_SOURCE": f"queue:{queue}"}, gateway_url, tmp_path))
-        assert services.wait_until(lambda: client.depth("dead") == 1 and client.depth("replies") == 2, 30)
+        assert runner.wait_until(lambda: client.depth("dead") == 1 and client.depth("replies") == 2, 30)
     assert client.depth(queue) == 0
     assert {document["_id"] for document in records.database["predictions"].find()} == {f"{queue}:0", f"{queue}:2"}
     for name in (queue, "dead"):

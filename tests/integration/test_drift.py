@@ -13,20 +13,21 @@ from typing import Any, Self
 
 import pytest
 import urllib3
+from functions.drift.run import Checker
 from pika.exceptions import ChannelClosedByBroker
 from prometheus_client.parser import text_string_to_metric_families
+from sentiment.data import Corpus
 
-from deploy.local import services
-from deploy.local.services import wait_until
+from deploy import ports, runner, servers
+from deploy.runner import wait_until
 from functions.drift.alerts import EXCHANGE
 from functions.drift.references import LIVE, References
-from functions.drift.run import Checker
 from functions.drift.settings import Settings
 from model_store import InvalidDocument, ModelStore, Statistics, client_from_environment
 from records import Records, now
 from records.drift import DriftRecords
 from records.labels import Label, Labels
-from sentiment.data import Corpus
+from sentiment.corpus import Corpus
 from sentiment.training import train_artifact
 from tests.conftest import RabbitMQNode
 from tests.system import Client, promote, python_service
@@ -386,15 +387,15 @@ def start(environment: Mapping[str, str], version: str, tmp_path: Path) -> Itera
 
         def begin(settings: Mapping[str, str], *, predict: bool = True) -> System:
             everything = {**environment, **settings, "POLL_SECONDS": "0.2"}
-            everything["GATEWAY_URL"] = f"http://127.0.0.1:{(port := services.free_port())}"
+            everything["GATEWAY_URL"] = f"http://127.0.0.1:{(port := ports.free_port())}"
             names = ("predict", "drift", "generate_drift") if predict else ("drift", "generate_drift")
             functions = {name.replace("_", "-"): name for name in names}
             processes = {
                 name: python_service(f"functions.{module}", tmp_path, everything) for name, module in functions.items()
             }
-            ports = {name: int(process.variables["PORT"]) for name, process in processes.items()}
-            stack.enter_context(services.running(services.gateway(tmp_path, port, ports)))
-            running = {name: stack.enter_context(services.running(process)) for name, process in processes.items()}
+            upstreams = {name: int(process.variables["PORT"]) for name, process in processes.items()}
+            stack.enter_context(runner.running(servers.gateway(tmp_path, port, upstreams)))
+            running = {name: stack.enter_context(runner.running(process)) for name, process in processes.items()}
             return System(everything["GATEWAY_URL"], version, running)
 
         yield begin
@@ -503,7 +504,7 @@ def test_an_alert_that_a_killed_process_left_is_sent_at_the_next_start(
     start: NewSystem, scored: Scored, hook: Hook, rabbitmq: RabbitMQNode, broker: Client, stream_name: str
 ) -> None:
     hook.status = 503
-    nobody = f"amqp://127.0.0.1:{services.free_port()}/"
+    nobody = f"amqp://127.0.0.1:{ports.free_port()}/"
     scored(make_texts(300, seed=2, words=OTHER_WORDS))
     first = start({"ALERT_WEBHOOK_URL": hook.url, "RABBITMQ_URL": nobody}, predict=False)
     assert [first.check()["alert"] for _ in range(2)] == [None, "detected"]

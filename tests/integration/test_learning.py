@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import urllib3
 
-from deploy.local import services
+from deploy import runner
 from sentiment.training import train_artifact
 from tests.integration.test_bridge import client, environment
 from tests.integration.test_retrain import call, corpus
@@ -81,7 +81,7 @@ def gateway_url(environment: Mapping[str, str], tmp_path: Path) -> Iterator[str]
     with ExitStack() as stack:
         url = stack.enter_context(through_gateway(tmp_path / "gateway", functions))
         bridge = python_service("bridge", tmp_path, {**environment, "GATEWAY_URL": url})
-        stack.enter_context(services.running(bridge))
+        stack.enter_context(runner.running(bridge))
         yield url
 
 
@@ -90,7 +90,7 @@ def predict(gateway_url: str) -> dict[str, Any]:
 
 
 def holds(condition: Callable[[], bool], timeout_seconds: float) -> bool:
-    return services.wait_until(condition, timeout_seconds)
+    return runner.wait_until(condition, timeout_seconds)
 
 
 def test_two_hundred_labels_change_the_answer_without_a_failed_request(

@@ -20,21 +20,26 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from pymongo import MongoClient
 
+from contracts.manifest import About
 from deploy.local import services
 from deploy.local.services import wait_until
-from model_store import Current, ModelStore, Promotion, client_from_environment
-from sentiment.artifact import Artifact, pack, unpack
+from model_store.layout import Current, next_promotion
+from model_store.publishing import ModelStore
+from model_store.publishing.objects import client as s3_client
+from model_store.settings import Settings
+from sentiment.artifact import TRIE_PART, Artifact
 from sentiment.model import Model
+from sentiment.packing import pack, unpack
 from tests.system import ROOT, promote, python_service
 
-LABELS = ("negative", "positive")
+ABOUT = About(trained_at="2026-01-02T03:04:05+00:00", trainer="test", data="tests", examples=4)
 TEXTS = ("I love it", "I hate it", "nothing known", "")
 
 
 def artifact(love: float, hate: float) -> Artifact:
     """A model that has seen `love` and `hate` so often in positive texts, and 10 times in negative ones."""
     model = Model(("hate", "love"), np.array([[10.0, 10.0], [hate, love]]), np.array([2.0, 2.0]))
-    return pack(model, trained_at="2026-01-02T03:04:05+00:00", trainer="test", metrics={}, parent=None)
+    return pack(model, ABOUT)
 
 
 LOVING, HATING = artifact(love=90, hate=1), artifact(love=1, hate=90)
@@ -87,7 +92,7 @@ class Predict:
 def predicting(folder: Path, environment: Mapping[str, str]) -> Iterator[Predict]:
     service = python_service("functions.predict", folder, {"POLL_SECONDS": "0.2", **environment})
     started = time.monotonic()
-    with services.running(service) as process:
+    with runner.running(service) as process:
         yield Predict(int(service.variables["PORT"]), process, time.monotonic() - started, service.log)
 
 
@@ -106,7 +111,7 @@ def predictions(environment: dict[str, str]) -> Iterator[Any]:
 
 def expected(version: Artifact, texts: Sequence[str] = TEXTS) -> list[dict[str, Any]]:
     scorer = unpack(version).scorer()
-    return [{"prediction": label, "probability": probability} for label, probability in map(scorer.predict, texts)]
+    return [{"prediction": score.prediction, "probability": score.probability} for score in map(scorer.score, texts)]
 
 
 def test_predict_imports_no_numerical_library() -> None:
@@ -118,7 +123,7 @@ def test_predict_imports_no_numerical_library() -> None:
 def test_it_is_ready_in_seconds_with_a_hundred_thousand_words(environment: dict[str, str], tmp_path: Path) -> None:
     words = tuple(f"word{number:06}" for number in range(121_000))
     counts = np.random.default_rng(1).integers(0, 50, (2, len(words))).astype(np.float64)
-    large = pack(Model(words, counts, np.array([12_500.0, 12_500.0])))
+    large = pack(Model(words, counts, np.array([12_500.0, 12_500.0])), ABOUT)
     promote(large)
     text = "word000000 word060000 WORD120999! word121000"
     with predicting(tmp_path, environment) as predict:
@@ -153,7 +158,7 @@ def test_it_takes_bodies_in_chunks_and_bounds_all(environment: dict[str, str], t
 def test_without_a_model_it_lives_and_waits_for_one(environment: dict[str, str], tmp_path: Path) -> None:
     ModelStore.from_environment().ensure_bucket()
     service = python_service("functions.predict", tmp_path, {**environment, "POLL_SECONDS": "0.2"}, until="/_/health")
-    with services.running(service) as process:
+    with runner.running(service) as process:
         predict = Predict(int(service.variables["PORT"]), process, 0, service.log)
         for method, path in (("POST", "/"), ("GET", "/"), ("GET", "/_/ready")):
             status, headers, _ = predict.request(method, path, '{"text": "love"}')
@@ -273,8 +278,10 @@ def _promote_again(version: str) -> str:
 
 def point_at(version: str, bucket: str) -> None:
     """Write current.json as nobody should: without a look at the version."""
-    promotion = Promotion.after(None, version=version, by="vandal", reason="test")
-    client_from_environment().put_object(Bucket=bucket, Key="current.json", Body=Current.to_bytes(promotion))
+    promotion = next_promotion(None, version=version, by="vandal", reason="test")
+    s3_client(Settings.from_environment()).put_object(
+        Bucket=bucket, Key="current.json", Body=Current.to_bytes(promotion)
+    )
 
 
 def test_a_broken_version_is_refused_and_the_old_one_stays(environment: dict[str, str], tmp_path: Path) -> None:
@@ -282,18 +289,18 @@ def test_a_broken_version_is_refused_and_the_old_one_stays(environment: dict[str
     good = promote(LOVING)
     store = ModelStore.from_environment()
     wrong_part, half_written = store.publish(HATING, "wrong-part"), "half-written"
-    client = client_from_environment()
-    content = bytearray(HATING.parts["model.npz"])
+    client = s3_client(Settings.from_environment())
+    content = bytearray(HATING.parts[TRIE_PART])
     content[-1] ^= 1
-    client.put_object(Bucket=bucket, Key=f"versions/{wrong_part}/model.npz", Body=bytes(content))
-    client.put_object(Bucket=bucket, Key=f"versions/{half_written}/model.npz", Body=LOVING.parts["model.npz"])
+    client.put_object(Bucket=bucket, Key=f"versions/{wrong_part}/{TRIE_PART}", Body=bytes(content))
+    client.put_object(Bucket=bucket, Key=f"versions/{half_written}/{TRIE_PART}", Body=LOVING.parts[TRIE_PART])
     with predicting(tmp_path, environment) as predict:
         for refused, version in enumerate((wrong_part, half_written), start=1):
             point_at(version, bucket)
             assert wait_until(lambda: predict.metric("predict_model_refused_total") == refused, 5)  # noqa: B023 - called at once
             assert predict.ask({"texts": TEXTS}) == {"predictions": expected(LOVING), "model": good}
             assert predict.request("GET", "/_/ready")[0] == 200
-        assert "model.npz has another SHA-256" in predict.log.read_text()
+        assert f"{TRIE_PART} has another SHA-256" in predict.log.read_text()
         point_at(store.publish(HATING, "mended"), bucket)
         assert wait_until(lambda: predict.ask({"text": "love"})["model"] == "mended", timeout_seconds=5)
         assert predict.ask({"text": "love"})["prediction"] == "negative"
@@ -303,16 +310,15 @@ def test_a_broken_version_is_refused_and_the_old_one_stays(environment: dict[str
 
 
 @pytest.fixture
-def own_mongodb(environment: dict[str, str], tmp_path: Path) -> services.Service:
+def own_mongodb(environment: dict[str, str], tmp_path: Path) -> runner.Service:
     """A MongoDB that a test may stop; not started, and named to predict in `environment`."""
-    ports: dict[str, int] = {}
-    service = services.mongodb(tmp_path / "mongodb", lambda name: ports.setdefault(name, services.free_port()))
+    service = servers.mongodb(tmp_path / "mongodb", ports.free_port)
     environment["MONGODB_URL"] = service.variables["MONGODB_URL"] + "/away"
     return service
 
 
 def test_while_mongodb_is_away_it_answers_counts_what_is_lost_and_writes_the_rest_at_its_end(
-    environment: dict[str, str], own_mongodb: services.Service, tmp_path: Path
+    environment: dict[str, str], own_mongodb: runner.Service, tmp_path: Path
 ) -> None:
     promote(LOVING)
     batch = {"texts": ["I love it"] * 2_000}
@@ -322,7 +328,7 @@ def test_while_mongodb_is_away_it_answers_counts_what_is_lost_and_writes_the_res
     with ExitStack() as stack:
         stack.callback(client.close)
         mongodb = stack.enter_context(ExitStack())
-        mongodb.enter_context(services.running(own_mongodb))
+        mongodb.enter_context(runner.running(own_mongodb))
         predict = stack.enter_context(predicting(tmp_path, environment))
         predict.ask({"text": "I love it"})
         assert wait_until(lambda: records.count_documents({}) == 1, timeout_seconds=5)
@@ -335,13 +341,13 @@ def test_while_mongodb_is_away_it_answers_counts_what_is_lost_and_writes_the_res
         lost = predict.metric("predict_records_lost_total")
         assert predict.metric("predict_records_waiting") == asked * 2_000 - lost > 0
         assert predict.request("GET", "/_/ready")[0] == 200
-        stack.enter_context(services.running(own_mongodb))
+        stack.enter_context(runner.running(own_mongodb))
         assert predict.terminate() == 0
         assert records.count_documents({}) == 1 + asked * 2_000 - lost
 
 
 def test_it_ends_in_bounded_time_when_mongodb_is_away_for_good(
-    environment: dict[str, str], own_mongodb: services.Service, tmp_path: Path
+    environment: dict[str, str], own_mongodb: runner.Service, tmp_path: Path
 ) -> None:
     assert own_mongodb.variables
     promote(LOVING)

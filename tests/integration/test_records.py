@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from pymongo import MongoClient
 
-from deploy.local import services
-from deploy.local.services import free_port
+from deploy import ports, runner, servers
+from deploy.ports import free_port
 from records import Records, RecordsUnavailable, now
 from records.mongo import unavailable
 
@@ -184,9 +184,9 @@ def test_errors_that_are_not_the_drivers_stay_what_they_are() -> None:
 def test_a_server_that_no_longer_answers_does_not_hold_up_the_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    server = services.mongodb(tmp_path, services.free_port)
+    server = servers.mongodb(tmp_path, ports.free_port)
     monkeypatch.setenv("MONGODB_URL", server.variables["MONGODB_URL"])
-    with services.running(server) as process:
+    with runner.running(server) as process:
         records = Records.from_environment()
         records.ping()
         process.send_signal(signal.SIGSTOP)

@@ -8,15 +8,15 @@ from typing import Any
 
 import pytest
 import urllib3
+from functions.retrain.run import LABELS_PART, Busy, Trainer
 
 from deploy.local import services
-from functions.retrain.run import LABELS_PART, Busy, Trainer
 from functions.retrain.settings import Settings
 from model_store import ModelStore
 from records import Records
 from records.labels import Label, Labels
 from sentiment.artifact import unpack
-from sentiment.data import Corpus
+from sentiment.corpus import Corpus
 from sentiment.training import train_artifact
 from tests.system import promote, python_service
 
@@ -264,7 +264,7 @@ def retrain_url(champion: str, environment: Mapping[str, str], tmp_path: Path) -
     service = python_service(
         "functions.retrain", tmp_path, {**environment, "RETRAIN_TOKEN": TOKEN, "RETRAIN_AFTER": "40"}
     )
-    with services.running(service):
+    with runner.running(service):
         yield service.variables["URL"]
 
 
@@ -281,7 +281,7 @@ def test_over_http_labels_are_durable_and_enough_of_them_set_off_a_run(retrain_u
     assert (status, answer["accepted"], answer["pending"], answer["retrained"]) == (202, 1, 1, False)
     status, answer = call("POST", retrain_url, {"examples": examples})
     assert (status, answer["accepted"], answer["repeated"], answer["retrained"]) == (202, 59, 1, True)
-    assert services.wait_until(lambda: call("GET", retrain_url)[1]["used"] == 60, 30)
+    assert runner.wait_until(lambda: call("GET", retrain_url)[1]["used"] == 60, 30)
     state = call("GET", retrain_url)[1]
     assert state["pending"] == 0
     assert state["last_run"]["promoted"] is True

@@ -1,5 +1,6 @@
 """The servers that the other tests and the local stack rely on."""
 
+import json
 import sys
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -16,8 +17,9 @@ import pytest
 from botocore.exceptions import ClientError
 from pika.exceptions import ChannelClosedByBroker
 
-from deploy.local import services
-from deploy.local.services import wait_until
+from contracts.names import FUNCTIONS
+from deploy import ports, runner, servers
+from deploy.runner import wait_until
 from tests.conftest import RabbitMQNode, S3Server
 
 
@@ -60,10 +62,10 @@ class _Echo(BaseHTTPRequestHandler):
 @pytest.fixture
 def gateway_port(tmp_path: Path) -> Iterator[int]:
     """The port of a gateway that has the function generate-drift, which echoes paths."""
-    port = services.free_port()
-    with ThreadingHTTPServer((services.LOOPBACK, 0), _Echo) as upstream:
+    port = ports.free_port()
+    with ThreadingHTTPServer((ports.LOOPBACK, 0), _Echo) as upstream:
         Thread(target=upstream.serve_forever).start()
-        with services.running(services.gateway(tmp_path, port, {"generate-drift": upstream.server_port})):
+        with runner.running(servers.gateway(tmp_path, port, {"generate-drift": upstream.server_port})):
             yield port
         upstream.shutdown()
 
@@ -86,7 +88,20 @@ def test_gateway_strips_the_functions_prefix(gateway_port: int, asked: str, rece
         assert response.read().decode() == received
 
 
-@pytest.mark.parametrize("asked", ["/", "/function/other", "/generate-drifted"])
+def test_gateway_says_what_is_there(gateway_port: int) -> None:
+    with urlopen(f"http://127.0.0.1:{gateway_port}/") as response:
+        assert response.headers["Content-Type"] == "application/json"
+        assert json.load(response)["functions"] == {name: f"/function/{name}" for name in FUNCTIONS}
+
+
+def test_gateway_takes_nothing_at_its_root(gateway_port: int) -> None:
+    with pytest.raises(HTTPError) as error, urlopen(f"http://127.0.0.1:{gateway_port}/", data=b"text"):
+        pass
+    assert error.value.code == 404
+    error.value.close()
+
+
+@pytest.mark.parametrize("asked", ["/function/other", "/function/", "/functions", "/generate-drifted"])
 def test_gateway_knows_no_other_function(gateway_port: int, asked: str) -> None:
     with pytest.raises(HTTPError) as error, urlopen(f"http://127.0.0.1:{gateway_port}{asked}"):
         pass
@@ -95,15 +110,15 @@ def test_gateway_knows_no_other_function(gateway_port: int, asked: str) -> None:
 
 
 def test_gateway_answers_502_for_a_function_that_is_down(tmp_path: Path) -> None:
-    port = services.free_port()
-    with services.running(services.gateway(tmp_path, port, {"predict": services.free_port()})):
-        assert services.http_status(port, "/function/predict") == 502
+    port = ports.free_port()
+    with runner.running(servers.gateway(tmp_path, port, {"predict": ports.free_port()})):
+        assert ports.http_status(port, "/function/predict") == 502
 
 
 def test_a_service_that_ends_says_why(tmp_path: Path) -> None:
     command = (sys.executable, "-c", "print('no disk'); raise SystemExit(3)")
-    service = services.Service("broken", tmp_path, command, ready=lambda: False, log=tmp_path / "broken.log")
-    with pytest.raises(services.ServiceError, match=r"broken ended with status 3\nno disk"), services.running(service):
+    service = runner.Service("broken", tmp_path, command, ready=lambda: False, log=tmp_path / "broken.log")
+    with pytest.raises(runner.ServiceError, match=r"broken ended with status 3\nno disk"), runner.running(service):
         pass
 
 

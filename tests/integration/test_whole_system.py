@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 import pytest
 
-from deploy.local.services import wait_until
+from deploy.runner import wait_until
 from records import Records
 from tests.project import Project
 from tests.system import Client

@@ -20,12 +20,13 @@ import pytest
 import urllib3
 from pymongo import MongoClient
 
-from deploy.local import services
+from contracts.names import FUNCTIONS
+from deploy import ports, runner
+from deploy.servers import epmd, mongodb, rabbitmq, s3
 from tests.system import ROOT, Client
 
 MESSAGES = 10_000
 SECRETS = ROOT / ".local" / "openfaas" / "secrets"
-FUNCTIONS = ("predict", "retrain", "drift", "generate-drift")
 pytestmark = pytest.mark.skipif(
     not os.environ.get("OPENFAAS_URL"), reason="OPENFAAS_URL is not set: these tests need an OpenFaaS gateway"
 )
@@ -69,22 +70,19 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]
         yield {}
         return
     folder = tmp_path_factory.mktemp("servers")
-    ports: dict[str, int] = {}
-
-    def port(name: str) -> int:
-        return ports.setdefault(name, services.free_port())
-
+    port = ports.free_ports()
     with pytest.MonkeyPatch.context() as patch, ExitStack() as stack:
-        patch.setattr(services, "LOOPBACK", address)
+        patch.setattr(ports, "LOOPBACK", address)
+        patch.setattr("deploy.servers.LOOPBACK", address)
         keys = secrets.token_hex(8), secrets.token_hex(16)
         variables: dict[str, str] = {}
         for service in (
-            services.s3(folder / "s3", port, *keys),
-            services.mongodb(folder / "mongodb", port),
-            services.epmd(folder / "rabbitmq", port),
-            services.rabbitmq(folder / "rabbitmq", port, secrets.token_hex(4), secrets.token_hex(16)),
+            s3(folder / "s3", port, *keys),
+            mongodb(folder / "mongodb", port),
+            epmd(folder / "rabbitmq", port),
+            rabbitmq(folder / "rabbitmq", port, secrets.token_hex(4), secrets.token_hex(16)),
         ):
-            stack.enter_context(services.running(service))
+            stack.enter_context(runner.running(service))
             variables |= service.variables
         yield variables
 
@@ -95,7 +93,7 @@ def deployment(servers: dict[str, str]) -> Iterator[Deployment]:
         **os.environ,
         **servers,
         "TRAIN_DATA": "starter",
-        "BRIDGE_PORT": str(services.free_port()),
+        "BRIDGE_PORT": str(ports.free_port()),
         "ENABLE_GENERATE_DRIFT": "true",
         "PATH": f"{os.environ['PATH']}:/usr/sbin",
     }
@@ -144,7 +142,7 @@ def test_ten_thousand_messages_become_ten_thousand_records() -> None:
     with database:
         stored = database.get_default_database("sentiment")["predictions"]
         wanted = {"source": "stream", "text": {"$regex": "^a good film, number "}}
-        assert services.wait_until(lambda: stored.count_documents(wanted) >= MESSAGES, 120)
+        assert runner.wait_until(lambda: stored.count_documents(wanted) >= MESSAGES, 120)
         assert stored.count_documents(wanted) == MESSAGES
 
 
@@ -163,7 +161,7 @@ def test_labels_make_a_model_that_is_swapped_in(deployment: Deployment) -> None:
     def swapped() -> bool:
         return bool(deployment.call("GET", "predict")[1]["model"] != before["model"])
 
-    assert services.wait_until(swapped, 60), deployment.call("GET", "retrain")
+    assert runner.wait_until(swapped, 60), deployment.call("GET", "retrain")
     _, answer = deployment.call("POST", "predict", {"texts": ["zorblax", "quibbly"]})
     assert [item["prediction"] for item in answer["predictions"]] == ["negative", "positive"]
 

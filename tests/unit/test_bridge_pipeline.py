@@ -7,6 +7,9 @@ from functools import partial
 from typing import Any
 
 import pytest
+from bridge.broker import BrokerUnavailable, Message
+from bridge.memory import MemoryBroker
+from bridge.retry import Abandoned, Retry
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

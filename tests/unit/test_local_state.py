@@ -1,14 +1,18 @@
 """What the local stack remembers, and what it makes of the user's settings."""
 
+import os
 import socket
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from deploy.local.services import LOOPBACK, MissingServerError
-from deploy.local.stack import plan
-from deploy.local.state import State
+from deploy.local.processes import listener
+from deploy.local.stack import PortBusyError, plan
+from deploy.local.state import ROOT, State
+from deploy.ports import LOOPBACK, free_port
+from deploy.servers import MissingServerError
 
 USER = {"S3_ENDPOINT_URL": "s3", "MONGODB_URL": "mongodb", "RABBITMQ_URL": "amqp", "GATEWAY_URL": "gateway"}
 
@@ -21,6 +25,49 @@ def test_a_port_that_another_took_is_replaced(tmp_path: Path) -> None:
     port = State(tmp_path).port("predict")
     with socket.create_server((LOOPBACK, port)):
         assert State(tmp_path).port("predict") != port
+
+
+def test_two_folders_planned_at_once_get_different_ports(tmp_path: Path) -> None:
+    names = ("s3", "mongodb", "rabbitmq", "rabbitmq-stream", "predict")
+    first, second = State(tmp_path / "a"), State(tmp_path / "b")
+    ports = [state.port(name) for name in names for state in (first, second)]
+    assert len(set(ports)) == len(ports)
+
+
+def test_a_port_that_another_process_has_reserved_is_taken_until_that_process_ends() -> None:
+    port = free_port()
+    code = "import sys; from deploy.ports import reserve; print(reserve(int(sys.argv[1]), 'it'))"
+
+    def asked_by_another_process(number: int) -> str:
+        command = [sys.executable, "-c", code, str(number)]
+        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
+
+    assert asked_by_another_process(port) == "False"
+    # The first to ask for this one has ended when the second asks.
+    other = _unused_port()
+    assert [asked_by_another_process(other) for _ in range(2)] == ["True", "True"]
+
+
+def test_the_port_of_a_gateway_that_is_about_to_start_is_busy(tmp_path: Path) -> None:
+    user = {name: value for name, value in USER.items() if name != "GATEWAY_URL"} | {"LOCAL_PORT": str(_unused_port())}
+    plan(State(tmp_path / "a"), user)
+    with pytest.raises(PortBusyError, match=f"port {user['LOCAL_PORT']} is taken by another program"):
+        plan(State(tmp_path / "b"), user)
+    plan(State(tmp_path / "a"), user)
+
+
+def _unused_port() -> int:
+    """Return a port that nobody listens on, and that this process has not reserved."""
+    with socket.create_server((LOOPBACK, 0)) as server:
+        port: int = server.getsockname()[1]
+    return port
+
+
+def test_who_listens_on_a_port_is_named() -> None:
+    with socket.create_server((LOOPBACK, 0)) as server:
+        found = listener(server.getsockname()[1])
+    assert found is not None
+    assert found.endswith(f"(pid {os.getpid()})")
 
 
 def test_credentials_are_kept_private_and_differ(tmp_path: Path) -> None:
@@ -59,7 +106,7 @@ def test_without_any_broker_http_is_left_and_a_line_says_why(tmp_path: Path, mon
     def none_installed() -> str:
         raise MissingServerError("RabbitMQ is not installed")
 
-    monkeypatch.setattr("deploy.local.services.rabbitmq_server", none_installed)
+    monkeypatch.setattr("deploy.servers.rabbitmq_server", none_installed)
     monkeypatch.setenv("PATH", str(tmp_path))
     stack = plan(State(tmp_path), {name: value for name, value in USER.items() if name != "RABBITMQ_URL"})
     assert [part.name for part in stack.parts] == []

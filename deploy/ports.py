@@ -1,0 +1,105 @@
+"""TCP ports of this machine's loopback address: which are free, whose they are to be, and who answers there."""
+
+import fcntl
+import http.client
+import os
+import secrets
+import socket
+from collections.abc import Callable
+from functools import cache
+from urllib.error import HTTPError
+from urllib.request import urlopen
+
+LOOPBACK = "127.0.0.1"
+
+Ports = Callable[[str], int]
+"""Returns the port for a listener's name."""
+
+_owners: dict[int, str] = {}
+
+
+def reserve(port: int, owner: str) -> bool:
+    """Reserve a port for `owner` until this process ends; False where somebody listens on it or has reserved it.
+
+    A server takes a moment until it listens, in which another process of the user would find its port free. An owner
+    may reserve its port again.
+    """
+    if _owners.get(port, owner) != owner:
+        return False
+    try:
+        fcntl.lockf(_reservations(), fcntl.LOCK_EX | fcntl.LOCK_NB, 1, port)
+    except OSError:  # another process has it
+        return False
+    if not is_free(port):
+        fcntl.lockf(_reservations(), fcntl.LOCK_UN, 1, port)
+        return False
+    _owners[port] = owner
+    return True
+
+
+@cache
+def _reservations() -> int:
+    """Return the descriptor of a file whose byte `n` is locked by the process that has reserved port `n`.
+
+    It is never closed: that would give up all locks of this process. The system does so when the process ends.
+    """
+    name = f"/tmp/sentiment-{os.getuid()}-ports"  # noqa: S108 - it holds nothing, and a link is not followed
+    return os.open(name, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+
+
+def free_port(owner: str = "") -> int:
+    """Reserve and return a free port, below the range from which systems take client ports."""
+    while True:
+        port = 20_000 + secrets.randbelow(12_000)
+        if port not in _owners and reserve(port, owner):
+            return port
+
+
+def free_ports() -> Ports:
+    """Return a function that reserves a free port for each name, and returns the same one for the same name."""
+    return cache(lambda _name: free_port())
+
+
+def is_free(port: int) -> bool:
+    """Return whether a server could listen on this port now."""
+    with socket.socket() as probe:
+        # As servers do: a port whose last connections are still closing counts as free.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((LOOPBACK, port))
+        except OSError:
+            return False
+    # Where the system lets one bind beside a listener on all addresses, as macOS does.
+    return not accepts(port)
+
+
+def accepts(port: int) -> bool:
+    """Return whether somebody accepts connections on this port."""
+    try:
+        socket.create_connection((LOOPBACK, port), timeout=1).close()
+    except OSError:
+        return False
+    return True
+
+
+def http_status(port: int, path: str) -> int | None:
+    """Return the status of GET `path` on this port; None when no HTTP server answers there."""
+    connection = http.client.HTTPConnection(LOOPBACK, port, timeout=2)
+    try:
+        connection.request("GET", path)
+        return connection.getresponse().status
+    except (OSError, http.client.HTTPException):
+        return None
+    finally:
+        connection.close()
+
+
+def wrong_at(url: str) -> str | None:
+    """Return None where GET `url` answers 200, else what is wrong, for a person to read."""
+    try:
+        with urlopen(url, timeout=10) as response:  # noqa: S310 - the address is the user's or ours
+            return None if response.status == 200 else str(response.status)
+    except HTTPError as error:
+        return f"{error.code}: {error.read(200).decode(errors='replace').strip()}"
+    except (OSError, http.client.HTTPException) as error:
+        return str(error)

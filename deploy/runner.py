@@ -1,0 +1,119 @@
+"""Runs a server: started as a process, waited for, and stopped with all that it started.
+
+The standard library alone, since deploy.sh waits for what it deploys before there is a virtual environment.
+"""
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+POLL_SECONDS = 0.05
+
+
+class ServiceError(RuntimeError):
+    """A part of the system did not become ready; the message says why, and ends with where or what to read."""
+
+
+@dataclass(frozen=True)
+class Service:
+    """One process of the system: how it starts, how one sees that it is ready, what it offers.
+
+    `environment` is added to the caller's; `variables` are the settings with which others reach it.
+    """
+
+    name: str
+    folder: Path
+    command: tuple[str, ...]
+    ready: Callable[[], bool]
+    log: Path
+    environment: Mapping[str, str] = field(default_factory=dict)
+    variables: Mapping[str, str] = field(default_factory=dict)
+
+
+@contextmanager
+def running(service: Service, timeout_seconds: float = 60) -> Iterator[subprocess.Popen[bytes]]:
+    """Run the service in a process group of its own; yields when it is ready, stops all of it at the end.
+
+    Raises ServiceError, with the end of its log, when it ends or is not ready in time.
+    """
+    # A predecessor that was just killed may still hold the port, and would pass for this one.
+    if not wait_until(lambda: not service.ready(), timeout_seconds=5):
+        raise ServiceError(f"{service.name}: something else answers at its address already")
+    with service.log.open("ab") as log:
+        process = subprocess.Popen(
+            service.command,
+            cwd=service.folder,
+            env={**os.environ, **service.environment},
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+    def ended() -> str | None:
+        return None if process.poll() is None else f"{service.name} ended with status {process.returncode}"
+
+    try:
+        wait_until_ready(service.name, service.ready, timeout_seconds, failed=ended, explain=lambda: tail(service.log))
+        yield process
+    finally:
+        stop(process)
+
+
+def wait_until(condition: Callable[[], bool], timeout_seconds: float) -> bool:
+    """Ask every 50 ms until the condition holds; return False when it did not in time."""
+    deadline = time.monotonic() + timeout_seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(POLL_SECONDS)
+    return True
+
+
+def wait_until_ready(
+    name: str,
+    ready: Callable[[], bool],
+    timeout_seconds: float,
+    *,
+    failed: Callable[[], str | None] = lambda: None,
+    explain: Callable[[], str],
+) -> None:
+    """Wait until a part of the system is ready.
+
+    Raises ServiceError as soon as `failed` says that it never will be, or after the timeout, with what `explain`
+    returns on the lines below.
+    """
+    problem = None
+
+    def over() -> bool:
+        nonlocal problem
+        return ready() or (problem := failed()) is not None
+
+    if not wait_until(over, timeout_seconds):
+        problem = f"{name} is not ready after {timeout_seconds:g} s"
+    if problem:
+        raise ServiceError(f"{problem}\n{explain()}")
+
+
+def tail(path: Path, lines: int = 20) -> str:
+    """Return the last lines of a log, or a note that there is none."""
+    if not path.exists():
+        return f"({path} was not written)"
+    return "\n".join(path.read_text(errors="replace").splitlines()[-lines:])
+
+
+def stop(process: subprocess.Popen[bytes], timeout_seconds: float = 15) -> None:
+    """End a process and its whole group: SIGTERM first, SIGKILL for what is left after the timeout."""
+    if process.poll() is None:
+        process.terminate()
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(timeout_seconds)
+    # Nobody may be left; macOS says "permission" of a group that has only zombies.
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()

@@ -1,0 +1,244 @@
+"""The real servers that the local stack and the tests run, each in a folder of its own and on loopback only.
+
+A builder prepares the folder and says how the server is started: `deploy.runner` runs one for a test, and
+`deploy.local` hands all of them to supervisord.
+"""
+
+import os
+import secrets
+import shlex
+import shutil
+import sys
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+
+from deploy.ports import LOOPBACK, Ports, accepts, http_status
+from deploy.runner import Service
+
+RABBITMQ_IMAGE = "docker.io/library/rabbitmq:3.13"
+CADDYFILE = Path(__file__).with_name("Caddyfile")
+# Debian's wrapper in /usr/sbin insists on the system's own node; the package's folder does not.
+_RABBITMQ_PATH = (
+    "/usr/lib/rabbitmq/bin:/opt/homebrew/sbin:/usr/local/sbin:/home/linuxbrew/.linuxbrew/sbin:/opt/rabbitmq/sbin"
+)
+
+
+class MissingServerError(RuntimeError):
+    """A server's program is not installed; the message says which and what to do."""
+
+
+def _tool(name: str) -> str:
+    """Return the path of a program that came with a wheel of this virtual environment; raises MissingServerError."""
+    path = shutil.which(name, path=str(Path(sys.executable).parent))
+    if path is None:
+        raise MissingServerError(f"{name} is not in this virtual environment: install requirements/local.lock")
+    return path
+
+
+def _folder(folder: Path) -> Path:
+    folder = folder.resolve()
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return folder
+
+
+def s3(folder: Path, ports: Ports, access_key_id: str, secret_access_key: str) -> Service:
+    """Prepare SeaweedFS: an S3 store with conditional writes. Whoever has the keys is its administrator."""
+    weed = _tool("weed")
+    folder = _folder(folder)
+    port = ports("s3")
+    listeners = ("master", "volume", "filer", "admin")
+    command = [
+        weed, "-logtostderr=true", "mini", f"-dir={folder}", f"-ip={LOOPBACK}", f"-ip.bind={LOOPBACK}",
+        f"-s3.port={port}", f"-s3.port.grpc={ports('s3-grpc')}",
+        *(f"-{name}.port={ports(f's3-{name}')}" for name in listeners),
+        *(f"-{name}.port.grpc={ports(f's3-{name}-grpc')}" for name in listeners),
+        # In the folder that it runs in; in /tmp one user's would be in the way of the next one's.
+        "-s3.localSocket=s3.sock", "-filer.localSocket=filer.sock",
+        "-webdav=false", "-admin.ui=false", "-s3.port.iceberg=0", "-s3.port.lance=0", "-s3.iam=false",
+        "-master.telemetry=false",
+        # A bucket takes a volume, and the disk is counted in whole volumes: small ones, many buckets.
+        "-master.volumeSizeLimitMB=64",
+    ]  # fmt: skip
+    keys = {"AWS_ACCESS_KEY_ID": access_key_id, "AWS_SECRET_ACCESS_KEY": secret_access_key}
+    return Service(
+        name="s3",
+        folder=folder,
+        log=folder / "s3.log",
+        command=tuple(command),
+        environment=keys,
+        ready=lambda: http_status(port, "/healthz") == 200,
+        variables={"S3_ENDPOINT_URL": f"http://{LOOPBACK}:{port}", **keys},
+    )
+
+
+def mongodb(folder: Path, ports: Ports) -> Service:
+    """Prepare nx-27017: MongoDB's wire protocol over SQLite, with a file for each database."""
+    program = _tool("nx-27017")
+    folder = _folder(folder)
+    port = ports("mongodb")
+    # A pid file that outlived its process would keep the server from starting.
+    pid_file = folder / "pid"
+    pid_file.unlink(missing_ok=True)
+    command = [
+        program, "--data-dir", str(folder / "data"), "--host", LOOPBACK, "--port", str(port),
+        "--pid-file", str(pid_file), "--log-file", os.devnull,
+    ]  # fmt: skip
+    return Service(
+        name="mongodb",
+        folder=folder,
+        log=folder / "mongodb.log",
+        command=tuple(command),
+        ready=lambda: accepts(port),
+        variables={"MONGODB_URL": f"mongodb://{LOOPBACK}:{port}"},
+    )
+
+
+def rabbitmq_server() -> str:
+    """Return the path of an installed RabbitMQ's start script that any user may run; raises MissingServerError."""
+    script = shutil.which("rabbitmq-server", path=_RABBITMQ_PATH)
+    if script is None:
+        raise MissingServerError(
+            "RabbitMQ is not installed: apt-get install rabbitmq-server (Debian, Ubuntu), brew install rabbitmq (macOS)"
+        )
+    return script
+
+
+def epmd(folder: Path, ports: Ports) -> Service:
+    """Prepare Erlang's port mapper, which RabbitMQ would otherwise start as a daemon that outlives it."""
+    program = shutil.which("epmd")
+    if program is None:
+        raise MissingServerError("Erlang's epmd is not on PATH: it comes with RabbitMQ's package")
+    folder = _folder(folder)
+    port = ports("epmd")
+    return Service(
+        name="epmd",
+        folder=folder,
+        log=folder / "epmd.log",
+        command=(program,),
+        environment={"ERL_EPMD_PORT": str(port), "ERL_EPMD_ADDRESS": LOOPBACK},
+        ready=lambda: accepts(port),
+    )
+
+
+def rabbitmq(folder: Path, ports: Ports, user: str, password: str) -> Service:
+    """Prepare a private RabbitMQ node with streams, apart from any that the system runs.
+
+    `epmd` must run when it starts, and `ports` must give the port of "epmd" again. Raises MissingServerError.
+    """
+    server = rabbitmq_server()
+    folder = _folder(folder)
+    amqp, stream = ports("rabbitmq"), ports("rabbitmq-stream")
+    _write(
+        folder / "rabbitmq.conf",
+        f"""\
+listeners.tcp.1 = {LOOPBACK}:{amqp}
+stream.listeners.tcp.1 = {LOOPBACK}:{stream}
+stream.advertised_host = {LOOPBACK}
+stream.advertised_port = {stream}
+default_user = {user}
+default_pass = {password}
+log.console = true
+log.console.level = warning
+log.console.use_colors = off
+log.file = false
+""",
+    )
+    _write(folder / "advanced.config", "[].\n")
+    _write(folder / "enabled_plugins", "[rabbitmq_stream].\n")
+    # Without the system's resolver no helper process is needed to ask it, and no host name can be wrong.
+    _write(folder / "inetrc", '{host, {127,0,0,1}, ["localhost"]}.\n{lookup, [file]}.\n')
+    cookie = folder / ".erlang.cookie"
+    if not cookie.exists():
+        _write(cookie, secrets.token_hex(16))
+        cookie.chmod(0o400)
+    environment = {
+        "HOME": str(folder),
+        "ERL_EPMD_PORT": str(ports("epmd")),
+        "ERL_EPMD_ADDRESS": LOOPBACK,
+        "ERL_INETRC": str(folder / "inetrc"),
+        "ERL_CRASH_DUMP_SECONDS": "0",
+        "RABBITMQ_CONF_ENV_FILE": os.devnull,
+        "RABBITMQ_CONFIG_FILE": str(folder / "rabbitmq.conf"),
+        "RABBITMQ_CONFIG_FILES": str(folder / "conf.d" / "*.conf"),
+        "RABBITMQ_ADVANCED_CONFIG_FILE": str(folder / "advanced.config"),
+        "RABBITMQ_ENABLED_PLUGINS_FILE": str(folder / "enabled_plugins"),
+        "RABBITMQ_NODENAME": "sentiment@localhost",
+        "RABBITMQ_MNESIA_BASE": str(folder / "data"),
+        "RABBITMQ_LOG_BASE": str(folder / "log"),
+        "RABBITMQ_DIST_PORT": str(ports("rabbitmq-distribution")),
+        # Loopback for the Erlang protocol too, and no scheduler that spins while it waits for work.
+        "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": (
+            "-kernel inet_dist_use_interface {127,0,0,1} +sbwt none +sbwtdcpu none +sbwtdio none"
+        ),
+    }
+    return _broker(folder, (server,), environment, f"{user}:{password}", amqp, stream)
+
+
+def rabbitmq_container(folder: Path, ports: Ports, user: str, password: str, engine: str) -> Service:
+    """Prepare RabbitMQ with streams in a container of `engine`, docker or podman; its data are in a volume."""
+    folder = _folder(folder)
+    amqp, stream = ports("rabbitmq"), ports("rabbitmq-stream")
+    name = f"sentiment-rabbitmq-{zlib.crc32(os.fsencode(folder)):08x}"
+    plugins = folder / "container_plugins"
+    _write(plugins, "[rabbitmq_stream].\n")
+    plugins.chmod(0o644)  # read by the container's own user
+    run = [
+        engine, "run", "--rm", "--name", name, "--hostname", "sentiment",
+        "--publish", f"{LOOPBACK}:{amqp}:5672", "--publish", f"{LOOPBACK}:{stream}:{stream}",
+        "--volume", f"{name}:/var/lib/rabbitmq", "--volume", f"{plugins}:/etc/rabbitmq/enabled_plugins:ro",
+        "--env", "RABBITMQ_DEFAULT_USER", "--env", "RABBITMQ_DEFAULT_PASS",
+        "--env", "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS", RABBITMQ_IMAGE,
+    ]  # fmt: skip
+    # A container that outlived its client would keep the name.
+    script = f"{shlex.join([engine, 'rm', '--force', name])} >/dev/null 2>&1; exec {shlex.join(run)}"
+    environment = {
+        "RABBITMQ_DEFAULT_USER": user,
+        "RABBITMQ_DEFAULT_PASS": password,
+        "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": (
+            f"-rabbitmq_stream tcp_listeners [{stream}] advertised_host localhost advertised_port {stream}"
+        ),
+    }
+    return _broker(folder, ("sh", "-c", script), environment, f"{user}:{password}", amqp, stream)
+
+
+def _broker(
+    folder: Path, command: tuple[str, ...], environment: Mapping[str, str], login: str, amqp: int, stream: int
+) -> Service:
+    return Service(
+        name="rabbitmq",
+        folder=folder,
+        log=folder / "rabbitmq.log",
+        command=command,
+        environment=environment,
+        ready=lambda: accepts(amqp) and accepts(stream),
+        variables={
+            "RABBITMQ_URL": f"amqp://{login}@{LOOPBACK}:{amqp}/%2F",
+            "RABBITMQ_STREAM_URL": f"rabbitmq-stream://{login}@{LOOPBACK}:{stream}",
+        },
+    )
+
+
+def gateway(folder: Path, port: int, functions: Mapping[str, int]) -> Service:
+    """Prepare Caddy in the place of OpenFaaS's gateway: `/function/<name>/...` goes to that function's own process.
+
+    `functions` maps a function's name to the loopback port of its process; the routes are those of CADDYFILE.
+    """
+    caddy = _tool("caddy")
+    folder = _folder(folder)
+    upstreams = {name.upper().replace("-", "_"): f"{LOOPBACK}:{upstream}" for name, upstream in functions.items()}
+    return Service(
+        name="gateway",
+        folder=folder,
+        log=folder / "gateway.log",
+        command=(caddy, "run", "--config", str(CADDYFILE), "--adapter", "caddyfile"),
+        environment={"HOME": str(folder), "GATEWAY_HOST": LOOPBACK, "GATEWAY_PORT": str(port), **upstreams},
+        ready=lambda: http_status(port, "/healthz") == 200,
+        variables={"GATEWAY_URL": f"http://{LOOPBACK}:{port}"},
+    )
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a file that only its owner may read."""
+    path.touch(mode=0o600)
+    path.write_text(text)
