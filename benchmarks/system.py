@@ -22,11 +22,11 @@ from statistics import median
 from urllib.request import urlopen
 
 import psutil
-from sentiment.data import load_corpus
 
 from benchmarks.lean import as_deployed
 from datasets import load_corpus
-from deploy.local import services
+from deploy import ports, runner
+from deploy.servers import epmd, mongodb, rabbitmq, s3
 from messages.topology import declare_streams
 from records import Records
 from sentiment.training import train_artifact

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from deploy.local import services
+from deploy import ports, runner, servers
 from model_store.publishing import ModelStore
 
 

@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pika
-from bridge.rabbitmq import parameters
 from pika.delivery_mode import DeliveryMode
 from pika.exceptions import AMQPError
 
-from deploy.local.services import Service, free_port, gateway, http_status, running
+from deploy.ports import free_port, http_status
+from deploy.runner import Service, running
+from deploy.servers import gateway
 from messages.amqp import parameters
 from model_store.publishing import ModelStore
 from sentiment.artifact import Artifact

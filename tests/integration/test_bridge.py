@@ -13,7 +13,7 @@ import pika
 import pytest
 
 from contracts.manifest import About
-from deploy.local import services
+from deploy import ports, runner
 from messages.topology import declare_streams
 from records import Records
 from sentiment.artifact import Artifact
@@ -231,7 +231,7 @@ def test_the_client_takes_no_notice_of_what_others_write_to_rejected(
 ) -> None:
     process = start_client(environment, "--timeout-seconds", "20", "great")
     # Its text has its correlation id, by which a foreign message could pass for an answer.
-    assert services.wait_until(lambda: client.read_stream(source_of(environment), idle_seconds=0.5) != [], 20)
+    assert runner.wait_until(lambda: client.read_stream(source_of(environment), idle_seconds=0.5) != [], 20)
     ((properties, _),) = client.read_stream(source_of(environment), idle_seconds=0.5)
     for body in (b"\xff", b"[]", b'{"note": "not from the bridge"}'):
         client.channel.basic_publish(
@@ -258,7 +258,7 @@ def test_the_client_finds_the_local_stack_of_the_folder_it_stands_in(
     assert "is the bridge running?" in found.stderr
     # An address that is given counts more.
     nowhere = run_client(
-        {**environment, "RABBITMQ_URL": f"amqp://127.0.0.1:{services.free_port()}/"}, *arguments, folder=tmp_path
+        {**environment, "RABBITMQ_URL": f"amqp://127.0.0.1:{ports.free_port()}/"}, *arguments, folder=tmp_path
     )
     assert "Is RABBITMQ_URL right?" in nowhere.stderr
 

@@ -7,14 +7,11 @@ from functools import partial
 from typing import Any
 
 import pytest
-from bridge.broker import BrokerUnavailable, Message
-from bridge.memory import MemoryBroker
-from bridge.retry import Abandoned, Retry
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bridge.pipeline import BatchLimits, Handler, OffsetStore, Pipeline
-from deploy.local.services import wait_until
+from deploy.runner import wait_until
 from messages.memory import MemoryBroker, MemorySource
 from messages.ports import BrokerUnavailable, Message
 from process.retry import Abandoned, Retry
