@@ -71,7 +71,7 @@ class Function:
         try:
             return read(response.data)
         except Malformed as error:
-            raise FunctionUnavailable(f"{self.url} did not answer as {self._name} does: {error}") from error
+            raise FunctionUnavailable(f"{self.url} did not answer as {self._name} does: what came {error}") from error
 
 
 def by_halves(

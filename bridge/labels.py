@@ -3,10 +3,10 @@
 from collections.abc import Callable, Sequence
 
 from bridge.functions import Function, FunctionUnavailable, by_halves
-from bridge.rejected import park, part
+from bridge.rejected import BadMessage, park, part
 from contracts.codec import Malformed
 from contracts.labels import LabelExample, parse_label, read_label_example
-from contracts.limits import within_limit
+from contracts.limits import TextTooLong, within_limit
 from contracts.retrain import LabelsRequest, read_labels_taken
 from messages.ports import Message, Publisher
 from process.retry import Retry
@@ -17,13 +17,19 @@ EXPECTED = '{"text": "...", "label": 0 or 1, "negative" or "positive"}'
 
 
 def parse(message: Message) -> LabelExample:
-    """Read a message, a JSON object with `text` and `label`; raises Malformed."""
+    """Read a message, a JSON object with `text` and `label`; raises BadMessage."""
     try:
         found = read_label_example(message.body)
+    except Malformed as error:
+        raise BadMessage(f"the body {error}; send {EXPECTED}") from error
+    try:
+        text = within_limit(found.text)
         parse_label(found.label)
-        return LabelExample(within_limit(found.text), found.label, found.source or DEFAULT_SOURCE, found.id)
+    except TextTooLong as error:
+        raise BadMessage(f"the text {error}") from error
     except ValueError as error:
-        raise Malformed(f"{error}; send {EXPECTED}") from error
+        raise BadMessage(str(error)) from error
+    return LabelExample(text, found.label, found.source or DEFAULT_SOURCE, found.id)
 
 
 class LabelHandler:

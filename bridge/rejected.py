@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
-from contracts.codec import Malformed, encode, extended
+from contracts.codec import encode, extended
 from contracts.limits import MAX_PARKED_CHARACTERS
 from contracts.names import REJECTED
 from contracts.records import RejectedRecord
@@ -17,16 +17,20 @@ Bad = tuple[Message, str]
 """A message, and why it can't be used."""
 
 
+class BadMessage(Exception):
+    """A message can never be used; says why."""
+
+
 def part(
     messages: Iterable[Message], parse: Callable[[Message], Content]
 ) -> tuple[list[tuple[Message, Content]], list[Bad]]:
-    """Return the good messages with what `parse` reads in them, and those for which it raises Malformed."""
+    """Return the good messages with what `parse` reads in them, and those for which it raises BadMessage."""
     good: list[tuple[Message, Content]] = []
     bad: list[Bad] = []
     for message in messages:
         try:
             good.append((message, parse(message)))
-        except Malformed as error:
+        except BadMessage as error:
             bad.append((message, str(error)))
     return good, bad
 

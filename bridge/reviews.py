@@ -5,7 +5,7 @@ from collections.abc import Callable
 from msgspec import UNSET, Struct
 
 from bridge.functions import Function, FunctionUnavailable, predict
-from bridge.rejected import park, part
+from bridge.rejected import BadMessage, park, part
 from contracts.codec import Malformed, encode
 from contracts.limits import TextTooLong, within_limit
 from contracts.names import PREDICTIONS
@@ -26,7 +26,7 @@ class Review(Struct, frozen=True):
 
 
 def parse(message: Message) -> Review:
-    """Read a message: a JSON object with `text` and maybe `id`, or plain text; raises Malformed.
+    """Read a message: a JSON object with `text` and maybe `id`, or plain text; raises BadMessage.
 
     Plain text is a body that does not begin with `{`, or one whose content_type is text/plain.
     """
@@ -37,7 +37,7 @@ def parse(message: Message) -> Review:
         try:
             found = read_review(message.body)
         except Malformed as error:
-            raise Malformed(f"{error}; send {EXPECTED}") from error
+            raise BadMessage(f"the body {error}; send {EXPECTED}") from error
         text = found.text
         if found.id is not UNSET:
             identifier = found.id
@@ -45,13 +45,13 @@ def parse(message: Message) -> Review:
         try:
             text = message.body.decode()
         except UnicodeDecodeError as error:
-            raise Malformed(f"not UTF-8: {error.reason} at byte {error.start}") from error
+            raise BadMessage(f"the body is not UTF-8 ({error.reason} at byte {error.start})") from error
         if not text.strip():
-            raise Malformed("no text: the body is empty")
+            raise BadMessage("the body is empty")
     try:
         return Review(within_limit(text), identifier)
     except TextTooLong as error:
-        raise Malformed(f"too long: the text {error}") from error
+        raise BadMessage(f"the text {error}") from error
 
 
 class ReviewHandler:
