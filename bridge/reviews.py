@@ -15,7 +15,7 @@ from messages.ports import Message, Outgoing, Publisher
 from process.retry import Retry
 from records import Records, RecordsUnavailable, now
 
-EXPECTED = '{"text": "...", "id": a string or a whole number, or left out}, or the text itself'
+EXPECTED = '{"text": "..."}, maybe with an "id" that is a string or a whole number, or the text itself'
 
 
 class Review(Struct, frozen=True):
