@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from contracts.manifest import About
 from contracts.names import CLASSES
 from datasets import load_corpus
 from sentiment.corpus import Corpus
@@ -23,6 +22,7 @@ from sentiment.packing import pack, unpack
 from sentiment.scorer import Scorer
 from sentiment.table import Table
 from sentiment.training import pipeline, train
+from tests.models import ABOUT
 
 IMDB_DIR = Path(os.environ.get("IMDB_DIR") or Path(__file__).parents[2].parent / "shared" / "imdb")
 
@@ -77,6 +77,6 @@ def test_counted_reviews_get_the_same_labels_and_the_accuracy_that_is_known(trai
 
 
 def test_the_model_survives_as_bytes(trained: Trained) -> None:
-    artifact = pack(trained.model, About(trained_at="now", trainer="test", data="imdb", examples=25_000))
+    artifact = pack(trained.model, ABOUT)
     assert unpack(artifact).equals(trained.model)
     assert len(artifact.parts["model.npz"]) < 2_000_000

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from moto import mock_aws
 
-from contracts.manifest import FORMAT, About
+from contracts.manifest import FORMAT
 from model_store.__main__ import main
 from model_store.errors import (
     ConditionalWritesIgnored,
@@ -37,6 +37,7 @@ from sentiment.evaluation import evaluate
 from sentiment.model import Model
 from sentiment.packing import pack, unpack
 from tests.conftest import S3Server
+from tests.models import ABOUT
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -51,8 +52,7 @@ METRICS = evaluate([1.0] * 13 + [-1.0] * 3, [1] * 16)
 
 def artifact(alpha: float = 1.0, **about: Any) -> Artifact:
     model = Model(("awful", "lovely"), np.array([[7.0, 1.0], [2.0, 9.0]]), np.array([5.0, 5.0]), alpha)
-    known = About(trained_at="2026-01-02T03:04:05+00:00", trainer="test", data="tests", examples=10, **about)
-    return pack(model, known, {"holdout.npz": b"texts"})
+    return pack(model, msgspec.structs.replace(ABOUT, **about), {"holdout.npz": b"texts"})
 
 
 @pytest.fixture(params=["moto", "seaweedfs"])

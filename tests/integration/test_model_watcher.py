@@ -9,12 +9,9 @@ from dataclasses import replace
 import msgspec
 import numpy as np
 import pytest
-from model_store.documents import CURRENT_KEY
-from model_store.reader import read
-from model_store.signing import Signer
 
-from contracts.manifest import About, CanaryText, Manifest
-from deploy.local.services import wait_until
+from contracts.manifest import CanaryText, Manifest
+from deploy.runner import wait_until
 from model_store.errors import InvalidDocument, StoreDenied, StoreError, StoreUnavailable, VersionRefused
 from model_store.layout import Current, next_promotion
 from model_store.publishing import ModelStore
@@ -27,10 +24,10 @@ from sentiment.model import Model
 from sentiment.packing import pack, unpack
 from sentiment.scorer import Scorer
 from tests.conftest import S3Server
+from tests.models import ABOUT
 
 TEXT = "a lovely, lovely film that is not awful"
 POLL_SECONDS = 0.05
-ABOUT = About(trained_at="2026-01-02T03:04:05+00:00", trainer="test", data="tests", examples=10)
 
 
 def artifact(alpha: float = 1.0) -> Artifact:

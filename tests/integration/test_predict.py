@@ -20,9 +20,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from pymongo import MongoClient
 
-from contracts.manifest import About
-from deploy.local import services
-from deploy.local.services import wait_until
+from deploy import ports, runner, servers
+from deploy.runner import wait_until
 from model_store.layout import Current, next_promotion
 from model_store.publishing import ModelStore
 from model_store.publishing.objects import client as s3_client
@@ -30,9 +29,9 @@ from model_store.settings import Settings
 from sentiment.artifact import TRIE_PART, Artifact
 from sentiment.model import Model
 from sentiment.packing import pack, unpack
+from tests.models import ABOUT
 from tests.system import ROOT, promote, python_service
 
-ABOUT = About(trained_at="2026-01-02T03:04:05+00:00", trainer="test", data="tests", examples=4)
 TEXTS = ("I love it", "I hate it", "nothing known", "")
 
 

@@ -17,18 +17,18 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from contracts.codec import Malformed
-from contracts.manifest import FORMAT, About, ClassTexts, Manifest, Part, read_manifest
+from contracts.manifest import FORMAT, ClassTexts, Manifest, Part, read_manifest
 from sentiment.artifact import HOLDOUT_PART, MODEL_PART, TRIE_PART, WEIGHTS_PART, Artifact, ArtifactError, part_of
 from sentiment.counts import count_documents
 from sentiment.evaluation import evaluate
 from sentiment.model import Model
 from sentiment.packing import Holdout, load_arrays, pack, repack, save_arrays, unpack
 from sentiment.training import train
+from tests.models import ABOUT
 from tests.unit.texts import CORPORA, LABELLED
 
 Arrays = dict[str, NDArray[Any]]
 MODEL = Model(("bad", "café", "good"), np.array([[3.0, 1.0, 0.5], [0.0, 2.0, 4.0]]), np.array([2.0, 3.0]), alpha=0.5)
-ABOUT = About(trained_at="2026-01-02T03:04:05+00:00", trainer="test", data="tests", examples=5)
 PACKED = pack(MODEL, ABOUT)
 
 

@@ -18,8 +18,6 @@ import pytest
 from contracts.labels import parse_label
 from datasets import DataError, Example, imdb, load_corpus, read_examples, starter
 from datasets.imdb import download
-from deploy.local.services import free_port
-
 from deploy.ports import free_port
 
 REVIEWS = {

@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
-from model_store.environment import SettingsError
 
 from contracts.codec import encode
 from contracts.drift import (
@@ -20,7 +19,7 @@ from contracts.drift import (
     WindowFigures,
     WordShift,
 )
-from deploy.local.services import free_port
+from deploy.ports import free_port
 from functions.drift.__main__ import channels
 from functions.drift.alerts import ChannelDown, Exchange, NotSent, Webhook, compose
 from functions.drift.settings import Settings

@@ -16,7 +16,7 @@ LINTER = Path(sys.executable).with_name("lint-imports")
 
 
 def lint(folder: Path) -> subprocess.CompletedProcess[str]:
-    command = [LINTER, "--config", "pyproject.toml", "--no-cache"]
+    command = [str(LINTER), "--config", "pyproject.toml", "--no-cache"]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
 
 

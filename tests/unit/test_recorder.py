@@ -7,7 +7,7 @@ import bson
 
 from contracts.codec import to_documents
 from contracts.records import PredictionRecord
-from deploy.local.services import wait_until
+from deploy.runner import wait_until
 from records import BatchRecorder, Records, RecordsUnavailable, now
 
 TIME = now()
