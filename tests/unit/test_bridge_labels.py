@@ -54,7 +54,7 @@ def test_what_retrain_refuses_is_parked_and_the_rest_handed_over(serve: Callable
         return (400, {}, b'{"detail": "too odd"}') if b"odd" in body else TAKEN
 
     server, broker, records = serve(answer), MemoryBroker(), ListRecords()
-    handle = LabelHandler(server.function, records, broker, Retry(threading.Event()), token=None)
+    handle = LabelHandler(server.function, records, broker, Retry(threading.Event()))
     for number, text in enumerate(["a", "odd", "b"]):
         broker.append("labels", message(json.dumps({"text": text, "label": number % 2}).encode()))
     assert handle(broker.streams["labels"]) == {1}
@@ -69,9 +69,8 @@ def test_labels_wait_while_retrain_has_no_room_and_carry_the_token(
         [(429, {"Retry-After": "0"}, b"full"), (401, {}, b"no"), (200, {}, b"<html>a captive portal</html>")]
     )
     server = serve(lambda _: next(answers, TAKEN))
-    handle = LabelHandler(
-        server.function, ListRecords(), MemoryBroker(), Retry(threading.Event()), token="secret-of-the-test"
-    )
+    function = server.function_with("secret-of-the-test")
+    handle = LabelHandler(function, ListRecords(), MemoryBroker(), Retry(threading.Event()))
     assert handle([message(b'{"text": "a", "label": 1}')]) == frozenset()
     assert len(server.bodies) == 4
     assert {headers["Authorization"] for headers in server.headers} == {"Bearer secret-of-the-test"}

@@ -51,7 +51,11 @@ class FunctionServer:
 
     @property
     def function(self) -> Function:
-        return Function(f"http://127.0.0.1:{self.server.server_port}", "predict", connections=1, timeout_seconds=5)
+        return self.function_with(None)
+
+    def function_with(self, token: str | None) -> Function:
+        url = f"http://127.0.0.1:{self.server.server_port}"
+        return Function(url, "predict", connections=1, timeout_seconds=5, token=token)
 
     def close(self) -> None:
         self.server.shutdown()
