@@ -20,13 +20,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datasets import default_cache, load_corpus, starter
-from sentiment.drift import Documents, Reference, Window, check, measure
+from sentiment.drift.check import check
+from sentiment.drift.measures import MeasuredTexts, measure
+from sentiment.drift.samples import Reference, Window
 from sentiment.model import Model
 from sentiment.training import train
 
-WINDOW_DOCUMENTS = 500
+WINDOW_TEXTS = 500
 SENTENCES = 12
-POOL_DOCUMENTS = 2000
+POOL_TEXTS = 2000
 AMAZON, NEW_YORK_TIMES = "amazonReviewSnippets_GroundTruth.txt", "nytEditorialSnippets_GroundTruth.txt"
 Draw = Callable[[], NDArray[np.intp]]
 
@@ -66,16 +68,16 @@ class Benchmark:
         for file in (AMAZON, NEW_YORK_TIMES):
             sentences = [example.text for example in starter.read_sentences(archive, file)]
             for order in ("in a row", "at random"):
-                self.pools[file, order] = np.arange(len(texts), len(texts) + POOL_DOCUMENTS)
-                texts += [self._join(sentences, order) for _ in range(POOL_DOCUMENTS)]
-        self.documents: Documents = measure(texts, model)
+                self.pools[file, order] = np.arange(len(texts), len(texts) + POOL_TEXTS)
+                texts += [self._join(sentences, order) for _ in range(POOL_TEXTS)]
+        self.documents: MeasuredTexts = measure(texts, model)
         self.missed = False
         self.reference, self.fresh = self._split()
 
     def run(self) -> None:
         """Print all tables."""
         print(
-            f"{self.windows} windows of {WINDOW_DOCUMENTS} texts each, reference of {self.reference.documents} "
+            f"{self.windows} windows of {WINDOW_TEXTS} texts each, reference of {self.reference.texts} "
             f"reviews, level 0.01, model of {len(self.model.vocabulary)} words\n"
         )
         print("| window | alarms | bar | by test | words named most often |")
@@ -86,7 +88,7 @@ class Benchmark:
             for name, file, percent, bar in (
                 ("Amazon", AMAZON, 5, 70.0), ("Amazon", AMAZON, 10, 99.0), ("New York Times", NEW_YORK_TIMES, 10, 80.0)
             ):  # fmt: skip
-                draw = self._replaced(self.pools[file, order], WINDOW_DOCUMENTS * percent // 100)
+                draw = self._replaced(self.pools[file, order], WINDOW_TEXTS * percent // 100)
                 self._row(f"{percent} % {name}, sentences {order}", draw, at_least=bar)
         self._row("70 % positive instead of 50 %", self._positive(0.7), at_least=99.0)
         self._row("60 % positive instead of 50 %", self._positive(0.6))
@@ -97,8 +99,8 @@ class Benchmark:
         """Draw one window with 10 % Amazon."""
         from sentiment.drift.plot import plot
 
-        draw = self._replaced(self.pools[AMAZON, "in a row"], WINDOW_DOCUMENTS // 10)
-        window = Window.from_documents([self.documents.take(draw())])
+        draw = self._replaced(self.pools[AMAZON, "in a row"], WINDOW_TEXTS // 10)
+        window = Window.from_measured([self.documents.take(draw())])
         plot(check(self.reference, window), self.reference, window, path)
 
     def _join(self, sentences: list[str], order: str) -> str:
@@ -110,21 +112,21 @@ class Benchmark:
     def _split(self) -> tuple[Reference, NDArray[np.intp]]:
         shuffled = self.random.permutation(len(self.reviews))
         half = len(shuffled) // 2
-        return Reference.from_documents([self.documents.take(shuffled[:half])]), shuffled[half:]
+        return Reference.from_measured([self.documents.take(shuffled[:half])]), shuffled[half:]
 
     def _reviews(self) -> NDArray[np.intp]:
-        return self.random.choice(self.fresh, WINDOW_DOCUMENTS, replace=False)
+        return self.random.choice(self.fresh, WINDOW_TEXTS, replace=False)
 
     def _replaced(self, pool: NDArray[np.intp], number: int) -> Draw:
         return lambda: np.concatenate([self._reviews()[number:], self.random.choice(pool, number, replace=False)])
 
     def _positive(self, share: float) -> Draw:
         positive, negative = (self.fresh[self.labels[self.fresh] == label] for label in (1, 0))
-        number = round(WINDOW_DOCUMENTS * share)
+        number = round(WINDOW_TEXTS * share)
         return lambda: np.concatenate(
             [
                 self.random.choice(positive, number, replace=False),
-                self.random.choice(negative, WINDOW_DOCUMENTS - number, replace=False),
+                self.random.choice(negative, WINDOW_TEXTS - number, replace=False),
             ]
         )
 
@@ -136,7 +138,7 @@ class Benchmark:
         for number in range(self.windows):
             if split_every and number % split_every == 0:
                 self.reference, self.fresh = self._split()
-            report = check(self.reference, Window.from_documents([self.documents.take(draw())]))
+            report = check(self.reference, Window.from_measured([self.documents.take(draw())]))
             alarms["all"] += report.drift
             alarms.update(test for test, result in report.tests.items() if result.drift)
             words.update(word.word for word in report.words if word.p_value < 0.01)
@@ -160,8 +162,8 @@ class Benchmark:
             drifts = 0
             for _ in range(self.windows):
                 one = measure([make()], self.model)
-                copies = one.take(np.zeros(WINDOW_DOCUMENTS, dtype=np.intp))
-                drifts += check(self.reference, Window.from_documents([copies])).drift
+                copies = one.take(np.zeros(WINDOW_TEXTS, dtype=np.intp))
+                drifts += check(self.reference, Window.from_measured([copies])).drift
             self.missed |= drifts < self.windows
             print(f"| {name} | {100 * drifts / self.windows:.1f} % |", flush=True)
 

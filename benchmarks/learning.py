@@ -17,7 +17,7 @@ from datasets import load_corpus
 from sentiment import gate
 from sentiment.artifact import HOLDOUT_PART
 from sentiment.corpus import Corpus
-from sentiment.counts import count_documents
+from sentiment.counts import count_texts
 from sentiment.packing import Holdout, unpack
 from sentiment.training import train, train_artifact
 from tests.system import ROOT
@@ -49,7 +49,7 @@ def print_gate(starter: Corpus, dev: Corpus) -> None:
     holdout = Holdout.from_bytes(artifact.parts[HOLDOUT_PART])
     held_labels = holdout.labels.astype(np.intp)
     truth = np.array(dev.labels, dtype=np.intp)
-    documents = count_documents(dev.texts)
+    documents = count_texts(dev.texts)
     print("| labels | promoted | holdout | recent labels | rest of the reviews |\n| --- | --- | --- | --- | --- |")
     for kind in ("honest", "random", "reversed"):
         for number in (100, 500, 2_000):
@@ -65,7 +65,7 @@ def print_gate(starter: Corpus, dev: Corpus) -> None:
                     labels = 1 - labels
                 new = documents.select(chosen)
                 challenger = champion.added(new, labels.tolist())
-                on_holdout = gate.on_holdout(champion, challenger, holdout.documents, held_labels)
+                on_holdout = gate.on_holdout(champion, challenger, holdout.texts, held_labels)
                 on_recent = gate.on_recent(champion, new, labels, weight=1)
                 promoted += gate.decide(on_holdout, on_recent).promote
                 rest, rest_truth = documents.select(~chosen), truth[~chosen]

@@ -14,7 +14,7 @@ from contracts.codec import Malformed, encode, indented
 from contracts.manifest import MANIFEST, Evaluation, read_manifest
 from datasets import DataError, load_corpus, read_json_lines
 from sentiment.artifact import Artifact, ArtifactError
-from sentiment.counts import count_documents
+from sentiment.counts import count_texts
 from sentiment.evaluation import evaluate
 from sentiment.model import Model
 from sentiment.packing import unpack
@@ -118,7 +118,7 @@ def _train(arguments: argparse.Namespace) -> int:
 def _evaluate(arguments: argparse.Namespace) -> int:
     scorer = load_model(arguments.model).scorer()
     corpus = load_corpus(arguments.data, part="test" if arguments.data == "imdb" else None)
-    log_odds = count_documents(tqdm(corpus.texts, unit=" texts", disable=None)).log_odds(scorer)
+    log_odds = count_texts(tqdm(corpus.texts, unit=" texts", disable=None)).log_odds(scorer)
     result = evaluate(log_odds, corpus.labels)
     print(indented(result) if arguments.json else _table(result))
     return 0

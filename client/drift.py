@@ -9,7 +9,7 @@ from typing import TypeVar
 from contracts.codec import indented
 from contracts.drift import Comparison
 from datasets import DataError, read_examples
-from sentiment.drift.check import DEFAULT_LEVEL, DEFAULT_MINIMUM_DOCUMENTS, check
+from sentiment.drift.check import DEFAULT_LEVEL, DEFAULT_MINIMUM_TEXTS, check
 from sentiment.drift.samples import Reference, Sample, Window
 from sentiment.model import Model
 
@@ -26,7 +26,7 @@ def add_parser(
     parser.add_argument("--window", required=True, type=Path, metavar="FILE", help="JSONL, CSV or aclImdb archive")
     parser.add_argument("--level", type=float, default=DEFAULT_LEVEL, help="of false alarms (default %(default)s)")
     parser.add_argument(
-        "--min-texts", type=int, default=DEFAULT_MINIMUM_DOCUMENTS, help="on either side (default %(default)s)"
+        "--min-texts", type=int, default=DEFAULT_MINIMUM_TEXTS, help="on either side (default %(default)s)"
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="draw words and distributions (.png, .svg, .pdf)")
@@ -40,7 +40,7 @@ def run(arguments: argparse.Namespace, load_model: Callable[[Path], Model]) -> i
     model = load_model(arguments.model)
     reference = _read(Reference, arguments.reference, model)
     window = _read(Window, arguments.window, model)
-    report = check(reference, window, level=arguments.level, minimum_documents=arguments.min_texts)
+    report = check(reference, window, level=arguments.level, minimum_texts=arguments.min_texts)
     text = indented(report) if arguments.json else describe(report)
     sys.stdout.write(text + "\n")
     if arguments.plot:

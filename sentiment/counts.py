@@ -13,7 +13,7 @@ from sentiment.text import tokens
 
 
 @dataclass(frozen=True, eq=False)
-class DocumentCounts:
+class TextCounts:
     """D texts over V words, compressed by rows (CSR): text i has the entries offsets[i] to offsets[i + 1].
 
     vocabulary: V words, in order of first appearance.
@@ -33,11 +33,11 @@ class DocumentCounts:
         """Return the text that each entry belongs to, (entries,)."""
         return np.repeat(np.arange(len(self)), np.diff(self.offsets))
 
-    def select(self, chosen: NDArray[np.bool_]) -> "DocumentCounts":
+    def select(self, chosen: NDArray[np.bool_]) -> "TextCounts":
         """Return the texts that `chosen`, (D,), marks, over the same vocabulary."""
         entries = chosen[self.rows()]
         offsets = np.concatenate([[0], np.cumsum(np.diff(self.offsets)[chosen])])
-        return DocumentCounts(self.vocabulary, offsets, self.columns[entries], self.occurrences[entries])
+        return TextCounts(self.vocabulary, offsets, self.columns[entries], self.occurrences[entries])
 
     def log_odds(self, scorer: Scorer) -> NDArray[np.float64]:
         """Return the log-odds of each text under `scorer`, (D,)."""
@@ -47,7 +47,7 @@ class DocumentCounts:
         return np.asarray(sums + scorer.bias, dtype=np.float64)
 
 
-def count_documents(texts: Iterable[str]) -> DocumentCounts:
+def count_texts(texts: Iterable[str]) -> TextCounts:
     """Count the words of each text."""
     # Each new word gets the next number.
     index: defaultdict[str, int] = defaultdict(count().__next__)
@@ -61,7 +61,7 @@ def count_documents(texts: Iterable[str]) -> DocumentCounts:
         columns.extend(map(index.__getitem__, counted))
         occurrences.extend(counted.values())
         offsets.append(len(columns))
-    return DocumentCounts(
+    return TextCounts(
         tuple(index),
         np.array(offsets, dtype=np.int64),
         np.array(columns, dtype=np.int32),

@@ -33,7 +33,7 @@ from scipy.stats import binomtest
 from contracts.manifest import Evaluation
 from contracts.names import CLASSES
 from contracts.retrain import PairedTest
-from sentiment.counts import DocumentCounts
+from sentiment.counts import TextCounts
 from sentiment.drift.two_sample import holm
 from sentiment.evaluation import evaluate
 from sentiment.model import Model
@@ -85,14 +85,12 @@ class Answers:
         return float(self.champion.mean()), float(self.challenger.mean())
 
 
-def on_holdout(champion: Model, challenger: Model, texts: DocumentCounts, labels: LabelArray) -> Answers:
+def on_holdout(champion: Model, challenger: Model, texts: TextCounts, labels: LabelArray) -> Answers:
     """Have both models answer the holdout."""
     return Answers(labels, right(champion, texts, labels), right(challenger, texts, labels))
 
 
-def on_recent(
-    champion: Model, texts: DocumentCounts, labels: LabelArray, *, weight: float, folds: int = FOLDS
-) -> Answers:
+def on_recent(champion: Model, texts: TextCounts, labels: LabelArray, *, weight: float, folds: int = FOLDS) -> Answers:
     """Have the champion answer recent texts, and for each a challenger trained on the other folds of them."""
     challenger_right = np.zeros(len(labels), dtype=np.bool_)
     fold_of = np.arange(len(labels)) % folds
@@ -103,7 +101,7 @@ def on_recent(
     return Answers(labels, right(champion, texts, labels), challenger_right)
 
 
-def right(model: Model, texts: DocumentCounts, labels: LabelArray) -> Booleans:
+def right(model: Model, texts: TextCounts, labels: LabelArray) -> Booleans:
     """Return which texts a model labels as they are labelled, (N,)."""
     return np.asarray((texts.log_odds(model.scorer()) > 0) == (labels == 1))
 
@@ -135,7 +133,7 @@ def decide(holdout: Answers, recent: Answers, *, level: float = LEVEL) -> Verdic
     return Verdict(True, f"not worse beyond chance, overall or in a class ({figures})", tests)
 
 
-def figures(model: Model, texts: DocumentCounts, labels: LabelArray) -> Evaluation | None:
+def figures(model: Model, texts: TextCounts, labels: LabelArray) -> Evaluation | None:
     """Return a model's figures on the holdout, None without texts."""
     return evaluate(texts.log_odds(model.scorer()), labels.tolist()) if len(labels) else None
 

@@ -11,7 +11,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from sentiment.counts import DocumentCounts, count_documents
+from sentiment.counts import TextCounts, count_texts
 from sentiment.scorer import Scorer, Weights
 from sentiment.table import Table
 
@@ -24,25 +24,25 @@ class Model:
 
     vocabulary: V words, sorted.
     counts: (2, V), how often each word occurs in the texts of each class.
-    documents: (2,), the number of texts of each class.
+    class_texts: (2,), the number of texts of each class.
     alpha: additive (Lidstone) smoothing, in occurrences.
     """
 
     vocabulary: tuple[str, ...]
     counts: Floats
-    documents: Floats
+    class_texts: Floats
     alpha: float = 1.0
 
     def __post_init__(self) -> None:
         """Raise ValueError where the parts don't fit together."""
         size = len(self.vocabulary)
-        if self.counts.shape != (2, size) or self.documents.shape != (2,):
+        if self.counts.shape != (2, size) or self.class_texts.shape != (2,):
             raise ValueError(
-                f"counts must be (2, {size}) and documents (2,), not {self.counts.shape}, {self.documents.shape}"
+                f"counts must be (2, {size}) and class_texts (2,), not {self.counts.shape}, {self.class_texts.shape}"
             )
         if not (np.isfinite(self.counts).all() and (self.counts >= 0).all()):
             raise ValueError("counts must be finite and not negative")
-        if not (np.isfinite(self.documents).all() and (self.documents > 0).all()):
+        if not (np.isfinite(self.class_texts).all() and (self.class_texts > 0).all()):
             raise ValueError("a model needs texts of both classes, negative and positive")
         if not (np.isfinite(self.alpha) and self.alpha > 0):
             raise ValueError("alpha must be finite and greater than 0")
@@ -61,7 +61,7 @@ class Model:
 
     def bias(self) -> float:
         """Return log P(positive) / P(negative), the log-odds of a text without words."""
-        return float(np.log(self.documents[1]) - np.log(self.documents[0]))
+        return float(np.log(self.class_texts[1]) - np.log(self.class_texts[0]))
 
     def table(self) -> Table:
         """Return the log-odds of the words as they are served."""
@@ -79,26 +79,26 @@ class Model:
 
         Raises ValueError where texts are taken back that the model has not counted.
         """
-        return self.added(count_documents(texts), labels, weight=weight)
+        return self.added(count_texts(texts), labels, weight=weight)
 
-    def added(self, documents: DocumentCounts, labels: Sequence[int], *, weight: float = 1.0) -> Self:
-        """Return the model with counted `documents` added; see `updated`."""
+    def added(self, texts: TextCounts, labels: Sequence[int], *, weight: float = 1.0) -> Self:
+        """Return the model with counted `texts` added; see `updated`."""
         weight = round(weight * 1024) / 1024
         label_array = np.asarray(labels, dtype=np.intp)
-        if len(label_array) != len(documents):
-            raise ValueError(f"{len(documents)} texts came with {len(label_array)} labels")
+        if len(label_array) != len(texts):
+            raise ValueError(f"{len(texts)} texts came with {len(label_array)} labels")
         if not np.isin(label_array, (0, 1)).all():
             raise ValueError("labels must be 0 or 1")
         known = dict(zip(self.vocabulary, range(len(self.vocabulary)), strict=True))
-        new_words = [word for word in documents.vocabulary if word not in known]
+        new_words = [word for word in texts.vocabulary if word not in known]
         known.update(zip(new_words, range(len(known), len(known) + len(new_words)), strict=True))
-        columns = np.array([known[word] for word in documents.vocabulary], dtype=np.intp)
-        places = label_array[documents.rows()] * len(known) + columns[documents.columns]
+        columns = np.array([known[word] for word in texts.vocabulary], dtype=np.intp)
+        places = label_array[texts.rows()] * len(known) + columns[texts.columns]
         counts = np.zeros((2, len(known)))
         counts[:, : len(self.vocabulary)] = self.counts
-        counts += np.bincount(places, weight * documents.occurrences, minlength=counts.size).reshape(counts.shape)
-        class_documents = self.documents + weight * np.bincount(label_array, minlength=2)
-        if (counts < 0).any() or (class_documents < 0).any():
+        counts += np.bincount(places, weight * texts.occurrences, minlength=counts.size).reshape(counts.shape)
+        class_texts = self.class_texts + weight * np.bincount(label_array, minlength=2)
+        if (counts < 0).any() or (class_texts < 0).any():
             raise ValueError("these texts were not all counted by this model, so they can't be taken back")
         vocabulary = list(self.vocabulary) + new_words
         # A word that no text has any more is not in the vocabulary that training would have found.
@@ -109,7 +109,7 @@ class Model:
             self,
             vocabulary=tuple([vocabulary[index] for index in keep]),
             counts=np.ascontiguousarray(counts[:, keep]),
-            documents=class_documents,
+            class_texts=class_texts,
         )
 
     def equals(self, other: "Model") -> bool:
@@ -118,5 +118,5 @@ class Model:
             self.vocabulary == other.vocabulary
             and self.alpha == other.alpha
             and np.array_equal(self.counts, other.counts)
-            and np.array_equal(self.documents, other.documents)
+            and np.array_equal(self.class_texts, other.class_texts)
         )

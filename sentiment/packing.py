@@ -23,7 +23,7 @@ from sentiment.artifact import (
     ArtifactError,
     part_of,
 )
-from sentiment.counts import DocumentCounts
+from sentiment.counts import TextCounts
 from sentiment.model import Model
 from sentiment.scorer import Scorer
 
@@ -47,7 +47,7 @@ def pack(model: Model, about: About, more_parts: Mapping[str, bytes] | None = No
         MODEL_PART: save_arrays(
             vocabulary=pack_words(model.vocabulary),
             counts=model.counts,
-            documents=model.documents,
+            documents=model.class_texts,
             alpha=np.array(model.alpha),
         ),
         TRIE_PART: trie,
@@ -59,7 +59,7 @@ def pack(model: Model, about: About, more_parts: Mapping[str, bytes] | None = No
         Manifest,
         format=FORMAT,
         vocabulary_size=len(model.vocabulary),
-        documents=ClassTexts(float(model.documents[0]), float(model.documents[1])),
+        documents=ClassTexts(float(model.class_texts[0]), float(model.class_texts[1])),
         bias=bias,
         canary=[CanaryText(text, scorer.probability(text)) for text in CANARY_TEXTS],
         parts={name: part_of(content) for name, content in parts.items()},
@@ -95,7 +95,7 @@ def _read_model(artifact: Artifact) -> Model:
         model = Model(
             vocabulary=unpack_words(arrays["vocabulary"]),
             counts=arrays["counts"].astype(np.float64),
-            documents=arrays["documents"].astype(np.float64),
+            class_texts=arrays["documents"].astype(np.float64),
             alpha=float(arrays["alpha"]),
         )
     except (KeyError, ValueError, TypeError) as error:
@@ -109,16 +109,16 @@ def _read_model(artifact: Artifact) -> Model:
 class Holdout:
     """Labelled texts that a model has not been trained on, kept as counts: the frozen side of every comparison."""
 
-    documents: DocumentCounts
+    texts: TextCounts
     labels: NDArray[np.int8]
 
     def to_bytes(self) -> bytes:
         """Return the holdout as `.npz`."""
         return save_arrays(
-            vocabulary=pack_words(self.documents.vocabulary),
-            offsets=self.documents.offsets,
-            columns=self.documents.columns,
-            occurrences=self.documents.occurrences,
+            vocabulary=pack_words(self.texts.vocabulary),
+            offsets=self.texts.offsets,
+            columns=self.texts.columns,
+            occurrences=self.texts.occurrences,
             labels=self.labels,
         )
 
@@ -127,22 +127,22 @@ class Holdout:
         """Read what `to_bytes` wrote; raises ArtifactError."""
         arrays = load_arrays(content, HOLDOUT_PART)
         try:
-            documents = DocumentCounts(
+            texts = TextCounts(
                 unpack_words(arrays["vocabulary"]),
                 arrays["offsets"],
                 arrays["columns"],
                 arrays["occurrences"],
             )
             labels = arrays["labels"]
-            _check_holdout(documents, labels)
+            _check_holdout(texts, labels)
         except (KeyError, ValueError, TypeError) as error:
             raise ArtifactError(f"{HOLDOUT_PART} does not hold labelled texts: {error}") from error
-        return cls(documents, labels)
+        return cls(texts, labels)
 
 
-def _check_holdout(documents: DocumentCounts, labels: NDArray[Any]) -> None:
+def _check_holdout(texts: TextCounts, labels: NDArray[Any]) -> None:
     """Raise ValueError unless every text has its entries, its words and its label."""
-    offsets, columns, occurrences = documents.offsets, documents.columns, documents.occurrences
+    offsets, columns, occurrences = texts.offsets, texts.columns, texts.occurrences
     arrays: dict[str, NDArray[Any]] = {
         "offsets": offsets, "columns": columns, "occurrences": occurrences, "labels": labels,
     }  # fmt: skip
@@ -153,7 +153,7 @@ def _check_holdout(documents: DocumentCounts, labels: NDArray[Any]) -> None:
         raise ValueError("its arrays have different lengths")
     if offsets[0] != 0 or offsets[-1] != len(columns) or (np.diff(offsets) < 0).any():
         raise ValueError("its offsets do not divide its entries")
-    if not ((columns >= 0) & (columns < len(documents.vocabulary))).all() or not (occurrences > 0).all():
+    if not ((columns >= 0) & (columns < len(texts.vocabulary))).all() or not (occurrences > 0).all():
         raise ValueError("its entries count words that it has not")
     if not np.isin(labels, (0, 1)).all():
         raise ValueError("its labels are not 0 and 1")

@@ -14,9 +14,9 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from contracts.manifest import About
 from sentiment.artifact import HOLDOUT_PART, REFERENCE_PART, Artifact
 from sentiment.corpus import Corpus
-from sentiment.counts import count_documents
-from sentiment.drift import Reference
-from sentiment.drift.documents import measure_counts
+from sentiment.counts import count_texts
+from sentiment.drift.measures import measure_counts
+from sentiment.drift.samples import Reference
 from sentiment.evaluation import evaluate
 from sentiment.model import Model
 from sentiment.packing import Holdout, pack
@@ -56,10 +56,10 @@ def train_artifact(corpus: Corpus, *, holdout_share: float = 0.0) -> Artifact:
     metrics = None
     if held.any():
         texts, labels = _where(held, corpus.texts), _where(held, corpus.labels)
-        documents = count_documents(texts)
-        parts[HOLDOUT_PART] = Holdout(documents, np.array(labels, dtype=np.int8)).to_bytes()
-        metrics = evaluate(documents.log_odds(model.scorer()), labels)
-        parts[REFERENCE_PART] = Reference.from_documents([measure_counts(documents, model, labels)]).to_bytes()
+        counted = count_texts(texts)
+        parts[HOLDOUT_PART] = Holdout(counted, np.array(labels, dtype=np.int8)).to_bytes()
+        metrics = evaluate(counted.log_odds(model.scorer()), labels)
+        parts[REFERENCE_PART] = Reference.from_measured([measure_counts(counted, model, labels)]).to_bytes()
     about = About(
         trained_at=datetime.now(UTC).isoformat(timespec="seconds"),
         trainer=trainer_name(),

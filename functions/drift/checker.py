@@ -16,7 +16,10 @@ from functions.drift.references import Candidate, References, Watched
 from functions.drift.settings import Settings
 from records import now
 from records.drift import DriftRecords, ScoredText
-from sentiment.drift import Window, check, measure, next_state
+from sentiment.drift.check import check
+from sentiment.drift.confirm import next_state
+from sentiment.drift.measures import measure
+from sentiment.drift.samples import Window
 
 logger = logging.getLogger(__name__)
 
@@ -84,7 +87,7 @@ class Checker:
         texts = noting(self._records.last_texts(self._settings.window_texts, since=reference.since), seen)
         window = self._with_labels(Window.from_texts(texts, watched.model), watched)
         comparison = check(
-            reference.statistics, window, level=self._settings.level, minimum_documents=self._settings.minimum_texts
+            reference.statistics, window, level=self._settings.level, minimum_texts=self._settings.minimum_texts
         )
         return comparison.status, partial(
             DriftReport,

@@ -9,7 +9,7 @@ from contracts.promotion import Period
 from functions.drift.settings import LIVE
 from model_store.publishing import ModelStore, Statistics
 from records.drift import DriftRecords, ScoredText
-from sentiment.drift import Reference
+from sentiment.drift.samples import Reference
 from sentiment.model import Model
 
 logger = logging.getLogger(__name__)
@@ -39,7 +39,7 @@ class LiveReferences:
         period = Period(seen[0].scored_at.isoformat(), seen[-1].scored_at.isoformat())
         # Of two processes that make it at once, the first one's stays.
         self._store.put_statistics(version, LIVE, Statistics(reference.to_bytes(), period))
-        logger.info("%d live texts are the reference of %s from now on", reference.documents, version)
+        logger.info("%d live texts are the reference of %s from now on", reference.texts, version)
         return None
 
 

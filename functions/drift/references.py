@@ -16,7 +16,7 @@ from model_store.layout import Current
 from model_store.publishing import ModelStore
 from records.drift import DriftRecords
 from sentiment.artifact import REFERENCE_PART
-from sentiment.drift import Reference
+from sentiment.drift.samples import Reference
 from sentiment.model import Model
 from sentiment.packing import unpack
 

@@ -5,7 +5,7 @@ from typing import Final, Self
 
 from process.secrets import read_secret
 from process.settings import SettingsError, choice, number
-from sentiment.drift.check import DEFAULT_LEVEL, DEFAULT_MINIMUM_DOCUMENTS
+from sentiment.drift.check import DEFAULT_LEVEL, DEFAULT_MINIMUM_TEXTS
 
 AUTO: Final = "auto"
 LIVE: Final = "live"
@@ -21,7 +21,7 @@ class Settings:
     """
 
     window_texts: int = 500
-    minimum_texts: int = DEFAULT_MINIMUM_DOCUMENTS
+    minimum_texts: int = DEFAULT_MINIMUM_TEXTS
     confirm_checks: int = 2
     level: float = DEFAULT_LEVEL
     reference: str = AUTO

@@ -11,7 +11,7 @@ from model_store.publishing import ModelStore
 from records.labels import Labels
 from sentiment import gate
 from sentiment.artifact import HOLDOUT_PART, LABELS_PART, Artifact
-from sentiment.counts import DocumentCounts, count_documents
+from sentiment.counts import TextCounts, count_texts
 from sentiment.model import Model
 from sentiment.packing import Holdout, unpack
 
@@ -26,7 +26,7 @@ class Champion:
     current: Current
     artifact: Artifact
     model: Model
-    holdout: DocumentCounts
+    holdout: TextCounts
     holdout_labels: gate.LabelArray
 
     @classmethod
@@ -39,8 +39,8 @@ class Champion:
         if content := artifact.parts.get(HOLDOUT_PART):
             holdout = Holdout.from_bytes(content)
         else:
-            holdout = Holdout(count_documents([]), np.zeros(0, dtype=np.int8))
-        return cls(current, artifact, unpack(artifact), holdout.documents, holdout.labels.astype(np.intp))
+            holdout = Holdout(count_texts([]), np.zeros(0, dtype=np.int8))
+        return cls(current, artifact, unpack(artifact), holdout.texts, holdout.labels.astype(np.intp))
 
     @property
     def version(self) -> str:

@@ -48,7 +48,7 @@ from records import RecordsUnavailable
 from records.labels import Label, Labels
 from sentiment import gate
 from sentiment.artifact import Artifact, ArtifactError
-from sentiment.counts import count_documents
+from sentiment.counts import count_texts
 
 logger = logging.getLogger(__name__)
 
@@ -222,7 +222,7 @@ class Trainer:
     def _challenge(self, champion: Champion, labels: Sequence[LabelRecord], by: str) -> RunOutcome:
         weight = self._settings.label_weight
         self._say("training", len(labels))
-        texts = count_documents(label.text for label in labels)
+        texts = count_texts(label.text for label in labels)
         truth = np.array([label.label for label in labels], dtype=np.intp)
         challenger = champion.model.added(texts, truth.tolist(), weight=weight)
         self._say("comparing", len(labels))

@@ -10,8 +10,8 @@ from functions.retrain.champion import Champion
 from functions.retrain.settings import Settings
 from model_store.publishing import VersionInfo
 from sentiment.artifact import HOLDOUT_PART, LABELS_PART, REFERENCE_PART, Artifact
-from sentiment.drift import Reference
-from sentiment.drift.documents import measure_counts
+from sentiment.drift.measures import measure_counts
+from sentiment.drift.samples import Reference
 from sentiment.model import Model
 from sentiment.packing import pack
 
@@ -39,12 +39,12 @@ def successor(
         parts[HOLDOUT_PART] = champion.artifact.parts[HOLDOUT_PART]
     if len(champion.holdout_labels):
         measured = measure_counts(champion.holdout, model, champion.holdout_labels.tolist())
-        parts[REFERENCE_PART] = Reference.from_documents([measured]).to_bytes()
+        parts[REFERENCE_PART] = Reference.from_measured([measured]).to_bytes()
     about = About(
         trained_at=present_time(),
         trainer="update of counts (exact)",
         data=champion.artifact.manifest.data,
-        examples=int(model.documents.sum()),
+        examples=int(model.class_texts.sum()),
         metrics=champion.figures(model),
         parent=champion.version,
         ancestors=champion.lineage[-settings.max_ancestors :],

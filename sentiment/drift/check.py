@@ -8,14 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contracts.drift import Comparison, DriftTest, SampleFigures, Status, WordShift
-from sentiment.drift.documents import MEASURES
+from sentiment.drift.measures import MEASURES
 from sentiment.drift.samples import Reference, Sample, Window
 from sentiment.drift.two_sample import cohens_h, expected_as_extreme, holm, kolmogorov_smirnov, share_tail
 
 DEFAULT_LEVEL = 0.01
-DEFAULT_MINIMUM_DOCUMENTS = 200
+DEFAULT_MINIMUM_TEXTS = 200
 # Below the threshold a difference is too small to matter, however significant. Of the words it is Cohen's h,
-# of the measures the Kolmogorov-Smirnov distance (at least that share of documents is of another kind), of
+# of the measures the Kolmogorov-Smirnov distance (at least that share of texts is of another kind), of
 # the error rate the rise in it.
 DEFAULT_THRESHOLDS: Mapping[str, float] = {
     "words": 0.2,
@@ -24,8 +24,8 @@ DEFAULT_THRESHOLDS: Mapping[str, float] = {
 }
 # Fewer labels on either side can show nothing, and a test that can't would only weaken the others.
 MINIMUM_LABELS = 30
-# A word must be in so many documents, of both sides together; rarer ones could hardly be significant.
-MINIMUM_WORD_DOCUMENTS = 5
+# A word must be in so many texts, of both sides together; rarer ones could hardly be significant.
+MINIMUM_WORD_TEXTS = 5
 NAMED_WORDS = 10
 # A word that chance alone would move as far with more than this probability has not moved.
 NAMED_TAIL = 0.01
@@ -45,13 +45,13 @@ def check(
     window: Window,
     *,
     level: float = DEFAULT_LEVEL,
-    minimum_documents: int = DEFAULT_MINIMUM_DOCUMENTS,
+    minimum_texts: int = DEFAULT_MINIMUM_TEXTS,
     thresholds: Mapping[str, float] | None = None,
 ) -> Comparison:
     """Compare a window with a reference; the unit of every test is the text, not the word.
 
     level: the probability of any false alarm in one check, at most, where texts are independent.
-    minimum_documents: with fewer on either side the status is `not-enough-data`.
+    minimum_texts: with fewer on either side the status is `not-enough-data`.
     thresholds: effect sizes that replace those of DEFAULT_THRESHOLDS, by the name of the test.
 
     Raises ValueError for a level not between 0 and 1, or a threshold of no known test.
@@ -60,7 +60,7 @@ def check(
         raise ValueError(f"the level must be between 0 and 1, not {level}")
     if unknown := (thresholds or {}).keys() - DEFAULT_THRESHOLDS.keys():
         raise ValueError(f"there is no test {sorted(unknown)[0]!r}; there are {', '.join(DEFAULT_THRESHOLDS)}")
-    if min(reference.documents, window.documents) < max(minimum_documents, 1):
+    if min(reference.texts, window.texts) < max(minimum_texts, 1):
         return _comparison("not-enough-data", {}, [], window, reference)
     findings = {name: _compare_distributions(reference.measures[name], window.measures[name]) for name in MEASURES}
     if min(reference.labelled, window.labelled) >= MINIMUM_LABELS:
@@ -100,46 +100,46 @@ def _compare_errors(reference: Reference, window: Window) -> _Finding:
 
 
 def _compare_words(reference: Reference, window: Window, level: float) -> tuple[_Finding, list[WordShift]]:
-    """Test the share of documents that have it for each word seen often enough.
+    """Test the share of texts that have it for each word seen often enough.
 
     How often a word was seen on both sides together says nothing about where, so leaving out the rare ones
     biases no test. The family's p-value is that of the word that moved most, corrected for all.
     """
     words, in_reference, in_window = _align(reference, window)
     total = in_reference + in_window
-    tested = np.flatnonzero(total >= MINIMUM_WORD_DOCUMENTS)
+    tested = np.flatnonzero(total >= MINIMUM_WORD_TEXTS)
     if not len(tested):
         return _Finding(0.0, 1.0, 0.0), []
     before, now = in_reference[tested], in_window[tested]
-    tails = share_tail(before, reference.documents, now, window.documents, limit=NAMED_TAIL)
+    tails = share_tail(before, reference.texts, now, window.texts, limit=NAMED_TAIL)
     if tails.min() == 1.0:
         return _Finding(0.0, 1.0, 0.0), []
-    share_before, share_now = before / reference.documents, now / window.documents
+    share_before, share_now = before / reference.texts, now / window.texts
     effects = np.abs(cohens_h(share_before, share_now))
     moved = np.flatnonzero(tails <= NAMED_TAIL)
     order = moved[np.lexsort((-effects[moved], tails[moved]))][:NAMED_WORDS]
     words_with = np.bincount(total[tested])
-    expected = expected_as_extreme(tails[order], words_with, reference.documents, window.documents)
+    expected = expected_as_extreme(tails[order], words_with, reference.texts, window.texts)
     p_values = np.minimum(1.0, expected)
     shifts = [
         WordShift(words[tested[i]], float(share_before[i]), float(share_now[i]), float(p_value))
         for i, p_value in zip(order, p_values, strict=True)
     ]
-    # With many documents the most significant word may have moved little, and another one much.
+    # With many texts the most significant word may have moved little, and another one much.
     first = order[0]
     effect = effects[tails <= max(tails[first], level / (2 * len(tested)))].max()
     return _Finding(float(share_now[first] - share_before[first]), float(p_values[0]), float(effect)), shifts
 
 
 def _align(reference: Reference, window: Window) -> tuple[tuple[str, ...], NDArray[np.int64], NDArray[np.int64]]:
-    """Return the words of both, and in how many documents of each side each one is."""
+    """Return the words of both, and in how many texts of each side each one is."""
     known = len(reference.words)
     positions = np.fromiter(map(reference.index.get, window.words, repeat(-1)), dtype=np.int64, count=len(window.words))
     new = positions < 0
     positions[new] = known + np.arange(new.sum())
-    in_reference = np.concatenate([reference.word_documents, np.zeros(new.sum(), dtype=np.int64)])
+    in_reference = np.concatenate([reference.word_texts, np.zeros(new.sum(), dtype=np.int64)])
     in_window = np.zeros(len(in_reference), dtype=np.int64)
-    in_window[positions] = window.word_documents
+    in_window[positions] = window.word_texts
     new_words = tuple(window.words[i] for i in np.flatnonzero(new).tolist())
     return reference.words + new_words, in_reference, in_window
 
@@ -152,4 +152,4 @@ def _comparison(
 
 def _figures(sample: Sample) -> SampleFigures:
     error_rate = sample.errors / sample.labelled if sample.labelled else None
-    return SampleFigures(sample.documents, sample.labelled, error_rate)
+    return SampleFigures(sample.texts, sample.labelled, error_rate)

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from contracts.drift import Comparison
-from sentiment.drift.documents import MEASURES
+from sentiment.drift.measures import MEASURES
 from sentiment.drift.samples import Reference, Window
 
 TITLES = {
@@ -25,7 +25,7 @@ def plot(report: Comparison, reference: Reference, window: Window, path: Path) -
     Raises OSError where the file can't be written, ValueError for a suffix that is no known format.
     """
     figure = Figure(figsize=(10, 5), layout="constrained")
-    figure.suptitle(f"{report.status}: {window.documents} texts against {reference.documents}")
+    figure.suptitle(f"{report.status}: {window.texts} texts against {reference.texts}")
     words, *distributions = figure.subplot_mosaic(
         [["words", "score", "unknown_words"], ["words", "log_likelihood", "length"]],
         width_ratios=[1.2, 1, 1],
@@ -48,7 +48,7 @@ def _draw_words(axes: Axes, report: Comparison) -> None:
     axes.set_yticks(positions, [word.word for word in report.words])
     axes.invert_yaxis()
     axes.set_title("words that moved")
-    axes.set_xlabel("% of documents")
+    axes.set_xlabel("% of texts")
 
 
 def _draw_distribution(axes: Axes, title: str, sides: dict[str, np.typing.NDArray[np.float32]]) -> None:

@@ -1,4 +1,4 @@
-"""The statistics of a set of documents: all that a check needs, and no text."""
+"""The statistics of a set of texts: all that a check needs, and no text."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -11,30 +11,30 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sentiment.artifact import ArtifactError
-from sentiment.drift.documents import MEASURES, Documents, measure
+from sentiment.drift.measures import MEASURES, MeasuredTexts, measure
 from sentiment.model import Model
 from sentiment.packing import load_arrays, pack_words, save_arrays, unpack_words
 
 MAXIMUM_SAMPLE = 20_000
 # A batch's words are in memory all at once.
-_BATCH_DOCUMENTS = 1_000
+_BATCH_TEXTS = 1_000
 _BATCH_CHARACTERS = 4_000_000
 
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """Statistics of a set of documents.
+    """Statistics of a set of texts.
 
-    documents: how many they are.
-    words: W words; word_documents: (W,), the number of documents that have each.
-    measures: for each of MEASURES its values, sorted, as float32; of more than 20,000 documents the
+    texts: how many they are.
+    words: W words; word_texts: (W,), the number of texts that have each.
+    measures: for each of MEASURES its values, sorted, as float32; of more than 20,000 texts the
         20,000 evenly spaced quantiles.
     labelled: how many labels are known; errors: how many of these the model got wrong.
     """
 
-    documents: int
+    texts: int
     words: tuple[str, ...]
-    word_documents: NDArray[np.int64]
+    word_texts: NDArray[np.int64]
     measures: dict[str, NDArray[np.float32]]
     labelled: int
     errors: int
@@ -45,25 +45,25 @@ class Sample:
 
         Raises ValueError where there are not as many labels as texts.
         """
-        return cls.from_documents(_measure_batches(texts, model, labels))
+        return cls.from_measured(_measure_batches(texts, model, labels))
 
     @classmethod
-    def from_documents(cls, batches: Iterable[Documents]) -> Self:
-        """Sum up measured documents."""
+    def from_measured(cls, batches: Iterable[MeasuredTexts]) -> Self:
+        """Sum up measured texts."""
         counted: Counter[str] = Counter()
         measures: dict[str, list[NDArray[np.float32]]] = {name: [] for name in MEASURES}
-        documents = labelled = errors = 0
+        texts = labelled = errors = 0
         for batch in batches:
-            counted.update(dict(zip(batch.words, batch.word_documents().tolist(), strict=True)))
+            counted.update(dict(zip(batch.words, batch.word_texts().tolist(), strict=True)))
             for name, values in measures.items():
                 values.append(batch.measures[name])
-            documents += len(batch)
+            texts += len(batch)
             labelled += int(batch.labelled.sum())
             errors += int(batch.wrong.sum())
-        if 0 in counted.values():  # words of documents that these were taken from
+        if 0 in counted.values():  # words of texts that these were taken from
             counted = +counted
         return cls(
-            documents,
+            texts,
             tuple(counted),
             np.fromiter(counted.values(), dtype=np.int64, count=len(counted)),
             {name: _sorted_sample(values) for name, values in measures.items()},
@@ -87,9 +87,9 @@ class Reference(Sample):
     def to_bytes(self) -> bytes:
         """Return the statistics as `.npz`, words as UTF-8, a line each."""
         return save_arrays(
-            documents=np.array([self.documents, self.labelled, self.errors], dtype=np.int64),
+            documents=np.array([self.texts, self.labelled, self.errors], dtype=np.int64),
             words=pack_words(self.words),
-            word_documents=self.word_documents.astype(np.int32),
+            word_documents=self.word_texts.astype(np.int32),
             **self.measures,
         )
 
@@ -98,32 +98,34 @@ class Reference(Sample):
         """Read what `to_bytes` wrote, never unpickling; raises ArtifactError where it is something else."""
         arrays = load_arrays(content, "the drift reference")
         try:
-            documents, labelled, errors = arrays["documents"].tolist()
+            texts, labelled, errors = arrays["documents"].tolist()
             words = unpack_words(arrays["words"])
-            word_documents = arrays["word_documents"].astype(np.int64)
+            word_texts = arrays["word_documents"].astype(np.int64)
             measures = {name: arrays[name].astype(np.float32) for name in MEASURES}
         except (KeyError, ValueError) as error:
             raise ArtifactError(f"the drift reference is not one: {error}") from error
-        if len(words) != len(word_documents):
-            raise ArtifactError(f"the drift reference has {len(words)} words and {len(word_documents)} counts")
-        return cls(documents, words, word_documents, measures, labelled, errors)
+        if len(words) != len(word_texts):
+            raise ArtifactError(f"the drift reference has {len(words)} words and {len(word_texts)} counts")
+        return cls(texts, words, word_texts, measures, labelled, errors)
 
 
-def _measure_batches(texts: Iterable[str], model: Model, labels: Iterable[int | None] | None) -> Iterator[Documents]:
+def _measure_batches(
+    texts: Iterable[str], model: Model, labels: Iterable[int | None] | None
+) -> Iterator[MeasuredTexts]:
     pairs = zip(texts, repeat(None), strict=False) if labels is None else zip(texts, labels, strict=True)
     batch: list[tuple[str, int | None]] = []
     characters = 0
     for text, label in pairs:
         batch.append((text, label))
         characters += len(text)
-        if len(batch) == _BATCH_DOCUMENTS or characters > _BATCH_CHARACTERS:
+        if len(batch) == _BATCH_TEXTS or characters > _BATCH_CHARACTERS:
             yield _measure_batch(batch, model)
             batch, characters = [], 0
     if batch:
         yield _measure_batch(batch, model)
 
 
-def _measure_batch(batch: list[tuple[str, int | None]], model: Model) -> Documents:
+def _measure_batch(batch: list[tuple[str, int | None]], model: Model) -> MeasuredTexts:
     return measure((text for text, _ in batch), model, (label for _, label in batch))
 
 

@@ -1,4 +1,4 @@
-"""Two-sample tests: exact on shares of documents, Kolmogorov-Smirnov on distributions, Holm over several.
+"""Two-sample tests: exact on shares of texts, Kolmogorov-Smirnov on distributions, Holm over several.
 
 Numbers in, p-values out; each accepts ties, constants and empty samples.
 """
@@ -17,7 +17,7 @@ Integers = NDArray[np.int64]
 _NEGLIGIBLE = 1e-12
 # What two ways to compute the same tail may differ by, as a share.
 _ROUNDING = 1e-9
-# Words in more documents than this are common.
+# Words in more texts than this are common.
 _RARE = 60
 
 
@@ -47,7 +47,7 @@ def share_tail(
 ) -> Floats:
     """Return how unlikely it is, where nothing has changed, that the larger share is as large as it is or larger.
 
-    first_hits, second_hits: (W,), documents with each word, among first_size and second_size.
+    first_hits, second_hits: (W,), texts with each word, among first_size and second_size.
     limit: tails above it are returned as 1, which saves the work of adding them up.
 
     One tail of Fisher's exact test: given the sum of both, the hits of one side are hypergeometric.
@@ -68,7 +68,7 @@ def share_tail(
 def expected_as_extreme(tails: Floats, words_with: Integers, first_size: int, second_size: int) -> Floats:
     """Return how many words are expected to have a `share_tail` of at most each of `tails` (T,) by chance.
 
-    words_with: (K,), the number of words that 0, 1, 2, … documents of both sides together have.
+    words_with: (K,), the number of words that 0, 1, 2, … texts of both sides together have.
 
     By Bonferroni's inequality this bounds the probability that any word has, however much words depend on
     each other. It counts only what each word can reach: counts of rare words have few values, most of which

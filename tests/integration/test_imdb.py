@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from contracts.names import CLASSES
 from datasets import load_corpus
 from sentiment.corpus import Corpus
-from sentiment.counts import count_documents
+from sentiment.counts import count_texts
 from sentiment.evaluation import evaluate
 from sentiment.model import Model
 from sentiment.packing import pack, unpack
@@ -69,7 +69,7 @@ def test_every_label_and_probability_is_scikit_learns(trained: Trained) -> None:
 
 
 def test_counted_reviews_get_the_same_labels_and_the_accuracy_that_is_known(trained: Trained) -> None:
-    log_odds = count_documents(trained.dev.texts).log_odds(trained.model.scorer())
+    log_odds = count_texts(trained.dev.texts).log_odds(trained.model.scorer())
     assert np.array_equal(log_odds > 0, trained.labels == 1)
     result = evaluate(log_odds, trained.dev.labels)
     assert result.accuracy >= 0.815

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from contracts.codec import Malformed
 from contracts.manifest import FORMAT, ClassTexts, Manifest, Part, read_manifest
 from sentiment.artifact import HOLDOUT_PART, MODEL_PART, TRIE_PART, WEIGHTS_PART, Artifact, ArtifactError, part_of
-from sentiment.counts import count_documents
+from sentiment.counts import count_texts
 from sentiment.evaluation import evaluate
 from sentiment.model import Model
 from sentiment.packing import Holdout, load_arrays, pack, repack, save_arrays, unpack
@@ -281,7 +281,7 @@ def test_a_changed_byte_under_a_manifest_that_vouches_for_it_gives_a_model_or_an
 
 
 def holdout(examples: list[tuple[str, int]]) -> Holdout:
-    documents = count_documents(text for text, _ in examples)
+    documents = count_texts(text for text, _ in examples)
     return Holdout(documents, np.array([label for _, label in examples], dtype=np.int8))
 
 
@@ -290,9 +290,9 @@ def holdout(examples: list[tuple[str, int]]) -> Holdout:
 def test_a_holdout_comes_back_as_it_was(examples: list[tuple[str, int]]) -> None:
     read = Holdout.from_bytes(holdout(examples).to_bytes())
     scorer = MODEL.scorer()
-    assert len(read.documents) == len(examples)
+    assert len(read.texts) == len(examples)
     assert read.labels.tolist() == [label for _, label in examples]
-    assert read.documents.log_odds(scorer) == pytest.approx([scorer.log_odds(text) for text, _ in examples], abs=1e-9)
+    assert read.texts.log_odds(scorer) == pytest.approx([scorer.log_odds(text) for text, _ in examples], abs=1e-9)
 
 
 def test_a_holdout_travels_with_its_model() -> None:

@@ -9,8 +9,8 @@ import pytest
 
 from contracts.codec import encode
 from contracts.drift import Comparison
-from sentiment.drift import DEFAULT_THRESHOLDS, Reference, Window, check
-from sentiment.drift.check import MINIMUM_LABELS
+from sentiment.drift.check import DEFAULT_THRESHOLDS, MINIMUM_LABELS, check
+from sentiment.drift.samples import Reference, Window
 from tests.unit.drift_texts import MODEL, WORDS, make_texts
 
 REFERENCE_TEXTS = make_texts(2000, 1)

@@ -10,7 +10,8 @@ import pytest
 
 from client.commandline import main
 from contracts.manifest import MANIFEST, About
-from sentiment.drift import Reference, Window, check
+from sentiment.drift.check import check
+from sentiment.drift.samples import Reference, Window
 from sentiment.packing import pack
 from tests.unit.drift_texts import MODEL, make_texts
 

@@ -8,10 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sentiment.artifact import ArtifactError
-from sentiment.counts import count_documents
-from sentiment.drift import Reference, Window, measure, measure_counts
-from sentiment.drift.documents import MEASURES
-from sentiment.drift.samples import MAXIMUM_SAMPLE
+from sentiment.counts import count_texts
+from sentiment.drift.measures import MEASURES, measure, measure_counts
+from sentiment.drift.samples import MAXIMUM_SAMPLE, Reference, Window
 from sentiment.model import Model
 from tests.unit.drift_texts import MODEL, make_texts
 
@@ -51,14 +50,14 @@ def test_labels_must_be_as_many_as_texts(labels: list[int | None]) -> None:
 
 def test_words_are_counted_once_a_document() -> None:
     sample = Window.from_texts(["good good good", "good bad", "new"], SMALL)
-    assert dict(zip(sample.words, sample.word_documents.tolist(), strict=True)) == {"good": 2, "bad": 1, "new": 1}
+    assert dict(zip(sample.words, sample.word_texts.tolist(), strict=True)) == {"good": 2, "bad": 1, "new": 1}
 
 
 def test_batches_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
     texts = make_texts(25, 1)
     labels = [1] * len(texts)
     whole = Reference.from_texts(iter(texts), MODEL, iter(labels))
-    monkeypatch.setattr("sentiment.drift.samples._BATCH_DOCUMENTS", 10)
+    monkeypatch.setattr("sentiment.drift.samples._BATCH_TEXTS", 10)
     batched = Reference.from_texts(iter(texts), MODEL, iter(labels))
     assert batched.to_bytes() == whole.to_bytes()
 
@@ -66,18 +65,18 @@ def test_batches_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_taken_documents_are_as_if_measured_again() -> None:
     texts = make_texts(30, 2)
     indices = np.array([4, 4, 29, 0])
-    taken = Window.from_documents([measure(texts, MODEL, [1] * 30).take(indices)])
+    taken = Window.from_measured([measure(texts, MODEL, [1] * 30).take(indices)])
     again = Window.from_texts([texts[i] for i in indices], MODEL, [1] * 4)
-    assert dict(zip(taken.words, taken.word_documents.tolist(), strict=True)) == dict(
-        zip(again.words, again.word_documents.tolist(), strict=True)
+    assert dict(zip(taken.words, taken.word_texts.tolist(), strict=True)) == dict(
+        zip(again.words, again.word_texts.tolist(), strict=True)
     )
     assert all(np.array_equal(taken.measures[name], again.measures[name]) for name in MEASURES)
-    assert (taken.documents, taken.labelled, taken.errors) == (4, again.labelled, again.errors)
+    assert (taken.texts, taken.labelled, taken.errors) == (4, again.labelled, again.errors)
 
 
 def test_counts_are_measured_as_their_texts_are() -> None:
     texts = make_texts(20, 4)
-    counted = Reference.from_documents([measure_counts(count_documents(texts), MODEL, [1] * 20)])
+    counted = Reference.from_measured([measure_counts(count_texts(texts), MODEL, [1] * 20)])
     assert counted.to_bytes() == Reference.from_texts(texts, MODEL, [1] * 20).to_bytes()
 
 
@@ -86,9 +85,9 @@ def test_a_reference_survives_as_bytes(texts: list[str]) -> None:
     reference = Reference.from_texts(texts, MODEL, [0] * len(texts))
     read = Reference.from_bytes(reference.to_bytes())
     assert read.words == reference.words
-    assert np.array_equal(read.word_documents, reference.word_documents)
+    assert np.array_equal(read.word_texts, reference.word_texts)
     assert all(np.array_equal(read.measures[name], reference.measures[name]) for name in MEASURES)
-    assert (read.documents, read.labelled, read.errors) == (len(texts), reference.labelled, reference.errors)
+    assert (read.texts, read.labelled, read.errors) == (len(texts), reference.labelled, reference.errors)
 
 
 @pytest.mark.parametrize("content", [b"", b"not an archive", SMALL.vocabulary[0].encode() * 99])
@@ -106,7 +105,7 @@ def test_a_truncated_reference_is_refused() -> None:
 def test_a_reference_is_bounded_and_keeps_its_distributions() -> None:
     lengths = np.random.default_rng(0).integers(1, 30, 2 * MAXIMUM_SAMPLE)
     reference = Reference.from_texts(("good " * length for length in lengths), SMALL)
-    assert reference.documents == len(lengths)
+    assert reference.texts == len(lengths)
     assert len(reference.measures["length"]) == MAXIMUM_SAMPLE
     shares = np.searchsorted(reference.measures["length"], np.arange(31), side="right") / MAXIMUM_SAMPLE
     exact = np.searchsorted(np.sort(lengths), np.arange(31), side="right") / len(lengths)

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sentiment import gate
-from sentiment.counts import count_documents
+from sentiment.counts import count_texts
 from sentiment.gate import Answers
 from sentiment.training import train
 
@@ -100,18 +100,18 @@ def test_recent_labels_are_answered_by_models_that_have_not_seen_them() -> None:
     champion = train(["good film", "bad film"], [1, 0])
     texts = [f"unseen{number}" for number in range(10)]
     labels = np.array([1] * 10)
-    recent = gate.on_recent(champion, count_documents(texts), labels, weight=1)
+    recent = gate.on_recent(champion, count_texts(texts), labels, weight=1)
     # A model that had learned these words would get each right; the class prior leans to positive for all.
-    alone = gate.right(champion.updated(texts[1:], [1] * 9), count_documents(texts[:1]), labels[:1])
+    alone = gate.right(champion.updated(texts[1:], [1] * 9), count_texts(texts[:1]), labels[:1])
     assert recent.challenger[0] == alone[0]
     memorised = train(["good film", "bad film", "odd"], [1, 0, 0])
     noise = np.array([0, 1] * 5)
-    repeated = gate.on_recent(memorised, count_documents([f"odd{n}" for n in range(10)]), noise, weight=1)
+    repeated = gate.on_recent(memorised, count_texts([f"odd{n}" for n in range(10)]), noise, weight=1)
     assert repeated.challenger.mean() <= 0.5
 
 
 def test_fewer_recent_labels_than_folds_are_answered_too() -> None:
     champion = train(["good film", "bad film"], [1, 0])
-    recent = gate.on_recent(champion, count_documents(["good", "bad"]), np.array([1, 0]), weight=1)
+    recent = gate.on_recent(champion, count_texts(["good", "bad"]), np.array([1, 0]), weight=1)
     assert recent.champion.tolist() == [True, True]
     assert len(recent.challenger) == 2

@@ -56,7 +56,7 @@ def test_a_weight_is_scikit_learns_sample_weight(corpus: Examples, more: Example
     bayes = pipeline().fit(texts, labels, multinomialnb__sample_weight=weights)[-1]
     model = updated(trained(corpus), more, weight)
     assert np.array_equal(model.counts, bayes.feature_count_)
-    assert np.array_equal(model.documents, bayes.class_count_)
+    assert np.array_equal(model.class_texts, bayes.class_count_)
     assert model.log_likelihoods() == pytest.approx(bayes.feature_log_prob_, rel=0, abs=1e-12)
 
 
@@ -134,9 +134,9 @@ def test_equal_models_hold_the_same_counts() -> None:
     model = small()
     assert model.equals(small())
     assert not model.equals(small(alpha=2.0))
-    assert not model.equals(Model(("bad", "fine"), model.counts, model.documents))
-    assert not model.equals(Model(model.vocabulary, model.counts + 1, model.documents))
-    assert not model.equals(Model(model.vocabulary, model.counts, model.documents + 1))
+    assert not model.equals(Model(("bad", "fine"), model.counts, model.class_texts))
+    assert not model.equals(Model(model.vocabulary, model.counts + 1, model.class_texts))
+    assert not model.equals(Model(model.vocabulary, model.counts, model.class_texts + 1))
 
 
 @pytest.mark.parametrize("labels", [[], [1, 1], [0, 0], [0, 2]])

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from contracts.names import CLASSES
 from contracts.predict import Score
-from sentiment.counts import count_documents
+from sentiment.counts import count_texts
 from sentiment.model import Model
 from sentiment.scorer import Scorer, Weights, probability
 from sentiment.table import Table
@@ -51,7 +51,7 @@ def test_counted_texts_score_as_texts(corpus: list[tuple[str, int]], texts: list
     model = train(*zip(*corpus, strict=True))
     served = model.scorer()
     assert [served.log_odds(text) for text in texts] == [as_served(model).log_odds(text) for text in texts]
-    assert count_documents(texts).log_odds(served) == pytest.approx([served.log_odds(text) for text in texts], abs=1e-9)
+    assert count_texts(texts).log_odds(served) == pytest.approx([served.log_odds(text) for text in texts], abs=1e-9)
 
 
 def test_log_odds_add_up_over_words_and_repeats() -> None:

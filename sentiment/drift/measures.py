@@ -1,4 +1,4 @@
-"""What is measured of each document, under a model."""
+"""What is measured of each text, under a model."""
 
 from array import array
 from collections import defaultdict
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from sentiment.counts import DocumentCounts
+from sentiment.counts import TextCounts
 from sentiment.model import Model
 from sentiment.text import tokens
 
@@ -21,12 +21,12 @@ MEASURES = ("score", "unknown_words", "log_likelihood", "length")
 
 
 @dataclass(frozen=True, eq=False)
-class Documents:
-    """D measured documents.
+class MeasuredTexts:
+    """D measured texts.
 
-    words: W words; occurrences: (D, W), how often each document has each; entries of the same place add up.
+    words: W words; occurrences: (D, W), how often each text has each; entries of the same place add up.
     measures: (D,) of float32 for each of MEASURES: the log-odds; the share of words that the model does not
-        know; the mean log-likelihood a word, in nats; the length in words. A document without words has
+        know; the mean log-likelihood a word, in nats; the length in words. A text without words has
         neither unknown words nor unlikely ones: 0 for both.
     labelled: (D,), whether its label is known; wrong: (D,), whether the model says other than the label.
     """
@@ -38,13 +38,13 @@ class Documents:
     wrong: NDArray[np.bool_]
 
     def __len__(self) -> int:
-        """Return the number of documents."""
+        """Return the number of texts."""
         return len(self.labelled)
 
-    def word_documents(self) -> NDArray[np.int64]:
-        """Return the number of documents that have each word, (W,)."""
+    def word_texts(self) -> NDArray[np.int64]:
+        """Return the number of texts that have each word, (W,)."""
         by_word = self.occurrences.tocsc()
-        # The documents of a word stand in a row, repeats side by side.
+        # The texts of a word stand in a row, repeats side by side.
         first = np.ones(by_word.nnz + 1, dtype=np.int64)
         first[1:-1] = by_word.indices[1:] != by_word.indices[:-1]
         first[by_word.indptr] = 1
@@ -52,12 +52,12 @@ class Documents:
         return np.diff(number_before[by_word.indptr])
 
     def take(self, indices: NDArray[np.integer]) -> Self:
-        """Return the documents at `indices`, repeats allowed, without measuring anything again."""
+        """Return the texts at `indices`, repeats allowed, without measuring anything again."""
         measures = {name: values[indices] for name, values in self.measures.items()}
         return type(self)(self.words, self.occurrences[indices], measures, self.labelled[indices], self.wrong[indices])
 
 
-def measure(texts: Iterable[str], model: Model, labels: Iterable[int | None] | None = None) -> Documents:
+def measure(texts: Iterable[str], model: Model, labels: Iterable[int | None] | None = None) -> MeasuredTexts:
     """Measure each text under `model`; see `measure_counts`."""
     index: defaultdict[str, int] = defaultdict(count().__next__)
     columns = array("i")
@@ -73,7 +73,7 @@ def measure(texts: Iterable[str], model: Model, labels: Iterable[int | None] | N
     return _measure(words, occurrences[:, is_word], model, labels)
 
 
-def measure_counts(counts: DocumentCounts, model: Model, labels: Iterable[int | None] | None = None) -> Documents:
+def measure_counts(counts: TextCounts, model: Model, labels: Iterable[int | None] | None = None) -> MeasuredTexts:
     """Measure counted texts under `model`; `labels` are 0, 1 or None where unknown, one a text.
 
     The unigram model behind the log-likelihood is that of the model's own training counts, both classes
@@ -116,7 +116,7 @@ def _measure(
     occurrences: csr_array[np.float64, tuple[int, int]],
     model: Model,
     labels: Iterable[int | None] | None,
-) -> Documents:
+) -> MeasuredTexts:
     tables = _tables(model)
     unknown = len(tables.rows)
     rows = np.fromiter(map(tables.rows.get, words, repeat(unknown)), dtype=np.intp, count=len(words))
@@ -135,7 +135,7 @@ def _measure(
         raise ValueError(f"{len(score)} texts came with {len(label_list)} labels")
     labelled = np.array([label is not None for label in label_list], dtype=np.bool_)
     positive = np.array([label == 1 for label in label_list], dtype=np.bool_)
-    return Documents(
+    return MeasuredTexts(
         words,
         occurrences,
         {name: values.astype(np.float32) for name, values in measures.items()},
