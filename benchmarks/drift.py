@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from sentiment.data import default_cache, load_corpus, read_starter, starter_archive
+from datasets import default_cache, load_corpus, starter
 from sentiment.drift import Documents, Reference, Window, check, measure
 from sentiment.model import Model
 from sentiment.training import train
@@ -61,10 +61,10 @@ class Benchmark:
     def __init__(self, model: Model, reviews: list[str], labels: NDArray[np.intp], windows: int, seed: int) -> None:
         self.model, self.reviews, self.labels, self.windows = model, reviews, labels, windows
         self.random = np.random.default_rng(seed)
-        archive = starter_archive(default_cache())
+        archive = starter.fetch(default_cache())
         texts, self.pools = list(reviews), {}
         for file in (AMAZON, NEW_YORK_TIMES):
-            sentences = [example.text for example in read_starter(archive, file)]
+            sentences = [example.text for example in starter.read_sentences(archive, file)]
             for order in ("in a row", "at random"):
                 self.pools[file, order] = np.arange(len(texts), len(texts) + POOL_DOCUMENTS)
                 texts += [self._join(sentences, order) for _ in range(POOL_DOCUMENTS)]

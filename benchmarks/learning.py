@@ -13,10 +13,12 @@ from pathlib import Path
 
 import numpy as np
 
+from datasets import load_corpus
 from sentiment import gate
-from sentiment.artifact import HOLDOUT_PART, Holdout, unpack
+from sentiment.artifact import HOLDOUT_PART
+from sentiment.corpus import Corpus
 from sentiment.counts import count_documents
-from sentiment.data import Corpus, load_corpus
+from sentiment.packing import Holdout, unpack
 from sentiment.training import train, train_artifact
 from tests.system import ROOT
 

@@ -17,11 +17,12 @@ from dataclasses import replace
 from pathlib import Path
 from statistics import median
 
+import msgspec
 import psutil
-from sentiment.data import load_corpus
 
 from benchmarks.lean import as_deployed
 from benchmarks.system import SHORT_TEXT, get, servers, wait_until_recorded, wrk
+from datasets import load_corpus
 from deploy import runner
 from sentiment.artifact import Artifact
 from sentiment.training import train_artifact
@@ -79,7 +80,9 @@ def measure(
         wait_until_recorded(service)
         print(row("after load, all recorded", process.pid))
         for number in range(SWAPS):
-            version = promote(replace(artifact, manifest={**artifact.manifest, "swap": number}))
+            version = promote(
+                replace(artifact, manifest=msgspec.structs.replace(artifact.manifest, reason=f"swap {number}"))
+            )
             if not runner.wait_until(lambda: served(service) == version, 20):  # noqa: B023  # called within the loop
                 raise ValueError(f"{version} was not swapped in: {runner.tail(service.log)}")
         print(row(f"after {SWAPS} swaps", process.pid))

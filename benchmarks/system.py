@@ -22,12 +22,12 @@ from statistics import median
 from urllib.request import urlopen
 
 import psutil
-from bridge.topology import declare_streams
-from sentiment.data import load_corpus
 
 from benchmarks.lean import as_deployed
+from datasets import load_corpus
 from deploy import ports, runner
 from deploy.servers import epmd, mongodb, rabbitmq, s3
+from messages.topology import declare_streams
 from records import Records
 from sentiment.training import train_artifact
 from tests.system import ROOT, Client, promote, python_service, through_gateway

@@ -2,42 +2,53 @@
 
 import gc
 import logging
-import signal
 import threading
 from functools import partial
 
-from bridge.broker import BrokerUnavailable
-from bridge.invoke import Function
+from bridge.functions import Function
+from bridge.inputs import Input, declare
 from bridge.labels import LabelHandler
 from bridge.monitor import Monitor
 from bridge.pipeline import Handler, Pipeline
-from bridge.rabbitmq import RabbitMQPublisher, RabbitMQSource
-from bridge.retry import Abandoned, Retry
 from bridge.reviews import ReviewHandler
 from bridge.settings import Settings
-from bridge.topology import declare
-from model_store.process import run
+from messages.ports import BrokerUnavailable, Publisher
+from messages.publisher import AmqpPublisher
+from process.probes import serve_probes
+from process.retry import Abandoned, Retry
+from process.run import run, stop_at_signal
 from records import Records, RecordsUnavailable
 
+DEFAULT_PORT = 8081
 logger = logging.getLogger("bridge")
 
 
 def main() -> int:
     """Run until SIGTERM or SIGINT; returns the exit code."""
     settings = Settings.from_environment()
-    stop, give_up = threading.Event(), threading.Event()
-    install_signal_handlers(stop, give_up, settings.drain_seconds)
-    monitor = Monitor(name for name in (settings.source, settings.labels_stream) if name)
-    monitor.serve()
+    stop, signalled, give_up = threading.Event(), threading.Event(), threading.Event()
+
+    def drain() -> None:
+        logger.info("finishing what is in hand, for at most %g s", settings.drain_seconds)
+        signalled.set()
+        timer = threading.Timer(settings.drain_seconds, give_up.set)
+        timer.daemon = True
+        timer.start()
+
+    stop_at_signal(stop, then=drain)
+    monitor = Monitor(each.name for each in settings.inputs)
+    serve_probes(monitor.not_ready, DEFAULT_PORT)
     records = Records.from_environment()
     # Nothing is in hand before the first message, so a stop need not wait for a drain.
     until_stopped = Retry(stop, on_retry=monitor.retried)
     try:
-        until_stopped(partial(declare, settings), BrokerUnavailable)
+        until_stopped(
+            partial(declare, settings.rabbitmq_url, settings.inputs, settings.stream_max_bytes), BrokerUnavailable
+        )
         until_stopped(records.ensure_indexes, RecordsUnavailable)
     except Abandoned:
         return 0
-    publisher = RabbitMQPublisher(settings.rabbitmq_url, on_unroutable=monitor.unroutable)
+    publisher = AmqpPublisher(settings.rabbitmq_url, on_unroutable=monitor.unroutable)
     threads = [
         threading.Thread(target=run_until, args=(pipeline, stop), name=f"{pipeline.name}-pipeline")
         for pipeline in pipelines(settings, records, publisher, Retry(give_up, on_retry=monitor.retried), monitor)
@@ -57,24 +68,6 @@ def main() -> int:
     return 0 if signalled.is_set() else 1
 
 
-signalled = threading.Event()
-
-
-def install_signal_handlers(stop: threading.Event, give_up: threading.Event, drain_seconds: float) -> None:
-    """Set `stop` at SIGTERM or SIGINT, and `give_up` so much later."""
-
-    def on_signal(number: int, _: object) -> None:
-        logger.info("%s: finishing what is in hand, for at most %g s", signal.Signals(number).name, drain_seconds)
-        signalled.set()
-        stop.set()
-        timer = threading.Timer(drain_seconds, give_up.set)
-        timer.daemon = True
-        timer.start()
-
-    signal.signal(signal.SIGTERM, on_signal)
-    signal.signal(signal.SIGINT, on_signal)
-
-
 def run_until(pipeline: Pipeline, stop: threading.Event) -> None:
     """Run a pipeline until `stop`; one that ends by itself, as at a bug, stops the others too."""
     try:
@@ -84,7 +77,7 @@ def run_until(pipeline: Pipeline, stop: threading.Event) -> None:
 
 
 def pipelines(
-    settings: Settings, records: Records, publisher: RabbitMQPublisher, retry: Retry, monitor: Monitor
+    settings: Settings, records: Records, publisher: Publisher, retry: Retry, monitor: Monitor
 ) -> list[Pipeline]:
     """Wire the pipelines: reviews to predict and, where it is read, labels to retrain."""
 
@@ -96,39 +89,33 @@ def pipelines(
             timeout_seconds=settings.function_timeout_seconds,
         )
 
-    def pipeline(name: str, handle: Handler, *, stream: bool) -> Pipeline:
-        # The next two batches wait here. A queue counts those in the handler too.
-        prefetch = settings.limits.messages * (2 if stream else settings.in_flight + 2)
+    def pipeline(read: Input, handle: Handler) -> Pipeline:
         return Pipeline(
-            RabbitMQSource(settings.rabbitmq_url, name, stream=stream, prefetch=prefetch),
+            read.source(settings.rabbitmq_url, settings.limits, settings.in_flight),
             handle,
-            records,
+            read.offsets(records),
             retry,
             limits=settings.limits,
             in_flight=settings.in_flight,
-            on_connected=partial(monitor.connected, name),
-            on_offset=partial(monitor.offset, name),
+            on_connected=partial(monitor.connected, read.name),
+            on_retry=monitor.retried,
+            on_offset=partial(monitor.offset, read.name),
         )
 
     reviews = ReviewHandler(
-        function("predict"),
-        records,
-        publisher,
-        retry,
-        has_offsets=settings.source_is_stream,
-        on_done=partial(monitor.done, settings.source),
+        function("predict"), records, publisher, retry, on_done=partial(monitor.done, settings.reviews.name)
     )
-    wired = [pipeline(settings.source, reviews, stream=settings.source_is_stream)]
-    if settings.labels_stream:
+    wired = [pipeline(settings.reviews, reviews)]
+    if settings.labels:
         labels = LabelHandler(
             function("retrain"),
             records,
             publisher,
             retry,
             token=settings.retrain_token,
-            on_done=partial(monitor.done, settings.labels_stream),
+            on_done=partial(monitor.done, settings.labels.name),
         )
-        wired.append(pipeline(settings.labels_stream, labels, stream=True))
+        wired.append(pipeline(settings.labels, labels))
     return wired
 
 

@@ -1,31 +1,39 @@
 """Sends texts to the stream `reviews` and prints the answers as they come, a JSON object a line.
 
-An answer's id is the text's own, or its number, counted from 0.
+An answer's id is the text's own, or its number, counted from 0. Without RABBITMQ_URL the local stack of the folder it
+is called in is asked.
 
 python -m bridge.client "I love you" "What a bore"
 python -m bridge.client --file reviews.jsonl
 """
 
 import argparse
+import os
+import shlex
 import sys
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from itertools import islice
+from pathlib import Path
 
-import orjson
 from tqdm import tqdm
 
-from bridge.broker import BrokerUnavailable, Message, Outgoing
-from bridge.rabbitmq import RabbitMQPublisher, RabbitMQSource
-from bridge.reviews import REJECTED
+from bridge.inputs import declare
 from bridge.settings import Settings
-from bridge.topology import declare, declare_reply_queue
-from model_store.environment import SettingsError
+from contracts.codec import Malformed, encode
+from contracts.names import REJECTED
+from contracts.stream import read_rejected
+from messages.ports import BrokerUnavailable, Message, Outgoing, Source
+from messages.publisher import AmqpPublisher
+from messages.sources import QueueSource, StreamSource
+from messages.topology import declare_reply_queue
+from process.settings import SettingsError
 
 BATCH_MESSAGES = 500
 REPLY_QUEUE_EXPIRES_SECONDS = 600
 READ_TIMEOUT_SECONDS = 0.1
+ADDRESSES = Path(".local", "env")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -43,26 +51,48 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error("give a text, or --file")
     lines = (line.rstrip(b"\r\n") for line in parsed.file or [])
     bodies = [*(text.encode() for text in parsed.text), *(line for line in lines if line)]
+    if not os.environ.get("RABBITMQ_URL") and (url := address_in(ADDRESSES, "RABBITMQ_URL")):
+        os.environ["RABBITMQ_URL"] = url
     try:
         return _ask(Settings.from_environment(), bodies, len(parsed.text), parsed.timeout_seconds)
     except (BrokerUnavailable, SettingsError) as error:
-        print(f"{error}\nIs RABBITMQ_URL right? The local stack's is in .local/env.", file=sys.stderr)  # noqa: T201
+        print(f"{error}\nIs RABBITMQ_URL right? The local stack's is in {ADDRESSES}.", file=sys.stderr)  # noqa: T201
         return 1
 
 
+def address_in(path: Path, name: str) -> str | None:
+    """Return the value of `export NAME=value`, in shell quoting, in a file; None where it has no such line or is not.
+
+    Such a file is written by `./deploy.sh --local`.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    exports = dict(
+        word.split("=", 1)
+        for line in lines
+        if line.startswith("export ")
+        for word in shlex.split(line.removeprefix("export "))
+        if "=" in word
+    )
+    return exports.get(name)
+
+
 def _ask(settings: Settings, bodies: Sequence[bytes], plain: int, timeout_seconds: float) -> int:
-    """Publish the bodies, of which the first `plain` are plain text, and print an answer each."""
+    """Publish the bodies, of which the first `plain` are plain text, and print an answer for each."""
     run = uuid.uuid4().hex
     reply_to = f"client-{run}"
-    declare(settings)
-    declare_reply_queue(settings.rabbitmq_url, reply_to, REPLY_QUEUE_EXPIRES_SECONDS)
+    url = settings.rabbitmq_url
+    declare(url, settings.inputs, settings.stream_max_bytes)
+    declare_reply_queue(url, reply_to, REPLY_QUEUE_EXPIRES_SECONDS)
     # The reader of `rejected` must stand at its end before the first text is sent.
-    replies = RabbitMQSource(settings.rabbitmq_url, reply_to, stream=False, prefetch=BATCH_MESSAGES)
-    rejected = RabbitMQSource(settings.rabbitmq_url, REJECTED, stream=True, prefetch=BATCH_MESSAGES, start="next")
-    publisher = RabbitMQPublisher(settings.rabbitmq_url)
+    replies = QueueSource(url, reply_to, prefetch=BATCH_MESSAGES)
+    rejected = StreamSource(url, REJECTED, prefetch=BATCH_MESSAGES, start="next")
+    publisher = AmqpPublisher(url)
     outgoing = (
         Outgoing(
-            settings.source,
+            settings.reviews.name,
             body,
             f"{run}:{number}",
             str(number),
@@ -71,7 +101,7 @@ def _ask(settings: Settings, bodies: Sequence[bytes], plain: int, timeout_second
         )
         for number, body in enumerate(bodies)
     )
-    waiting = {f"{run}:{number}" for number in range(len(bodies))}
+    waiting: set[str | None] = {f"{run}:{number}" for number in range(len(bodies))}
     try:
         for source in (replies, rejected):
             source.open(None)
@@ -80,13 +110,12 @@ def _ask(settings: Settings, bodies: Sequence[bytes], plain: int, timeout_second
                 publisher.publish(batch)
             deadline = time.monotonic() + timeout_seconds
             while waiting and time.monotonic() < deadline:
-                for message in _answers(replies, rejected):
-                    if message.correlation_id in waiting:
-                        waiting.discard(message.correlation_id)
-                        sys.stdout.write(message.body.decode() + "\n")
-                        sys.stdout.flush()
-                        bar.update()
-                        deadline = time.monotonic() + timeout_seconds
+                for message in _answers(replies, rejected, waiting):
+                    waiting.discard(message.correlation_id)
+                    sys.stdout.write(message.body.decode() + "\n")
+                    sys.stdout.flush()
+                    bar.update()
+                    deadline = time.monotonic() + timeout_seconds
     finally:
         for part in (replies, rejected, publisher):
             part.close()
@@ -96,19 +125,24 @@ def _ask(settings: Settings, bodies: Sequence[bytes], plain: int, timeout_second
     return 0
 
 
-def _answers(replies: RabbitMQSource, rejected: RabbitMQSource) -> Iterator[Message]:
-    for source in (replies, rejected):
+def _answers(replies: Source, rejected: Source, waiting: Collection[str | None]) -> Iterator[Message]:
+    """Yield the answers that are waited for, notices of `rejected` in the form of one."""
+    for source, shown in ((replies, lambda message: message), (rejected, as_error)):
         messages = source.read(BATCH_MESSAGES, READ_TIMEOUT_SECONDS)
         source.finish(messages, frozenset())
         for message in messages:
-            yield message if source is replies else _as_error(message)
+            if message.correlation_id in waiting and (answer := shown(message)):
+                yield answer
 
 
-def _as_error(message: Message) -> Message:
-    """Return a notice of the stream `rejected` in the form of an answer."""
-    notice = orjson.loads(message.body)
-    body = orjson.dumps({"id": notice["message_id"], "error": notice["reason"], "offset": notice["offset"]})
-    return Message(message.position, message.key, body, correlation_id=message.correlation_id)
+def as_error(message: Message) -> Message | None:
+    """Return a notice of the stream `rejected` in the form of an answer; None for what is no notice."""
+    try:
+        notice = read_rejected(message.body)
+    except Malformed:
+        return None
+    body = encode({"id": notice.message_id, "error": notice.reason, "offset": notice.offset})
+    return message._replace(body=body)
 
 
 if __name__ == "__main__":

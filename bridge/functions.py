@@ -1,21 +1,24 @@
 """Invocations of functions through the gateway, and what their answers mean."""
 
-import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import TypeVar
 
-import orjson
 import urllib3
+from msgspec import Struct
 
+from contracts.codec import Malformed, Reader, encode
+from contracts.predict import AnyBatchScored, AnyScore, TextsRequest, read_batch_scored
+from contracts.problem import read_problem
 from records import now
-
-logger = logging.getLogger(__name__)
 
 CONNECT_TIMEOUT_SECONDS = 3.0
 # Statuses that speak of this very request; every other one but success is a bad moment of the system: no
 # function ready (404, 502, 503), a wrong token (401), too many requests (429), a bug (500).
 REFUSALS = (400, 413, 422)
+
+Item = TypeVar("Item")
+Answer = TypeVar("Answer")
 
 
 class FunctionUnavailable(Exception):
@@ -45,13 +48,15 @@ class Function:
             timeout=urllib3.Timeout(connect=CONNECT_TIMEOUT_SECONDS, read=timeout_seconds),
         )
 
-    def post(self, body: Any, *, query: str = "", headers: dict[str, str] | None = None) -> dict[str, Any]:
-        """Return the JSON object that answers `body`; raises FunctionUnavailable or RequestRefused."""
+    def post(
+        self, body: Struct, read: Reader[Answer], *, query: str = "", headers: dict[str, str] | None = None
+    ) -> Answer:
+        """Return what `read` finds in the answer to `body`; raises FunctionUnavailable or RequestRefused."""
         try:
             response = self._pool.request(
                 "POST",
                 self.url + query,
-                body=orjson.dumps(body),
+                body=encode(body),
                 headers={"Content-Type": "application/json", **(headers or {})},
             )
         except urllib3.exceptions.HTTPError as error:
@@ -64,44 +69,62 @@ class Function:
                 _retry_after_seconds(response.headers.get("Retry-After")),
             )
         try:
-            answer = orjson.loads(response.data)
-        except orjson.JSONDecodeError as error:
-            raise FunctionUnavailable(f"{self._name} answered no JSON") from error
-        if not isinstance(answer, dict):
-            raise FunctionUnavailable(f"{self._name} answered no JSON object")
-        return answer
+            return read(response.data)
+        except Malformed as error:
+            raise FunctionUnavailable(f"{self.url} did not answer as {self._name} does: {error}") from error
 
 
-def predict(function: Function, texts: Sequence[str]) -> tuple[list[dict[str, Any]], str | None]:
-    """Return an answer a text, {"prediction", "probability"} or {"error"}, and the model.
+def by_halves(
+    items: Sequence[Item], call: Callable[[Sequence[Item]], Answer]
+) -> Iterator[tuple[Sequence[Item], Answer | RequestRefused]]:
+    """Call with all items, and with halves of what is refused, so that a bad one never fails its neighbours.
+
+    Yields parts of the items, in their order, and the answer to each; of a single one that is refused, the refusal.
+    """
+    if not items:
+        return
+    answer: Answer | RequestRefused
+    try:
+        answer = call(items)
+    except RequestRefused as refusal:
+        if len(items) > 1:
+            middle = len(items) // 2
+            yield from by_halves(items[:middle], call)
+            yield from by_halves(items[middle:], call)
+            return
+        answer = refusal
+    yield items, answer
+
+
+def predict(function: Function, texts: Sequence[str]) -> AnyBatchScored:
+    """Return an answer for each text, a score or an error, and the model (empty if none was scored).
 
     Raises FunctionUnavailable.
-
-    Where predict refuses the whole batch, its halves are tried, so that one bad text never fails its neighbours.
     """
-    try:
-        answer = function.post({"texts": texts}, query="?record=false")
-    except RequestRefused as error:
-        if len(texts) == 1:
-            return [{"error": str(error)}], None
-        middle = len(texts) // 2
-        (first, model), (second, other_model) = (
-            predict(function, texts[:middle]),
-            predict(function, texts[middle:]),
-        )
-        if model and other_model and model != other_model:
-            raise FunctionUnavailable("the model was swapped between two halves of a batch") from error
-        return first + second, model or other_model
-    match answer:
-        case {"predictions": list(predictions), "model": str(model)} if len(predictions) == len(texts):
-            return predictions, model
-    raise FunctionUnavailable(f"{function.url} did not answer as predict does: is it the right function?")
+
+    def score(part: Sequence[str]) -> AnyBatchScored:
+        answer = function.post(TextsRequest(part), read_batch_scored, query="?record=false")
+        if len(answer.predictions) != len(part):
+            raise FunctionUnavailable(f"{function.url} gave {len(answer.predictions)} answers for {len(part)} texts")
+        return answer
+
+    predictions: list[AnyScore] = []
+    models: set[str] = set()
+    for _, answer in by_halves(texts, score):
+        if isinstance(answer, RequestRefused):
+            predictions.append(AnyScore(error=str(answer)))
+        else:
+            predictions += answer.predictions
+            models.add(answer.model)
+    if len(models) > 1:
+        raise FunctionUnavailable("the model was swapped between two halves of a batch")
+    return AnyBatchScored(predictions, models.pop() if models else "")
 
 
 def _detail(body: bytes) -> str:
     try:
-        return str(orjson.loads(body)["detail"])
-    except (orjson.JSONDecodeError, KeyError, TypeError):
+        return read_problem(body).detail
+    except Malformed:
         return body[:200].decode(errors="replace").strip() or "no reason given"
 
 

@@ -1,28 +1,29 @@
 """What the bridge does with a batch of labels: hand them to retrain, which stores them before it answers."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
-from bridge.broker import Message, Publisher
-from bridge.invoke import Function, FunctionUnavailable, RequestRefused
-from bridge.retry import Retry
-from bridge.reviews import BadMessage, park, parse_object
+from bridge.functions import Function, FunctionUnavailable, by_halves
+from bridge.rejected import park, part
+from contracts.codec import Malformed
+from contracts.labels import LabelExample, parse_label, read_label_example
+from contracts.limits import within_limit
+from contracts.retrain import LabelsRequest, read_labels_taken
+from messages.ports import Message, Publisher
+from process.retry import Retry
 from records import Records
-from sentiment.data import parse_label
 
 DEFAULT_SOURCE = "stream"
+EXPECTED = '{"text": "...", "label": 0 or 1, "negative" or "positive"}'
 
 
-def parse(message: Message) -> dict[str, Any]:
-    """Read a message, a JSON object with `text` and `label`; raises BadMessage."""
-    value = parse_object(message.body)
-    if not isinstance(value.get("text"), str):
-        raise BadMessage("no text: the JSON object needs a string in `text`")
+def parse(message: Message) -> LabelExample:
+    """Read a message, a JSON object with `text` and `label`; raises Malformed."""
     try:
-        parse_label(value.get("label"))
+        found = read_label_example(message.body)
+        parse_label(found.label)
+        return LabelExample(within_limit(found.text), found.label, found.source or DEFAULT_SOURCE, found.id)
     except ValueError as error:
-        raise BadMessage(str(error)) from error
-    return {"source": DEFAULT_SOURCE, **value}
+        raise Malformed(f"{error}; send {EXPECTED}") from error
 
 
 class LabelHandler:
@@ -47,30 +48,14 @@ class LabelHandler:
         self._on_done = on_done
 
     def __call__(self, messages: list[Message]) -> frozenset[int]:
-        """Handle a batch; returns the positions of the bad messages; raises bridge.retry.Abandoned."""
-        good: list[tuple[Message, dict[str, Any]]] = []
-        bad: list[tuple[Message, str]] = []
-        for message in messages:
-            try:
-                good.append((message, parse(message)))
-            except BadMessage as error:
-                bad.append((message, str(error)))
-        bad += self._hand_over(good)
+        """Handle a batch; returns the positions of the bad messages; raises Abandoned."""
+        good, bad = part(messages, parse)
+        bad += [(labels[0][0], str(refusal)) for labels, refusal in by_halves(good, self._hand_over) if refusal]
         park(bad, self._records, self._publisher, self._retry)
         self._on_done("labelled", len(messages) - len(bad))
         self._on_done("rejected", len(bad))
         return frozenset(message.position for message, _ in bad)
 
-    def _hand_over(self, labels: Sequence[tuple[Message, dict[str, Any]]]) -> list[tuple[Message, str]]:
-        """Have retrain take the labels; returns those that it refuses, found by halving."""
-        if not labels:
-            return []
-        body = {"examples": [example for _, example in labels]}
-        try:
-            self._retry(lambda: self._function.post(body, headers=self._headers), FunctionUnavailable)
-        except RequestRefused as error:
-            if len(labels) == 1:
-                return [(labels[0][0], str(error))]
-            middle = len(labels) // 2
-            return self._hand_over(labels[:middle]) + self._hand_over(labels[middle:])
-        return []
+    def _hand_over(self, labels: Sequence[tuple[Message, LabelExample]]) -> None:
+        body = LabelsRequest([example for _, example in labels])
+        self._retry(lambda: self._function.post(body, read_labels_taken, headers=self._headers), FunctionUnavailable)

@@ -8,15 +8,27 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import takewhile
+from typing import Protocol
 
-from bridge.broker import BrokerUnavailable, Message, Source
-from bridge.retry import Abandoned, Retry
-from records import Records, RecordsUnavailable
+from messages.ports import BrokerUnavailable, Message, Source
+from process.backoff import Backoff
+from process.retry import FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS, Abandoned, Retry
+from records import RecordsUnavailable
 
 logger = logging.getLogger(__name__)
 
 READ_TIMEOUT_SECONDS = 0.5
 Handler = Callable[[list[Message]], frozenset[int]]
+
+
+class OffsetStore(Protocol):
+    """Where is remembered how far a source is done. Its methods raise RecordsUnavailable."""
+
+    def offset(self, name: str) -> int | None:
+        """Return the offset of the last message of the source `name` that is done, None if there is none."""
+
+    def store_offset(self, name: str, offset: int) -> None:
+        """Remember that all messages up to `offset` are done."""
 
 
 @dataclass(frozen=True)
@@ -51,26 +63,29 @@ class Pipeline:
         self,
         source: Source,
         handle: Handler,
-        records: Records,
+        offsets: OffsetStore,
         retry: Retry,
         *,
         limits: BatchLimits | None = None,
         in_flight: int = 4,
         on_connected: Callable[[bool], None] = lambda connected: None,
+        on_retry: Callable[[str], None] = lambda error: None,
         on_offset: Callable[[int], None] = lambda offset: None,
     ) -> None:
         """Read `source`, with at most `in_flight` batches in the handler at a time.
 
-        on_connected is told when reading begins or breaks off; on_offset, which offset was stored.
+        on_connected is told when reading begins or breaks off; on_retry, by which error it broke off; on_offset, which
+        offset was stored.
         """
         self.name = source.name
         self._source = source
         self._handle = handle
-        self._records = records
+        self._offsets = offsets
         self._retry = retry
         self._limits = limits or BatchLimits()
         self._in_flight = in_flight
         self._on_connected = on_connected
+        self._on_retry = on_retry
         self._on_offset = on_offset
         self._slots = threading.Semaphore(in_flight)
         self._order: deque[_Batch] = deque()
@@ -85,20 +100,22 @@ class Pipeline:
         Whatever the retry policy abandons by then stays unfinished: its offset is not stored.
         """
         try:
-            if not self._source.remembers:
-                self._last_read = self._retry(lambda: self._records.offset(self._source.name), RecordsUnavailable)
+            self._last_read = self._retry(lambda: self._offsets.offset(self._source.name), RecordsUnavailable)
         except Abandoned:
             return
+        backoff = Backoff(FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS)
         with ThreadPoolExecutor(self._in_flight, f"{self._source.name}-batch") as pool:
             while not stop.is_set() and not self._failed.is_set():
                 try:
-                    self._retry(self._open, BrokerUnavailable)
+                    self._open()
+                    backoff.worked()
                     self._read_until(stop, pool)
                 except BrokerUnavailable as error:
-                    logger.warning("%s: %s; reading resumes by itself", self._source.name, error)
+                    wait_seconds = backoff.failed()
                     self._on_connected(False)
-                except Abandoned:
-                    break
+                    self._on_retry(type(error).__name__)
+                    logger.warning("%s: %s; reading resumes in %.1f s", self._source.name, error, wait_seconds)
+                    stop.wait(wait_seconds)
         self._source.close()
         self._on_connected(False)
 
@@ -176,8 +193,7 @@ class Pipeline:
             if not done:
                 return
             offset = done[-1].messages[-1].position
-            if not self._source.remembers:
-                self._retry(lambda: self._records.store_offset(self._source.name, offset), RecordsUnavailable)
+            self._retry(lambda: self._offsets.store_offset(self._source.name, offset), RecordsUnavailable)
             for batch in done:
                 self._source.finish(batch.messages, batch.rejected)
                 self._order.popleft()

@@ -4,9 +4,10 @@ import os
 from dataclasses import dataclass
 from typing import Self
 
+from bridge.inputs import Input, QueueInput, StreamInput
 from bridge.pipeline import BatchLimits
-from model_store import read_secret
-from model_store.environment import SettingsError, number
+from process.secrets import read_secret
+from process.settings import SettingsError, number
 
 DEFAULT_STREAM_MAX_BYTES = 5_000_000_000
 
@@ -17,9 +18,8 @@ class Settings:
 
     rabbitmq_url: str
     gateway_url: str
-    source: str
-    source_is_stream: bool
-    labels_stream: str | None
+    reviews: Input
+    labels: StreamInput | None
     retrain_token: str | None
     stream_max_bytes: int
     limits: BatchLimits
@@ -27,19 +27,21 @@ class Settings:
     function_timeout_seconds: float
     drain_seconds: float
 
+    @property
+    def inputs(self) -> list[Input]:
+        """What is read."""
+        return [self.reviews, self.labels] if self.labels else [self.reviews]
+
     @classmethod
     def from_environment(cls) -> Self:
         """Read the environment and secrets; raises SettingsError."""
-        kind, _, name = (os.environ.get("BRIDGE_SOURCE") or "stream:reviews").partition(":")
-        if kind not in ("stream", "queue") or not name:
-            raise SettingsError("BRIDGE_SOURCE must be stream:<name> or queue:<name>, for example stream:reviews")
+        # Set but empty: labels are not read.
+        labels = os.environ.get("BRIDGE_LABELS", "labels")
         return cls(
             rabbitmq_url=read_secret("rabbitmq-url", "RABBITMQ_URL") or "amqp://guest:guest@127.0.0.1:5672/",
             gateway_url=os.environ.get("GATEWAY_URL") or "http://127.0.0.1:8080",
-            source=name,
-            source_is_stream=kind == "stream",
-            # Set but empty: labels are not read.
-            labels_stream=os.environ.get("BRIDGE_LABELS", "labels") or None,
+            reviews=_input(os.environ.get("BRIDGE_SOURCE") or "stream:reviews"),
+            labels=StreamInput(labels) if labels else None,
             retrain_token=read_secret("retrain-token", "RETRAIN_TOKEN"),
             stream_max_bytes=int(number("STREAM_MAX_BYTES", DEFAULT_STREAM_MAX_BYTES, least=1)),
             limits=BatchLimits(
@@ -51,3 +53,12 @@ class Settings:
             function_timeout_seconds=number("BRIDGE_FUNCTION_TIMEOUT_SECONDS", 30, least=0.1),
             drain_seconds=number("BRIDGE_DRAIN_SECONDS", 20, least=0.1),
         )
+
+
+def _input(value: str) -> Input:
+    match value.split(":", 1):
+        case ["stream", name] if name:
+            return StreamInput(name)
+        case ["queue", name] if name:
+            return QueueInput(name)
+    raise SettingsError("BRIDGE_SOURCE must be stream:<name> or queue:<name>, for example stream:reviews")

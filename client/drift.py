@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TypeVar
 
 from contracts.codec import indented
+from contracts.drift import Comparison
 from datasets import DataError, read_examples
-from sentiment.drift.check import DEFAULT_LEVEL, DEFAULT_MINIMUM_DOCUMENTS, Report, check
+from sentiment.drift.check import DEFAULT_LEVEL, DEFAULT_MINIMUM_DOCUMENTS, check
 from sentiment.drift.samples import Reference, Sample, Window
 from sentiment.model import Model
 
@@ -54,7 +55,7 @@ def run(arguments: argparse.Namespace, load_model: Callable[[Path], Model]) -> i
     return 0
 
 
-def describe(report: Report) -> str:
+def describe(report: Comparison) -> str:
     """Return the report as a table for people."""
     lines = [
         f"{report.status}: {report.window.documents} texts against {report.reference.documents} of the reference",

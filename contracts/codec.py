@@ -13,7 +13,11 @@ encode = msgspec.json.encode
 
 
 class Malformed(ValueError):
-    """Content does not fit its contract; the message says what is wrong and where."""
+    """Content does not fit its contract; the message says of it what is wrong and where: "is not valid JSON (…)"."""
+
+
+class TooMany(Malformed):
+    """A list has more items than its contract allows."""
 
 
 class Reader(Generic[T]):
@@ -24,17 +28,18 @@ class Reader(Generic[T]):
         self._decoder = msgspec.json.Decoder(kind)
 
     def __call__(self, content: bytes | memoryview | msgspec.Raw) -> T:
-        """Return what `content` holds; raises Malformed."""
+        """Return what `content` holds; raises Malformed, and TooMany where a list is too long."""
         try:
             return self._decoder.decode(content)
         except msgspec.ValidationError as error:
-            raise Malformed(str(error)) from error
+            kind = TooMany if str(error).startswith("Expected `array` of length <=") else Malformed
+            raise kind(f"does not fit: {error}") from error
         except msgspec.DecodeError as error:
-            raise Malformed(f"not JSON: {error}") from error
+            raise Malformed(f"is not valid JSON ({error})") from error
         except UnicodeDecodeError as error:
-            raise Malformed(f"not UTF-8: {error.reason}") from error
+            raise Malformed(f"is not valid JSON (not UTF-8: {error.reason})") from error
         except RecursionError as error:
-            raise Malformed("its brackets are nested too deeply") from error
+            raise Malformed("is not valid JSON (its brackets are nested too deeply)") from error
 
 
 def to_documents(values: Sequence[msgspec.Struct]) -> list[dict[str, Any]]:
@@ -43,15 +48,20 @@ def to_documents(values: Sequence[msgspec.Struct]) -> list[dict[str, Any]]:
     return documents
 
 
+def to_document(value: msgspec.Struct) -> dict[str, Any]:
+    """Return one structure as MongoDB takes it; see `to_documents`."""
+    return to_documents([value])[0]
+
+
 def from_document(document: Any, kind: type[T]) -> T:
     """Return what MongoDB gave as a structure; raises Malformed."""
     try:
         return msgspec.convert(document, kind)
     except msgspec.ValidationError as error:
-        raise Malformed(str(error)) from error
+        raise Malformed(f"does not fit: {error}") from error
 
 
-def extended(value: msgspec.Struct, kind: type[T], **more: object) -> T:
+def extended(value: msgspec.Struct, kind: type[T], /, **more: object) -> T:
     """Return a structure of `kind`, which has the fields of `value` and `more`."""
     return kind(**{**msgspec.structs.asdict(value), **more})
 

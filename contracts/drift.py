@@ -46,6 +46,17 @@ class SampleFigures(Struct, frozen=True):
     error_rate: float | UnsetType | None = UNSET
 
 
+class Comparison(Struct, frozen=True):
+    """What a window says, compared with a reference; `drift` is true where `status` says so."""
+
+    drift: bool
+    status: Status
+    tests: dict[str, DriftTest]
+    words: list[WordShift]
+    window: SampleFigures
+    reference: SampleFigures
+
+
 class ModelShare(Struct, frozen=True):
     """How many texts of a window one version scored."""
 
@@ -87,27 +98,37 @@ class State(Struct, frozen=True):
     contrary_checks: int = 0
 
 
-class DriftReport(Struct, frozen=True, kw_only=True):
+class Findings(Struct, frozen=True, kw_only=True):
+    """What one check found, before it is confirmed.
+
+    model: the version that is served. message: why there was no comparison, or no better reference.
+    """
+
+    check: Check
+    model: str | None
+    tests: dict[str, DriftTest] = {}
+    words: list[WordShift] = []
+    window: WindowFigures = WindowFigures(0)
+    reference: ReferenceFigures = ReferenceFigures()
+    message: str | None = None
+
+
+class DriftReport(Findings, frozen=True, kw_only=True):
     """What a check found, and the state that followed.
 
-    drift, status: of the confirmed state; check: of this window alone. message: why there is no better reference.
-    confirm: how many checks change the state; alert: what was announced, if anything.
+    drift, status: of the confirmed state; check: of this window alone.
+    confirm: how many checks change the state; alert: what is announced, if anything; undelivered: the channels that the
+    alert has not been sent by.
     """
 
     number: int
     drift: bool
     status: Status
-    check: Check
-    model: str | None
-    tests: dict[str, DriftTest]
-    words: list[WordShift]
-    window: WindowFigures
-    reference: ReferenceFigures
-    message: str | None
     checked_at: datetime
     state: State
     confirm: int
-    alert: AlertKind | None
+    alert: AlertKind | None = None
+    undelivered: list[str] | UnsetType = UNSET
 
 
 class Reports(Struct, frozen=True):

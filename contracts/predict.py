@@ -1,5 +1,7 @@
 """Requests and answers of predict."""
 
+from collections.abc import Sequence
+
 from msgspec import UNSET, Raw, Struct, UnsetType
 
 from contracts.codec import Reader
@@ -11,6 +13,12 @@ class PredictRequest(Struct, frozen=True):
 
     text: str | UnsetType = UNSET
     texts: list[Raw] | UnsetType = UNSET
+
+
+class TextsRequest(Struct, frozen=True):
+    """A `PredictRequest` for many texts, as whoever calls predict writes it."""
+
+    texts: Sequence[str]
 
 
 class Score(Struct, frozen=True):

@@ -1,11 +1,10 @@
-"""What MongoDB keeps, a structure a collection; `id` is `_id` there."""
+"""What MongoDB keeps, a structure a collection; `id` is `_id` there. Of drift_reports: contracts.drift.DriftReport."""
 
 from datetime import datetime
 from typing import Literal
 
 from msgspec import UNSET, Struct, UnsetType
 
-from contracts.drift import DriftReport
 from contracts.predict import Score
 from contracts.stream import Rejected
 
@@ -25,6 +24,7 @@ class PredictionRecord(Score, frozen=True, kw_only=True, rename={"id": "_id"}):
 class RejectedRecord(Rejected, frozen=True, kw_only=True, rename={"id": "_id"}):
     """A message that could not be used."""
 
+    id: str  # named again, since the new name is for fields of this class alone
     received_at: datetime
 
 
@@ -32,6 +32,7 @@ class LabelRecord(Struct, frozen=True, kw_only=True, rename={"id": "_id"}):
     """A label, 0 negative or 1 positive, and what has become of it.
 
     state: `pending`; `used` by the version in `model`, which counted it `weight` times; `refused` by the gate in `run`.
+    conflict: true where its text came with both labels.
     """
 
     id: str
@@ -43,13 +44,11 @@ class LabelRecord(Struct, frozen=True, kw_only=True, rename={"id": "_id"}):
     text_sha256: str
     state: Literal["pending", "used", "refused"] = "pending"
     model: str | None = None
-    weight: float = 1.0
+    weight: float | UnsetType = UNSET
     run: str | UnsetType = UNSET
     conflict: bool | UnsetType = UNSET
 
-
-class ReportRecord(DriftReport, frozen=True, kw_only=True, rename={"id": "_id"}):
-    """A report of a check; undelivered: the channels that its alert has not been sent by."""
-
-    id: str
-    undelivered: list[str] | UnsetType = UNSET
+    @property
+    def counted(self) -> float:
+        """How many times the version in `model` counted it; the first releases did not say, and counted once."""
+        return 1.0 if self.weight is UNSET else self.weight

@@ -12,9 +12,9 @@ from contracts.promotion import Promotion
 
 
 class LabelsRequest(Struct, frozen=True):
-    """Many labels; one that can't be used fails all."""
+    """Many labels; one that can't be used fails all. Without `examples` the body is one LabelExample."""
 
-    examples: Annotated[list[LabelExample], Meta(max_length=MAX_BATCH_TEXTS)]
+    examples: Annotated[list[LabelExample], Meta(max_length=MAX_BATCH_TEXTS)] | UnsetType = UNSET
 
 
 class RollbackRequest(Struct, frozen=True):
@@ -68,13 +68,18 @@ class Progress(Struct, frozen=True):
     labels: int | UnsetType = UNSET
 
 
-class LabelsTaken(Struct, frozen=True, kw_only=True):
-    """Labels that came in: how many were new, and their ids; retrained: whether a run has been started."""
+class LabelsStored(Struct, frozen=True, kw_only=True):
+    """Labels that came in: how many were new, and their ids; pending: how many wait now."""
 
     accepted: int
     repeated: int
     pending: int
     ids: list[str]
+
+
+class LabelsTaken(LabelsStored, frozen=True, kw_only=True):
+    """Labels that came in; retrained: whether they have started a run, which works in the background."""
+
     model: str | None
     retrained: bool
 
@@ -155,3 +160,4 @@ class RolledBack(Struct, frozen=True):
 
 read_labels_request = Reader(LabelsRequest)
 read_rollback_request = Reader(RollbackRequest)
+read_labels_taken = Reader(LabelsTaken)

@@ -1,20 +1,20 @@
-"""An in-memory twin of a broker, for tests of what is built on the port."""
+"""An in-memory twin of a broker, for tests of what is built on the ports."""
 
 import threading
 from collections import defaultdict
 from collections.abc import Sequence
 
-from bridge.broker import BrokerUnavailable, Message, Outgoing
+from messages.ports import BrokerUnavailable, Message, Outgoing, Publisher, Source
 
 
-class MemoryBroker:
+class MemoryBroker(Publisher):
     """Append-only streams, with a switch that takes the broker away."""
 
     def __init__(self) -> None:
         """Start empty and available."""
         self.streams: dict[str, list[Message]] = defaultdict(list)
         self.published: list[Outgoing] = []
-        self._changed = threading.Condition()
+        self.changed = threading.Condition()
         self._available = True
 
     @property
@@ -24,69 +24,59 @@ class MemoryBroker:
 
     @available.setter
     def available(self, value: bool) -> None:
-        with self._changed:
+        with self.changed:
             self._available = value
-            self._changed.notify_all()
+            self.changed.notify_all()
 
     def append(self, stream: str, message: Message) -> int:
         """Put a message on a stream; returns its offset."""
-        with self._changed:
+        with self.changed:
             offset = len(self.streams[stream])
-            self.streams[stream].append(message._replace(position=offset, key=f"{stream}:{offset}"))
-            self._changed.notify_all()
+            self.streams[stream].append(message._replace(position=offset, key=f"{stream}:{offset}", offset=offset))
+            self.changed.notify_all()
             return offset
 
     def publish(self, messages: Sequence[Outgoing]) -> None:
-        """Take messages, as a Publisher does."""
-        self._check()
-        with self._changed:
+        """See Publisher."""
+        self.check()
+        with self.changed:
             self.published.extend(messages)
-            self._changed.notify_all()
-
-    def wait_for_published(self, count: int, timeout_seconds: float) -> bool:
-        """Wait until `count` messages have been published."""
-        with self._changed:
-            return self._changed.wait_for(lambda: len(self.published) >= count, timeout_seconds)
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Do nothing: nothing is held."""
 
-    def source(self, stream: str) -> "MemorySource":
-        """Return a source that reads a stream."""
-        return MemorySource(self, stream)
-
-    def _check(self) -> None:
+    def check(self) -> None:
+        """Raise BrokerUnavailable while it is away."""
         if not self._available:
             raise BrokerUnavailable("the in-memory broker was taken away")
 
 
-class MemorySource:
+class MemorySource(Source):
     """Reads a stream of a MemoryBroker."""
 
     def __init__(self, broker: MemoryBroker, stream: str) -> None:
         """Read `stream`."""
         self.name = stream
-        self.remembers = False
         self.finished: list[Message] = []
         self.rejected: set[int] = set()
         self._broker = broker
-        self._next = 0
+        self._next: int | None = None
 
     def open(self, after: int | None) -> None:
         """See Source."""
-        self._broker._check()
+        self._broker.check()
         self._next = 0 if after is None else after + 1
 
     def read(self, limit: int, timeout_seconds: float) -> list[Message]:
         """See Source."""
-        stream = self._broker.streams[self.name]
-        with self._broker._changed:
-            self._broker._changed.wait_for(
-                lambda: len(stream) > self._next or not self._broker.available, timeout_seconds
-            )
-        self._broker._check()
-        messages = stream[self._next : self._next + limit]
-        self._next += len(messages)
+        if (first := self._next) is None:
+            raise BrokerUnavailable("not connected")
+        stream, changed = self._broker.streams[self.name], self._broker.changed
+        with changed:
+            changed.wait_for(lambda: len(stream) > first or not self._broker.available, timeout_seconds)
+        self._broker.check()
+        messages = stream[first : first + limit]
+        self._next = first + len(messages)
         return messages
 
     def finish(self, messages: Sequence[Message], rejected: frozenset[int]) -> None:
@@ -96,3 +86,4 @@ class MemorySource:
 
     def close(self) -> None:
         """See Source."""
+        self._next = None

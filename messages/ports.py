@@ -1,4 +1,4 @@
-"""The port to a message broker: what the bridge asks of one, whichever it is."""
+"""The ports to a message broker: what is asked of one, whichever it is."""
 
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
@@ -14,6 +14,7 @@ class Message(NamedTuple):
     position: its offset in a stream; from a queue, a number that grows.
     key: names the message for ever, the same at each delivery: `<stream>:<offset>`, or `<queue>:<message_id>`.
     persistent: whether its sender wants it to survive a restart of the broker; an answer is as durable as its question.
+    offset: where it stands in its stream; None in a queue, which has no such thing.
     """
 
     position: int
@@ -24,6 +25,7 @@ class Message(NamedTuple):
     reply_to: str | None = None
     content_type: str | None = None
     persistent: bool = False
+    offset: int | None = None
 
 
 class Outgoing(NamedTuple):
@@ -42,17 +44,16 @@ class Source(Protocol):
     """Where messages are read from. One thread uses a source, but for `finish`."""
 
     name: str
-    # True where the broker itself remembers what is finished, as a queue does; False where the reader must.
-    remembers: bool
 
     def open(self, after: int | None) -> None:
         """Begin to read behind position `after`, or at the first message; raises BrokerUnavailable.
 
-        A queue knows itself where to begin and ignores `after`.
+        A queue itself knows where to begin and ignores `after`.
         """
 
     def read(self, limit: int, timeout_seconds: float) -> list[Message]:
         """Return 1 to `limit` messages as soon as there are any, or none after the time; raises BrokerUnavailable."""
+        raise NotImplementedError
 
     def finish(self, messages: Sequence[Message], rejected: frozenset[int]) -> None:
         """Tell the broker that these messages are done with; `rejected` are the positions of the bad ones."""

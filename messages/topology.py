@@ -1,31 +1,16 @@
-"""What the bridge declares at the broker: streams, queues, what rejected messages of a queue become."""
+"""What is declared at the broker: streams, queues, and what becomes of the messages that a queue rejects."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 
-import pika
 from pika.adapters.blocking_connection import BlockingChannel
 from pika.exceptions import ChannelClosedByBroker
 
-from bridge.rabbitmq import parameters, unavailable
-from bridge.reviews import PREDICTIONS, REJECTED
-from bridge.settings import Settings
+from messages.amqp import blocking_connection, parameters
 
 NOT_FOUND = 404
 
 
-def declare(settings: Settings) -> None:
-    """Declare what the bridge reads from and writes to, where it is missing; raises BrokerUnavailable."""
-    streams = [PREDICTIONS, REJECTED]
-    if settings.labels_stream:
-        streams.append(settings.labels_stream)
-    if settings.source_is_stream:
-        streams.append(settings.source)
-    else:
-        declare_queue(settings.rabbitmq_url, settings.source)
-    declare_streams(settings.rabbitmq_url, streams, settings.stream_max_bytes)
-
-
-def declare_streams(url: str, names: Sequence[str], max_bytes: int) -> None:
+def declare_streams(url: str, names: Iterable[str], max_bytes: int) -> None:
     """Declare streams that are not there yet, each bounded to `max_bytes`; raises BrokerUnavailable."""
     arguments = {
         "x-queue-type": "stream",
@@ -48,7 +33,10 @@ def declare_reply_queue(url: str, name: str, expires_seconds: int) -> None:
 
 
 def declare_queue(url: str, name: str) -> None:
-    """Declare a quorum queue that is not there yet; what it rejects goes to the queue `<name>.rejected`."""
+    """Declare a quorum queue that is not there yet; what it rejects goes to the queue `<name>.rejected`.
+
+    Raises BrokerUnavailable.
+    """
 
     def declare(channel: BlockingChannel) -> None:
         exchange = f"{name}.dead-letter"
@@ -63,13 +51,10 @@ def declare_queue(url: str, name: str) -> None:
 
 def _declare(url: str, name: str, declare: Callable[[BlockingChannel], object]) -> None:
     """Declare what is missing; what is there stays as somebody else declared it, whatever its arguments."""
-    with unavailable():
-        connection = pika.BlockingConnection(parameters(url))
+    with blocking_connection(parameters(url)) as connection:
         try:
             connection.channel().queue_declare(name, passive=True)
         except ChannelClosedByBroker as error:
             if error.reply_code != NOT_FOUND:
                 raise
             declare(connection.channel())
-        finally:
-            connection.close()

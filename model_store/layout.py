@@ -79,4 +79,4 @@ def read_document(reader: Reader[T], content: bytes, key: str) -> T:
     try:
         return reader(content)
     except Malformed as error:
-        raise InvalidDocument(f"{key} is not what this project writes: {error}") from error
+        raise InvalidDocument(f"{key} {error}") from error

@@ -33,7 +33,7 @@ def load_manifest(read: Read, version: str) -> Manifest:
     try:
         manifest = read_manifest(stored.content)
     except Malformed as error:
-        raise ArtifactError(f"{MANIFEST} of version {version} can't be read: {error}") from error
+        raise ArtifactError(f"{MANIFEST} of version {version} {error}") from error
     if (total := sum(part.size_bytes for part in manifest.parts.values())) > MAX_VERSION_BYTES:
         raise ArtifactError(f"the parts of {version} have {total} bytes, more than the {MAX_VERSION_BYTES} allowed")
     return manifest

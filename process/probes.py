@@ -31,10 +31,13 @@ class Probes:
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         """Answer one request."""
         path = environ["PATH_INFO"]
-        if environ["REQUEST_METHOD"] not in ("GET", "HEAD") or path not in ("/_/health", "/_/ready", "/metrics"):
+        if path not in ("/_/health", "/_/ready", "/metrics"):
             return self._others(environ, start_response)
         status, headers = "200 OK", []
-        if path == "/metrics":
+        if environ["REQUEST_METHOD"] not in ("GET", "HEAD"):
+            status, headers = "405 Method Not Allowed", [("Allow", "GET, HEAD")]
+            kind, body = PROBLEM_JSON, encode(ProblemDetails.of(405, "This is to be read with GET."))
+        elif path == "/metrics":
             kind, body = CONTENT_TYPE_LATEST, generate_latest()
         elif path == "/_/ready" and (reason := self._not_ready()):
             status, headers = "503 Service Unavailable", [("Retry-After", str(RETRY_AFTER_SECONDS))]

@@ -1,12 +1,13 @@
 """What every function shares over HTTP: probes, bodies within the limit, errors as problem+json."""
 
 from collections.abc import Callable
+from http import HTTPStatus
 from typing import TYPE_CHECKING, TypeVar
 
 from flask import Flask, Response
 from werkzeug.exceptions import HTTPException
 
-from contracts.codec import Malformed, Reader, encode
+from contracts.codec import Malformed, Reader, TooMany, encode
 from contracts.limits import MAX_BODY_BYTES
 from contracts.problem import ProblemDetails
 from process.probes import JSON, PROBLEM_JSON, Probes
@@ -51,6 +52,17 @@ class FunctionApp(Flask):
         self.register_error_handler(Problem, lambda error: error.response())
         self.register_error_handler(HTTPException, _http_error)
 
+    def answer_errors(self, status: int, *kinds: type[Exception], then: str = ".", **headers: str) -> None:
+        """Answer errors of these kinds with `status`, and in words with what they say, and `then` what to do."""
+
+        def respond(error: Exception) -> Response:
+            if status == HTTPStatus.INTERNAL_SERVER_ERROR:
+                self.logger.error("%s", error)
+            return Problem(status, f"{error}{then}", **headers).response()
+
+        for kind in kinds:
+            self.register_error_handler(kind, respond)
+
     def read_body(self, environ: "WSGIEnvironment") -> bytes:
         """Return the body of a request; raises Problem 413 where it is too large."""
         if int(environ.get("CONTENT_LENGTH") or 0) <= self._max_body_bytes:
@@ -80,8 +92,9 @@ def ready_if(*checks: Callable[[], object], errors: tuple[type[Exception], ...])
 
 
 def parse(reader: Reader[T], body: bytes, expected: str) -> T:
-    """Return what a body holds; raises Problem 400 that says what is `expected` instead."""
+    """Return what a body holds; raises Problem 400, 413 for a list too long, that says what is `expected` instead."""
     try:
         return reader(body)
     except Malformed as error:
-        raise Problem(400, f"The body can't be used: {error}; send {expected}.") from error
+        status = 413 if isinstance(error, TooMany) else 400
+        raise Problem(status, f"The body {error}; send {expected}.") from error

@@ -1,4 +1,4 @@
-"""What drift asks of the records, and the reports that it leaves in `drift_reports`."""
+"""The texts that drift checks, and the reports that it leaves in `drift_reports`."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -7,7 +7,9 @@ from typing import Any
 
 from pymongo.errors import DuplicateKeyError
 
-from records.mongo import Document, Records, unavailable
+from contracts.codec import to_document
+from contracts.drift import DriftReport
+from records.mongo import Records, read, read_valid, unavailable
 
 # At a check every five minutes, ten weeks: reports can't fill the database, however often somebody asks.
 MAX_REPORTS = 20_000
@@ -27,7 +29,7 @@ class DriftRecords:
     """Texts to check and the reports of checks. Every method raises RecordsUnavailable while MongoDB can't answer.
 
     Reports are numbered without gaps, and a report's `_id` is its number in twelve digits: as text it sorts alike in
-    every server. `undelivered` lists the channels that its alert has not been sent by.
+    every server.
 
     Times that texts are asked for by are best whole seconds: nx-27017 compares no finer.
     """
@@ -83,81 +85,53 @@ class DriftRecords:
             found = self._labels.find(query, {"text": 1, "label": 1}).sort("received_at", -1).limit(limit)
             return [(document["text"], document["label"]) for document in found]
 
-    def last_report(self) -> Document | None:
-        """Return the newest report, None before the first."""
-        return next(iter(self.reports(1)), None)
-
-    def reports(self, limit: int) -> list[Document]:
-        """Return the last reports, newest first."""
+    def last_report(self) -> DriftReport | None:
+        """Return the newest report, None before the first; raises InvalidRecord where it can't be read."""
         with unavailable():
-            return list(self._reports.find().sort("_id", -1).limit(limit))
+            document = next(self._reports.find().sort("_id", -1).limit(1), None)
+        return None if document is None else read(document, DriftReport)
 
-    def append_report(self, make: Callable[[Document | None], Document]) -> Document:
-        """Store the report that `make` makes of the last one, numbered after it, and return it.
+    def reports(self, limit: int) -> list[DriftReport]:
+        """Return the last reports, newest first, without those that can't be read."""
+        with unavailable():
+            return [*read_valid(self._reports.find().sort("_id", -1).limit(limit), DriftReport)]
+
+    def append_report(self, make: Callable[[int, DriftReport | None], DriftReport]) -> DriftReport:
+        """Store the report that `make` makes of its number and of the report before it; returns it.
 
         Of two that append at once one is first, and the other's `make` is called again with that one's report: so
-        each state follows from the one before, whoever checks.
+        each state follows from the one before, whoever checks. Raises InvalidRecord where the last one can't be read:
+        going on without its state would announce what has been announced.
         """
         while True:
             last = self.last_report()
-            number = last["number"] + 1 if last else 1
-            document = {"_id": _id(number), "number": number, **make(last)}
+            report = make(last.number + 1 if last else 1, last)
             with unavailable():
                 try:
-                    self._reports.insert_one(document)
+                    self._reports.insert_one({"_id": _id(report.number), **to_document(report)})
                 except DuplicateKeyError:
                     continue
-                self._reports.delete_many({"_id": {"$lte": _id(max(number - MAX_REPORTS, 0))}})
-            return document
+                self._reports.delete_many({"_id": {"$lte": _id(max(report.number - MAX_REPORTS, 0))}})
+            return report
 
-    def undelivered(self, channel: str) -> list[Document]:
+    def undelivered(self, channel: str) -> list[DriftReport]:
         """Return the reports whose alert has not been sent by `channel`, oldest first."""
         # With an index on a list, nx-27017 finds its items by $in alone.
         with unavailable():
-            return list(self._reports.find({"undelivered": {"$in": [channel]}}).sort("_id", 1))
+            found = self._reports.find({"undelivered": {"$in": [channel]}}).sort("_id", 1)
+            return [*read_valid(found, DriftReport)]
 
-    def mark_delivered(self, report: Document, channel: str) -> None:
-        """Note that a report's alert has been sent by `channel`."""
+    def mark_delivered(self, number: int, channel: str) -> None:
+        """Note that the alert of a report has been sent by `channel`."""
         with unavailable():
-            self._reports.update_one({"_id": report["_id"]}, {"$pull": {"undelivered": channel}})
+            self._reports.update_one({"_id": _id(number)}, {"$pull": {"undelivered": channel}})
 
 
-class GeneratedTexts:
-    """The texts that generate-drift made. Every method raises RecordsUnavailable while MongoDB can't answer."""
-
-    def __init__(self, records: Records) -> None:
-        """Ask beside the other records."""
-        self._predictions = records.database["predictions"]
-
-    def ensure_index(self) -> None:
-        """Create the index that finds them: only where any are made, for each index costs every insert its time."""
-        with unavailable():
-            self._predictions.create_index("synthetic", partialFilterExpression={"synthetic": True})
-
-    def count(self) -> int:
-        """Return how many are recorded."""
-        with unavailable():
-            return sum(1 for _ in self._predictions.find({"synthetic": True}, {"_id": 1}))
-
-    def delete(self) -> int:
-        """Delete them; returns how many they were."""
-        with unavailable():
-            return self._predictions.delete_many({"synthetic": True}).deleted_count
-
-    def ordinary(self, limit: int) -> Iterator[str]:
-        """Yield the last texts, at most `limit`, that came from elsewhere, newest first."""
-        fields = {"text": 1}
-        with unavailable():
-            newest = self._predictions.find({"synthetic": {"$ne": True}}, fields).sort("scored_at", -1)
-            for document in newest.limit(limit):
-                yield document["text"]
-
-
-def _scored(since: datetime | None) -> dict[str, Any]:
+def _scored(since: datetime | None) -> Mapping[str, Any]:
     return {"scored_at": {"$gte": since}} if since else {}
 
 
-def _live(model: str, since: datetime) -> dict[str, Any]:
+def _live(model: str, since: datetime) -> Mapping[str, Any]:
     return {"model": model, "synthetic": {"$ne": True}, "scored_at": {"$gte": since}}
 
 

@@ -1,20 +1,25 @@
 """Labels: what people say a text is, from which source, and which model has learned it."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from pymongo import UpdateOne
 
-from records.mongo import Records, now, unavailable
+from contracts.codec import to_documents
+from contracts.records import LabelRecord
+from contracts.retrain import Conflict, ConflictingLabel
+from records.mongo import Records, now, read, read_valid, unavailable
 
 CONFLICTS_SHOWN = 20
 
 
 @dataclass(frozen=True)
 class Label:
-    """A text and its label, 0 negative or 1 positive.
+    """A text and its label, 0 negative or 1 positive, as they come in.
 
     client_id: the id that the sender gave it, None where it gave none.
     """
@@ -30,23 +35,8 @@ class Label:
         return _digest(f"{self.label}\0{self.source}\0{self.text}")
 
 
-@dataclass(frozen=True)
-class StoredLabel:
-    """A label as it is kept. weight: how many times the model that used it counted it."""
-
-    id: str
-    text: str
-    label: int
-    source: str
-    model: str | None
-    weight: float
-
-
 class Labels:
-    """The collection `labels`. Every method raises RecordsUnavailable while MongoDB can't answer.
-
-    A document's `state` is `pending`, `used` (by the version in `model`) or `refused` (by the gate, in `run`).
-    """
+    """The collection `labels`. Every method raises RecordsUnavailable while MongoDB can't answer."""
 
     def __init__(self, records: Records) -> None:
         """Keep labels beside the other records."""
@@ -80,26 +70,12 @@ class Labels:
             new[identifier] = label
         if new:
             received_at = now()
+            documents = to_documents([_record(label, received_at) for label in new.values()])
             with unavailable():
                 self._collection.bulk_write(
                     [
-                        UpdateOne(
-                            {"_id": identifier},
-                            {
-                                "$setOnInsert": {
-                                    "text": label.text,
-                                    "label": label.label,
-                                    "source": label.source,
-                                    "client_id": label.client_id,
-                                    "received_at": received_at,
-                                    "text_sha256": _digest(label.text),
-                                    "state": "pending",
-                                    "model": None,
-                                }
-                            },
-                            upsert=True,
-                        )
-                        for identifier, label in new.items()
+                        UpdateOne({"_id": document.pop("_id")}, {"$setOnInsert": document}, upsert=True)
+                        for document in documents
                     ],
                     ordered=False,
                 )
@@ -121,34 +97,31 @@ class Labels:
         with unavailable():
             return self._collection.count_documents({"state": state})
 
-    def conflicts(self) -> list[dict[str, Any]]:
-        """Return texts that came with both labels: the text, and each label with its source; at most 20 labels."""
-        by_text: dict[str, dict[str, Any]] = {}
+    def conflicts(self) -> list[Conflict]:
+        """Return texts that came with both labels, with those labels; at most 20 labels in all."""
+        by_text: dict[str, Conflict] = {}
         with unavailable():
-            for document in self._collection.find({"conflict": True}).limit(CONFLICTS_SHOWN):
-                shown = by_text.setdefault(document["text_sha256"], {"text": document["text"], "labels": []})
-                shown["labels"].append(
-                    {"id": document["_id"], "label": document["label"], "source": document["source"]}
-                )
-        return list(by_text.values())
+            for found in read_valid(self._collection.find({"conflict": True}).limit(CONFLICTS_SHOWN), LabelRecord):
+                conflict = by_text.setdefault(found.text_sha256, Conflict(found.text, []))
+                conflict.labels.append(ConflictingLabel(found.id, found.label, found.source))
+        return [*by_text.values()]
 
     def pending(
         self, *, maximum: int, maximum_per_source: int | None = None, refused: bool = False
-    ) -> list[StoredLabel]:
+    ) -> list[LabelRecord]:
         """Return the oldest labels that no model has used, at most so many, and so many of each source.
 
         refused: those that the gate refused as well.
         """
         states = ["pending", "refused"] if refused else ["pending"]
-        chosen: list[StoredLabel] = []
-        by_source: dict[str, int] = {}
+        chosen: list[LabelRecord] = []
+        by_source: Counter[str] = Counter()
         with unavailable():
-            for document in self._collection.find({"state": {"$in": states}}).sort([("received_at", 1), ("_id", 1)]):
-                taken = by_source.get(document["source"], 0)
-                if maximum_per_source is not None and taken >= maximum_per_source:
-                    continue
-                by_source[document["source"]] = taken + 1
-                chosen.append(_stored(document))
+            oldest = self._collection.find({"state": {"$in": states}}).sort([("received_at", 1), ("_id", 1)])
+            for label in read_valid(oldest, LabelRecord):
+                if maximum_per_source is None or by_source[label.source] < maximum_per_source:
+                    by_source[label.source] += 1
+                    chosen.append(label)
                 if len(chosen) == maximum:
                     break
         return chosen
@@ -173,13 +146,13 @@ class Labels:
             for start in range(0, len(ids), 1000):
                 self._collection.update_many({"_id": {"$in": list(ids[start : start + 1000])}}, {"$set": dict(values)})
 
-    def find(self, identifier: str) -> StoredLabel | None:
-        """Return the label of this id, or of this client_id; None if there is none."""
+    def find(self, identifier: str) -> LabelRecord | None:
+        """Return the label of this id, or of this client_id, None if there is none; raises InvalidRecord."""
         with unavailable():
             document = self._collection.find_one({"_id": identifier}) or self._collection.find_one(
                 {"client_id": identifier}
             )
-        return _stored(document) if document else None
+        return read(document, LabelRecord) if document else None
 
     def delete(self, identifier: str) -> None:
         """Forget a label."""
@@ -187,14 +160,15 @@ class Labels:
             self._collection.delete_one({"_id": identifier})
 
 
-def _stored(document: Mapping[str, Any]) -> StoredLabel:
-    return StoredLabel(
-        document["_id"],
-        document["text"],
-        document["label"],
-        document["source"],
-        document.get("model"),
-        document.get("weight", 1.0),
+def _record(label: Label, received_at: datetime) -> LabelRecord:
+    return LabelRecord(
+        id=label.id,
+        text=label.text,
+        label=label.label,
+        source=label.source,
+        client_id=label.client_id,
+        received_at=received_at,
+        text_sha256=_digest(label.text),
     )
 
 

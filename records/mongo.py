@@ -1,30 +1,45 @@
-"""The database `sentiment`: one method a question."""
+"""The database `sentiment`: its connection, and what the bridge and predict write there."""
 
+import logging
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
+import bson
+from bson.codec_options import CodecOptions
+from bson.raw_bson import RawBSONDocument
 from pymongo import MongoClient, ReplaceOne
 from pymongo.collection import Collection
 from pymongo.errors import BulkWriteError, PyMongoError
 from pymongo.write_concern import WriteConcern
 
-from process.settings import number
+from contracts.codec import Malformed, from_document, to_documents
+from contracts.records import PredictionRecord, RejectedRecord
 from process.secrets import read_secret
+from process.settings import number
+
+logger = logging.getLogger(__name__)
+T = TypeVar("T")
 
 Document = dict[str, Any]
+"""A document as the driver takes and gives it: no further than this package."""
 DATABASE = "sentiment"
 TIME_OF_RECORD = {"predictions": "received_at", "rejected": "received_at", "drift_reports": "checked_at"}
 SERVER_SELECTION_TIMEOUT_MILLISECONDS = 3_000
 SOCKET_TIMEOUT_MILLISECONDS = 20_000
 CLOSE_TIMEOUT_SECONDS = 2.0
 DUPLICATE_KEY = 11000
+_RAW: CodecOptions[Any] = CodecOptions(document_class=RawBSONDocument)
 
 
 class RecordsUnavailable(Exception):
     """MongoDB can't be reached or can't answer now; trying again later is right."""
+
+
+class InvalidRecord(Exception):
+    """A document is not what its collection holds; the message names it and says what is wrong."""
 
 
 def now() -> datetime:
@@ -82,13 +97,17 @@ class Records:
             for collection, field in TIME_OF_RECORD.items():
                 _expire(self.database[collection], field, ttl_seconds)
 
-    def write_predictions(self, documents: Sequence[Mapping[str, Any]]) -> None:
-        """Write predictions; one with the `_id` of an earlier one takes its place, so that repeats double nothing."""
-        self._write("predictions", documents)
+    def write_predictions(self, records: Sequence[PredictionRecord]) -> None:
+        """Write predictions; one with the id of an earlier one takes its place, so that repeats double nothing."""
+        self._write("predictions", to_documents(records))
 
-    def write_rejected(self, documents: Sequence[Document]) -> None:
-        """Write messages that could not be scored, by `_id` like predictions."""
-        self._write("rejected", documents)
+    def write_encoded_predictions(self, content: bytes | bytearray) -> None:
+        """Write predictions that are BSON already, one after the other; else like `write_predictions`."""
+        self._write("predictions", bson.decode_all(content, _RAW))
+
+    def write_rejected(self, records: Sequence[RejectedRecord]) -> None:
+        """Write messages that could not be used, by their id like predictions."""
+        self._write("rejected", to_documents(records))
 
     def _write(self, collection: str, documents: Sequence[Any]) -> None:
         if not documents:
@@ -129,6 +148,23 @@ def _expire(collection: "Collection[Document]", field: str, seconds: int) -> Non
             collection.drop_index(name)
     if seconds > 0:
         collection.create_index(field, expireAfterSeconds=seconds)
+
+
+def read(document: Document, kind: type[T]) -> T:
+    """Return a document as a structure of `kind`; raises InvalidRecord."""
+    try:
+        return from_document(document, kind)
+    except Malformed as error:
+        raise InvalidRecord(f"the document {document.get('_id')!r} in MongoDB {error}") from error
+
+
+def read_valid(documents: Iterable[Document], kind: type[T]) -> Iterator[T]:
+    """Yield documents as structures of `kind`; one that can't be read is logged and left out."""
+    for document in documents:
+        try:
+            yield read(document, kind)
+        except InvalidRecord as error:
+            logger.error("%s; it is left out", error)
 
 
 @contextmanager

@@ -1,44 +1,43 @@
 """Recording in the background, so that an answer waits for no database."""
 
 import logging
-import random
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import bson
-from bson.codec_options import CodecOptions
-from bson.raw_bson import RawBSONDocument
 
+from contracts.codec import to_documents
+from contracts.records import PredictionRecord
+from process.backoff import Backoff
 from records.mongo import Records, RecordsUnavailable
 
 logger = logging.getLogger("recorder")
 
 QUEUE_BYTES = 2_000_000
-BATCH_DOCUMENTS = 250  # larger ones are no faster, and the driver takes 2 kB a document meanwhile
+BATCH_RECORDS = 250  # larger ones are no faster, and the driver takes 2 kB a record meanwhile
 BATCH_BYTES = 250_000
 BATCH_WAIT_SECONDS = 0.2
-BACK_OFF_SECONDS = (0.5, 10.0)
-_RAW: CodecOptions[Any] = CodecOptions(document_class=RawBSONDocument)
+FIRST_WAIT_SECONDS = 0.5
+LONGEST_WAIT_SECONDS = 10.0
 
 
 @dataclass(eq=False)
 class _Batch:
-    """Documents that are written together, as BSON one after the other."""
+    """Records that are written together, as BSON one after the other."""
 
     content: bytearray = field(default_factory=bytearray)
-    documents: int = 0
+    records: int = 0
 
 
 class BatchRecorder:
     """Writes predictions in batches from a bounded queue, in a thread of its own.
 
-    Documents wait as BSON, in a quarter of the memory of dictionaries, and in pieces large enough for the allocator to
+    Records wait as BSON, in a quarter of the memory of dictionaries, and in pieces large enough for the allocator to
     give back. While MongoDB is away, they wait and the write is tried again, with back-off and jitter. When the queue
-    is full, further documents are counted as lost, not waited for.
+    is full, further records are counted as lost, not waited for.
     """
 
     def __init__(
@@ -52,8 +51,8 @@ class BatchRecorder:
     ) -> None:
         """Write to `records`.
 
-        queue_bytes: how large the documents that wait may be together.
-        on_written, on_lost: told how many documents were written or lost.
+        queue_bytes: how large the records that wait may be together.
+        on_written, on_lost: told how many records were written or lost.
         on_drained: called when nothing waits any more, after more than one batch did.
         """
         self._records = records
@@ -67,6 +66,7 @@ class BatchRecorder:
         self._on_lost = on_lost
         self._on_drained = on_drained
         self._indexed = False
+        self._backoff = Backoff(FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS)
         self._closing = threading.Event()
         self._deadline = float("inf")
         self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
@@ -77,12 +77,12 @@ class BatchRecorder:
 
     @property
     def waiting(self) -> int:
-        """How many documents wait to be written."""
+        """How many records wait to be written."""
         return self._waiting
 
-    def record(self, documents: Sequence[Mapping[str, Any]]) -> None:
-        """Take documents to be written soon; returns at once."""
-        encoded = [*map(bson.encode, documents)]
+    def record(self, records: Sequence[PredictionRecord]) -> None:
+        """Take predictions to be written soon; returns at once."""
+        encoded = [*map(bson.encode, to_documents(records))]
         with self._lock:
             lost = len(encoded) - sum(map(self._take, encoded))
         if not self._filled.is_set():
@@ -94,40 +94,40 @@ class BatchRecorder:
         """Write what waits, for at most `timeout_seconds`, and stop; what is left then is counted as lost."""
         self._deadline = time.monotonic() + timeout_seconds
         self._closing.set()
-        self._filled.set()  # wakes the thread where it waits for documents
+        self._filled.set()  # wakes the thread where it waits for records
         self._thread.join(timeout_seconds + BATCH_WAIT_SECONDS)
         if lost := self.waiting:
             self._on_lost(lost)
             logger.error("%d records could not be written before the end", lost)
 
-    def _take(self, document: bytes) -> bool:
-        """Put a document in the last batch, or a new one; False where the queue is full."""
-        if self._waiting_bytes + len(document) > self._limit_bytes:
+    def _take(self, encoded: bytes) -> bool:
+        """Put a record in the last batch, or a new one; False where the queue is full."""
+        if self._waiting_bytes + len(encoded) > self._limit_bytes:
             return False
         if not self._queue or _is_full(self._queue[-1]):
             self._queue.append(_Batch())
-        self._queue[-1].content += document
-        self._queue[-1].documents += 1
+        self._queue[-1].content += encoded
+        self._queue[-1].records += 1
         self._waiting += 1
-        self._waiting_bytes += len(document)
+        self._waiting_bytes += len(encoded)
         return True
 
     def _run(self) -> None:
         backlog = False
         while batch := self._next_batch():
-            backlog = backlog or self.waiting > batch.documents
+            backlog = backlog or self.waiting > batch.records
             if not self._write(batch):
                 return
             with self._lock:
-                self._waiting -= batch.documents
+                self._waiting -= batch.records
                 self._waiting_bytes -= len(batch.content)
-            self._on_written(batch.documents)
+            self._on_written(batch.records)
             if backlog and not self.waiting:
                 backlog = False
                 self._on_drained()
 
     def _next_batch(self) -> _Batch | None:
-        """Wait for documents and return a batch of them; None when closing and none are left."""
+        """Wait for records and return a batch of them; None when closing and none are left."""
         self._filled.wait()
         if not (self._queue and _is_full(self._queue[0])):
             # A short wait lets a batch fill; whoever closes does not want to wait.
@@ -140,23 +140,22 @@ class BatchRecorder:
 
     def _write(self, batch: _Batch) -> bool:
         """Write one batch, trying until it works; False where closing ran out of time."""
-        back_off_seconds, maximum_seconds = BACK_OFF_SECONDS
         while True:
             try:
                 if not self._indexed:
                     self._records.ensure_indexes()
                     self._indexed = True
-                self._records.write_predictions(bson.decode_all(batch.content, _RAW))
+                self._records.write_encoded_predictions(batch.content)
             except RecordsUnavailable as error:
                 if time.monotonic() >= self._deadline:
                     return False
                 logger.warning("%s; %d records wait", error, self.waiting)
                 # Closing cuts the wait short; from then on the driver's own time limits pace the attempts.
-                self._closing.wait(back_off_seconds * random.uniform(0.5, 1))  # noqa: S311 - jitter is no secret
-                back_off_seconds = min(2 * back_off_seconds, maximum_seconds)
+                self._closing.wait(self._backoff.failed())
             else:
+                self._backoff.worked()
                 return True
 
 
 def _is_full(batch: _Batch) -> bool:
-    return batch.documents >= BATCH_DOCUMENTS or len(batch.content) >= BATCH_BYTES
+    return batch.records >= BATCH_RECORDS or len(batch.content) >= BATCH_BYTES

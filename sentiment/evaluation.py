@@ -1,55 +1,13 @@
 """How good a model is: accuracy, precision and recall by class, log loss, calibration."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from contracts.manifest import CalibrationBin, ClassFigures, Evaluation
+
 CALIBRATION_BINS = 10
-
-
-@dataclass(frozen=True)
-class ClassFigures:
-    """Precision and recall of one class, from 0 to 1, and its number of texts."""
-
-    precision: float
-    recall: float
-    texts: int
-
-
-@dataclass(frozen=True)
-class CalibrationBin:
-    """Texts whose probability of positive falls in one tenth: its mean, and the share that is positive."""
-
-    mean_probability: float
-    share_positive: float
-    texts: int
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """Figures of a model on labelled texts.
-
-    confusion: rows are the true class, columns the predicted one, negative first.
-    log_loss: mean negative logarithm of the probability given to the true class, in nats.
-    calibration_error: expected calibration error (Naeini et al., 2015): mean distance between probability
-    and share in the bins, weighted by their texts.
-    """
-
-    texts: int
-    accuracy: float
-    negative: ClassFigures
-    positive: ClassFigures
-    confusion: list[list[int]]
-    log_loss: float
-    calibration_error: float
-    calibration: list[CalibrationBin]
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the figures as JSON types."""
-        return asdict(self)
 
 
 def evaluate(log_odds: ArrayLike, labels: Sequence[int]) -> Evaluation:

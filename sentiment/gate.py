@@ -25,17 +25,18 @@ those were sentences, say, cost some accuracy there while they win much more whe
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import binomtest
 
+from contracts.manifest import Evaluation
+from contracts.names import CLASSES
+from contracts.retrain import PairedTest
 from sentiment.counts import DocumentCounts
 from sentiment.drift.two_sample import holm
 from sentiment.evaluation import evaluate
 from sentiment.model import Model
-from sentiment.scorer import LABELS
 
 LEVEL = 0.01
 MARGIN = 0.01
@@ -44,23 +45,7 @@ LEAST_RECENT = 50
 FOLDS = 5
 
 Booleans = NDArray[np.bool_]
-Labels = NDArray[np.intp]
-
-
-@dataclass(frozen=True)
-class PairedTest:
-    """One comparison: texts that only the champion got right, those that only the challenger did, and what follows.
-
-    champion, challenger: their shares of right answers. p_value: corrected. worse: the verdict.
-    """
-
-    texts: int
-    champion: float
-    challenger: float
-    only_champion: int
-    only_challenger: int
-    p_value: float
-    worse: bool
+LabelArray = NDArray[np.intp]
 
 
 @dataclass(frozen=True)
@@ -76,7 +61,7 @@ class Verdict:
 class Answers:
     """Labelled texts, and which of them champion and challenger get right: (N,) each."""
 
-    labels: Labels
+    labels: LabelArray
     champion: Booleans
     challenger: Booleans
 
@@ -100,39 +85,39 @@ class Answers:
         return float(self.champion.mean()), float(self.challenger.mean())
 
 
-def on_holdout(champion: Model, challenger: Model, documents: DocumentCounts, labels: Labels) -> Answers:
+def on_holdout(champion: Model, challenger: Model, texts: DocumentCounts, labels: LabelArray) -> Answers:
     """Have both models answer the holdout."""
-    return Answers(labels, right(champion, documents, labels), right(challenger, documents, labels))
+    return Answers(labels, right(champion, texts, labels), right(challenger, texts, labels))
 
 
 def on_recent(
-    champion: Model, documents: DocumentCounts, labels: Labels, *, weight: float, folds: int = FOLDS
+    champion: Model, texts: DocumentCounts, labels: LabelArray, *, weight: float, folds: int = FOLDS
 ) -> Answers:
     """Have the champion answer recent texts, and for each a challenger trained on the other folds of them."""
     challenger_right = np.zeros(len(labels), dtype=np.bool_)
     fold_of = np.arange(len(labels)) % folds
     for fold in range(min(folds, len(labels))):
         held = fold_of == fold
-        trained = champion.added(documents.select(~held), labels[~held].tolist(), weight=weight)
-        challenger_right[held] = right(trained, documents.select(held), labels[held])
-    return Answers(labels, right(champion, documents, labels), challenger_right)
+        trained = champion.added(texts.select(~held), labels[~held].tolist(), weight=weight)
+        challenger_right[held] = right(trained, texts.select(held), labels[held])
+    return Answers(labels, right(champion, texts, labels), challenger_right)
 
 
-def right(model: Model, documents: DocumentCounts, labels: Labels) -> Booleans:
+def right(model: Model, texts: DocumentCounts, labels: LabelArray) -> Booleans:
     """Return which texts a model labels as they are labelled, (N,)."""
-    return np.asarray((documents.log_odds(model.scorer()) > 0) == (labels == 1))
+    return np.asarray((texts.log_odds(model.scorer()) > 0) == (labels == 1))
 
 
 def decide(holdout: Answers, recent: Answers, *, level: float = LEVEL) -> Verdict:
     """Compare champion and challenger as the module says; `level` is a probability."""
     both = holdout + recent
-    groups = {"holdout": holdout, "all": both, **{name: both.of_class(label) for label, name in enumerate(LABELS)}}
+    groups = {"holdout": holdout, "all": both, **{name: both.of_class(label) for label, name in enumerate(CLASSES)}}
     tests = dict(zip(groups, _paired_tests(groups, level), strict=True))
-    weaker = min(tests[name].champion for name in LABELS if tests[name].texts)
+    weaker = min(tests[name].champion for name in CLASSES if tests[name].texts)
     reasons = [
         f"worse on {where}" for name, where in (("holdout", "the holdout"), ("all", "all texts")) if tests[name].worse
     ]
-    reasons += [f"worse on {name} texts" for name in LABELS if tests[name].worse and tests[name].challenger < weaker]
+    reasons += [f"worse on {name} texts" for name in CLASSES if tests[name].worse and tests[name].challenger < weaker]
     right_recent = int(recent.challenger.sum())
     if len(recent.labels) >= LEAST_RECENT:
         luck = binomtest(right_recent, len(recent.labels), 0.5, alternative="greater").pvalue
@@ -150,9 +135,9 @@ def decide(holdout: Answers, recent: Answers, *, level: float = LEVEL) -> Verdic
     return Verdict(True, f"not worse beyond chance, overall or in a class ({figures})", tests)
 
 
-def figures(model: Model, documents: DocumentCounts, labels: Labels) -> dict[str, Any]:
-    """Return a model's metrics on the holdout, as manifests and answers show them; empty without texts."""
-    return evaluate(documents.log_odds(model.scorer()), labels.tolist()).to_json() if len(labels) else {}
+def figures(model: Model, texts: DocumentCounts, labels: LabelArray) -> Evaluation | None:
+    """Return a model's figures on the holdout, None without texts."""
+    return evaluate(texts.log_odds(model.scorer()), labels.tolist()) if len(labels) else None
 
 
 def _paired_tests(groups: Mapping[str, Answers], level: float) -> Iterator[PairedTest]:

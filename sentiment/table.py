@@ -29,8 +29,10 @@ class Table:
 
     @classmethod
     def from_pairs(cls, words: Iterable[str], weights: Iterable[float]) -> "Table":
-        """Build a table from words, each once, and their numbers."""
+        """Build a table from words, each once, and their numbers; raises ValueError for a word with a NUL."""
         by_word = dict(zip(words, weights, strict=True))
+        if any("\0" in word for word in by_word):
+            raise ValueError("a word of the table has a NUL character, which the trie can't keep")
         trie = Trie(by_word)
         return cls(trie, array("d", map(by_word.__getitem__, (trie.restore_key(place) for place in range(len(trie))))))
 

@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pika
-from bridge.rabbitmq import parameters
 from pika.delivery_mode import DeliveryMode
 from pika.exceptions import AMQPError
 
 from deploy.ports import free_port, http_status
 from deploy.runner import Service, running
 from deploy.servers import gateway
-from model_store import ModelStore, client_from_environment
+from messages.amqp import parameters
+from model_store.publishing import ModelStore
 from sentiment.artifact import Artifact
 
 ROOT = Path(__file__).parents[1]
@@ -48,17 +48,11 @@ def through_gateway(folder: Path, functions: Mapping[str, Service]) -> Iterator[
 
 def promote(artifact: Artifact, *, reason: str = "test") -> str:
     """Publish and promote a model in the store that the environment names; returns its version."""
-    store = ModelStore(client_from_environment(), _bucket())
+    store = ModelStore.from_environment()
     store.ensure_bucket()
     version = store.publish(artifact)
     store.promote(version, expected=store.current(), by="test", reason=reason)
     return version
-
-
-def _bucket() -> str:
-    from model_store import Settings
-
-    return Settings.from_environment().bucket
 
 
 @dataclass

@@ -2,18 +2,22 @@
 
 import logging
 
-from functions.drift.alerts import Channel, Courier, Exchange, Webhook
+from contracts.drift import DriftReport
+from functions.drift.alerts import Channel, Exchange, Webhook
 from functions.drift.app import build
+from functions.drift.checker import Checker
+from functions.drift.courier import Courier
 from functions.drift.metrics import Metrics
 from functions.drift.references import References
-from functions.drift.run import Checker
 from functions.drift.settings import Settings
-from functions.serve import serve
-from model_store import ModelStore
-from model_store.process import run
-from records import Records, RecordsUnavailable
+from messages.alerts import AlertExchange
+from model_store.errors import StoreError
+from model_store.publishing import ModelStore
+from process.run import run
+from process.server import serve
+from process.web import ready_if
+from records import InvalidRecord, Records, RecordsUnavailable
 from records.drift import DriftRecords
-from records.mongo import Document
 
 # Probes are answered while a check waits for the store.
 THREADS = 2
@@ -22,13 +26,13 @@ logger = logging.getLogger("drift")
 
 
 def main() -> int:
-    """Serve until SIGTERM; returns the exit code."""
+    """Serve until SIGTERM; returns the exit code. Raises SettingsError."""
     settings = Settings.from_environment()
     store = ModelStore.from_environment()
     all_records = Records.from_environment()
     records = DriftRecords(all_records)
     metrics = Metrics()
-    show_last(records, metrics)
+    sent_by = channels(settings)
     couriers = [
         Courier(
             records,
@@ -37,12 +41,12 @@ def main() -> int:
             on_sent=metrics.alerts_sent.labels(channel.name).inc,
             on_failed=metrics.alerts_failed.labels(channel.name).inc,
         )
-        for channel in channels(settings)
+        for channel in sent_by
     ]
 
-    def reported(report: Document) -> None:
+    def reported(report: DriftReport) -> None:
         metrics.show(report)
-        metrics.checks.labels(report["check"]["status"]).inc()
+        metrics.checks.labels(report.check.status).inc()
         for courier in couriers:
             courier.wake()
 
@@ -50,12 +54,15 @@ def main() -> int:
         records,
         References(store, records, settings),
         settings,
-        channels=[channel.name for channel in channels(settings)],
+        channels=[channel.name for channel in sent_by],
         on_report=reported,
     )
+    not_ready = ready_if(store.current, records.ping, errors=(StoreError, RecordsUnavailable))
+    app = build(checker, metrics, not_ready=not_ready)
+    show_last(records, metrics)
     for courier in couriers:
         courier.start()
-    serve(build(checker, store, records, metrics), blocking_threads=THREADS)
+    serve(app, blocking_threads=THREADS)
     for courier in couriers:
         courier.close()
     all_records.close()
@@ -66,7 +73,7 @@ def channels(settings: Settings) -> list[Channel]:
     """Return the channels that the settings name."""
     found: list[Channel] = []
     if settings.rabbitmq_url:
-        found.append(Exchange(settings.rabbitmq_url))
+        found.append(Exchange(AlertExchange(settings.rabbitmq_url)))
     if settings.webhook_url:
         found.append(Webhook(settings.webhook_url))
     return found
@@ -77,8 +84,8 @@ def show_last(records: DriftRecords, metrics: Metrics) -> None:
     try:
         if report := records.last_report():
             metrics.show(report)
-    except RecordsUnavailable as error:
-        logger.warning("the last report can't be read yet: %s", error)
+    except (RecordsUnavailable, InvalidRecord) as error:
+        logger.warning("the last report can't be read: %s", error)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 from prometheus_client import Counter, Gauge, Histogram
 
-from records.mongo import Document
+from contracts.drift import DriftReport
 
 
 class Metrics:
@@ -23,11 +23,11 @@ class Metrics:
         self.alerts_sent = Counter("drift_alerts_sent", "Alerts sent, by channel", ["channel"])
         self.alerts_failed = Counter("drift_alerts_failed", "Times an alert was given up until later", ["channel"])
 
-    def show(self, report: Document) -> None:
+    def show(self, report: DriftReport) -> None:
         """Show what a report says."""
-        self.state.set(report["drift"])
-        self.documents.set(report["window"]["documents"])
+        self.state.set(report.drift)
+        self.documents.set(report.window.documents)
         for gauge, field in ((self.p_value, "adjusted_p_value"), (self.effect_size, "effect_size")):
             gauge.clear()  # a test that this check has not made has no value
-            for name, test in report["tests"].items():
-                gauge.labels(name).set(test[field])
+            for name, test in report.tests.items():
+                gauge.labels(name).set(getattr(test, field))

@@ -1,13 +1,15 @@
 """Drift's settings, all from environment variables."""
 
 from dataclasses import dataclass, field
-from typing import Self
+from typing import Final, Self
 
-from model_store import read_secret
-from model_store.environment import SettingsError, choice, number
+from process.secrets import read_secret
+from process.settings import SettingsError, choice, number
 from sentiment.drift.check import DEFAULT_LEVEL, DEFAULT_MINIMUM_DOCUMENTS
 
-REFERENCES = ("auto", "live", "holdout")
+AUTO: Final = "auto"
+LIVE: Final = "live"
+HOLDOUT: Final = "holdout"
 
 
 @dataclass(frozen=True)
@@ -22,7 +24,7 @@ class Settings:
     minimum_texts: int = DEFAULT_MINIMUM_DOCUMENTS
     confirm_checks: int = 2
     level: float = DEFAULT_LEVEL
-    reference: str = "auto"
+    reference: str = AUTO
     reference_texts: int = 1_000
     maximum_labels: int = 500
     alert_timeout_seconds: float = 60.0
@@ -45,7 +47,7 @@ class Settings:
             minimum_texts=int(number("DRIFT_MIN_TEXTS", cls.minimum_texts, least=1)),
             confirm_checks=int(number("DRIFT_CONFIRM", cls.confirm_checks, least=1)),
             level=number("DRIFT_LEVEL", cls.level, least=1e-9, most=0.5),
-            reference=choice("DRIFT_REFERENCE", REFERENCES),
+            reference=choice("DRIFT_REFERENCE", (AUTO, LIVE, HOLDOUT)),
             reference_texts=int(number("DRIFT_REFERENCE_TEXTS", cls.reference_texts, least=1, most=100_000)),
             maximum_labels=int(number("DRIFT_MAX_LABELS", cls.maximum_labels, least=1, most=100_000)),
             alert_timeout_seconds=number("ALERT_TIMEOUT_SECONDS", cls.alert_timeout_seconds, least=0),

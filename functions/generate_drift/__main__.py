@@ -3,22 +3,24 @@
 import os
 
 from functions.generate_drift.app import build
-from functions.generate_drift.run import Generator
-from functions.serve import serve
-from model_store.process import run
-from records import Records
-from records.drift import GeneratedTexts
+from functions.generate_drift.generator import Generator
+from process.run import run
+from process.server import serve
+from process.web import ready_if
+from records import Records, RecordsUnavailable
+from records.generated import GeneratedTexts
 
 # Probes are answered while one thread waits for predict.
 THREADS = 2
 
 
 def main() -> int:
-    """Serve until SIGTERM; returns the exit code."""
+    """Serve until SIGTERM; returns the exit code. Raises SettingsError."""
     records = Records.from_environment()
     generator = Generator(GeneratedTexts(records), os.environ.get("GATEWAY_URL") or "http://127.0.0.1:8080")
     enabled = (os.environ.get("ENABLE_GENERATE_DRIFT") or "").lower() == "true"
-    serve(build(generator, records, enabled=enabled), blocking_threads=THREADS)
+    not_ready = ready_if(records.ping, errors=(RecordsUnavailable,)) if enabled else ready_if(errors=())
+    serve(build(generator, enabled=enabled, not_ready=not_ready), blocking_threads=THREADS)
     records.close()
     return 0
 

@@ -6,14 +6,15 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
 
-import orjson
 import urllib3
 
+from contracts.codec import encode
+from contracts.generate_drift import Deleted, Generated
+from contracts.predict import TextsRequest
 from functions.generate_drift.texts import generate
-from records.drift import GeneratedTexts
+from process.exclusive import Exclusive
+from records.generated import GeneratedTexts
 
 logger = logging.getLogger(__name__)
 
@@ -26,10 +27,6 @@ POLL_SECONDS = 0.1
 ORDINARY = "ordinary"
 
 KindAndText = tuple[str, str]
-
-
-class Busy(Exception):
-    """Texts are being made or deleted already."""
 
 
 class NotScored(Exception):
@@ -46,9 +43,9 @@ class Generator:
         self._pool = urllib3.PoolManager(
             retries=False, timeout=urllib3.Timeout(connect=CONNECT_TIMEOUT_SECONDS, read=ANSWER_TIMEOUT_SECONDS)
         )
-        self._running = threading.Lock()
+        self._exclusive = Exclusive("texts are being made or deleted")
 
-    def generate(self, count: int, share: float, seed: int) -> dict[str, Any]:
+    def generate(self, count: int, share: float, seed: int) -> Generated:
         """Have `count` texts scored and recorded, a `share` of them of other kinds than reviews.
 
         The rest repeat the last ordinary texts in the records, as many as there are; so the next window of `count`
@@ -56,7 +53,7 @@ class Generator:
 
         Raises Busy, NotScored, RecordsUnavailable.
         """
-        with _exclusive(self._running):
+        with self._exclusive():
             shifted = round(count * share)
             mixed = _mix(generate(seed), self._texts.ordinary(count - shifted), shifted, count, seed)
             kinds: Counter[str] = Counter()
@@ -73,27 +70,27 @@ class Generator:
         logger.info("sent %s", dict(kinds))
         ordinary = kinds.pop(ORDINARY, 0)
         examples.pop(ORDINARY, None)
-        return {
-            "generated": kinds.total() + ordinary,
-            "shifted": kinds.total(),
-            "ordinary": ordinary,
-            "share": share,
-            "kinds": dict(kinds),
-            "examples": examples,
-            "seed": seed,
-            "model": model,
-        }
+        return Generated(
+            generated=kinds.total() + ordinary,
+            shifted=kinds.total(),
+            ordinary=ordinary,
+            share=share,
+            kinds=dict(kinds),
+            examples=examples,
+            seed=seed,
+            model=model,
+        )
 
-    def delete(self) -> int:
-        """Delete all that was made; returns how many texts that were. Raises Busy, RecordsUnavailable."""
-        with _exclusive(self._running):
-            return self._texts.delete()
+    def delete(self) -> Deleted:
+        """Delete all that was made; raises Busy, RecordsUnavailable."""
+        with self._exclusive():
+            return Deleted(self._texts.delete())
 
     def _score(self, texts: list[str], sent: int) -> str:
         """Return the model that scored a batch; raises NotScored."""
         try:
             response = self._pool.request(
-                "POST", self._url, body=orjson.dumps({"texts": texts}), headers={"Content-Type": "application/json"}
+                "POST", self._url, body=encode(TextsRequest(texts)), headers={"Content-Type": "application/json"}
             )
         except urllib3.exceptions.HTTPError as error:
             raise NotScored(f"predict can't be reached after {sent} texts: {error}") from error
@@ -112,16 +109,6 @@ class Generator:
                     f" {RECORDED_TIMEOUT_SECONDS:g} s: does it write to the same one?"
                 )
             pause.wait(POLL_SECONDS)
-
-
-@contextmanager
-def _exclusive(lock: threading.Lock) -> Iterator[None]:
-    if not lock.acquire(blocking=False):
-        raise Busy("texts are being made or deleted already; try again when that has ended")
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def _mix(

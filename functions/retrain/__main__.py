@@ -1,14 +1,17 @@
 """Runs retrain: `python -m functions.retrain`. SIGTERM: answer what is in hand, exit 0."""
 
 import logging
+from functools import partial
 
 from functions.retrain.app import build
 from functions.retrain.metrics import Metrics
-from functions.retrain.run import Trainer
 from functions.retrain.settings import Settings
-from functions.serve import serve
-from model_store import ModelStore
-from model_store.process import run
+from functions.retrain.trainer import Trainer
+from model_store.errors import StoreError
+from model_store.publishing import ModelStore
+from process.run import run
+from process.server import serve
+from process.web import ready_if
 from records import Records, RecordsUnavailable
 from records.labels import Labels
 
@@ -19,18 +22,20 @@ logger = logging.getLogger("retrain")
 
 
 def main() -> int:
-    """Serve until SIGTERM; returns the exit code."""
+    """Serve until SIGTERM; returns the exit code. Raises SettingsError."""
     settings = Settings.from_environment()
     store = ModelStore.from_environment()
     records = Records.from_environment()
     labels = Labels(records)
+    metrics = Metrics()
+    trainer = Trainer(store, labels, settings, on_stored=metrics.stored, on_run=metrics.ran)
+    not_ready = ready_if(store.current, partial(labels.count, "pending"), errors=(StoreError, RecordsUnavailable))
+    app = build(trainer, token=settings.token, not_ready=not_ready)
     try:
         labels.ensure_indexes()
     except RecordsUnavailable as error:
         logger.warning("no indexes yet: %s", error)
-    metrics = Metrics()
-    trainer = Trainer(store, labels, settings, on_run=metrics.ran)
-    serve(build(store, labels, trainer, settings, metrics), blocking_threads=THREADS)
+    serve(app, blocking_threads=THREADS)
     records.close()
     return 0
 

@@ -1,156 +1,91 @@
 """The HTTP interface of retrain; see docs/http.md."""
 
 import hmac
-import logging
-import threading
-from typing import Any
+from collections.abc import Callable
 
 from flask import Flask, Response, g, request
+from msgspec import UNSET
 
-from functions.retrain.metrics import Metrics
-from functions.retrain.run import Busy, Trainer
-from functions.retrain.settings import Settings
-from functions.web import MAX_BATCH_TEXTS, MAX_TEXT_CHARACTERS, Problem, create_app, json_response, read_body, read_json
-from model_store import ModelStore, PromotionConflict, StoreError, VersionInfo, VersionNotFound
-from records import RecordsUnavailable
-from records.labels import Label, Labels
+from contracts.labels import LabelExample, parse_label, read_label_example
+from contracts.limits import TextTooLong, within_limit
+from contracts.retrain import RollbackRequest, read_labels_request, read_rollback_request
+from functions.retrain.trainer import TooManyPending, Trainer, UnknownLabel
+from model_store.errors import PromotionConflict, StoreError, VersionNotFound
+from process.exclusive import Busy
+from process.web import FunctionApp, Problem, json_response, parse
+from records import InvalidRecord, RecordsUnavailable
+from records.labels import Label
 from sentiment.artifact import ArtifactError
-from sentiment.data import parse_label
-
-logger = logging.getLogger(__name__)
 
 EXPECTED = '{"text": "...", "label": 0 or 1, "negative" or "positive"} or {"examples": [...]}'
 ROLLBACK_EXPECTED = '{"to": "<version>", "requeue": true or false}, each of which may be left out, or nothing'
-VERSIONS_SHOWN = 50
 
 
-def build(store: ModelStore, labels: Labels, trainer: Trainer, settings: Settings, metrics: Metrics) -> Flask:
-    """Return the app over a store, the labels, and the trainer that connects them."""
-    app = create_app("retrain", not_ready=lambda: _not_ready(store, labels))
+def build(trainer: Trainer, *, token: str | None, not_ready: Callable[[], str | None]) -> Flask:
+    """Return the app over a trainer; what changes something needs the token, where there is one."""
+    app = FunctionApp("retrain", not_ready=not_ready)
 
     @app.before_request
     def authorize() -> None:
-        g.body = read_body(request.environ)
-        if request.method in ("POST", "PUT", "PATCH", "DELETE") and settings.token and not is_schedule():
-            given = request.headers.get("Authorization", "")
-            if not hmac.compare_digest(given.encode(), f"Bearer {settings.token}".encode()):
-                raise Problem(
-                    401,
-                    "This changes the model: send Authorization: Bearer <retrain-token>.",
-                    WWW_Authenticate="Bearer",
-                )
+        g.body = app.read_body(request.environ)
+        if token is None or request.method not in ("POST", "PUT", "PATCH", "DELETE") or is_schedule():
+            return
+        given = request.headers.get("Authorization", "")
+        if not hmac.compare_digest(given.encode(), f"Bearer {token}".encode()):
+            detail = "This changes the model: send Authorization: Bearer <retrain-token>."
+            raise Problem(401, detail, WWW_Authenticate="Bearer")
 
-    @app.errorhandler(RecordsUnavailable)
-    @app.errorhandler(StoreError)
-    def away(error: Exception) -> Response:
-        return Problem(503, f"{error}; try again.", Retry_After="5").response()
-
-    @app.errorhandler(VersionNotFound)
-    def unknown(error: Exception) -> Response:
-        return Problem(404, f"{error}; GET this address lists the versions.").response()
-
-    @app.errorhandler(ArtifactError)
-    def damaged(error: Exception) -> Response:
-        logger.error("%s", error)
-        return Problem(500, f"The version is damaged: {error}. Roll back to another with POST …/rollback.").response()
-
-    @app.errorhandler(Busy)
-    @app.errorhandler(PromotionConflict)
-    def conflict(error: Exception) -> Response:
-        return Problem(409, f"{error}.").response()
+    app.answer_errors(404, UnknownLabel)
+    app.answer_errors(404, VersionNotFound, then="; GET this address lists the versions.")
+    app.answer_errors(409, Busy, PromotionConflict)
+    app.answer_errors(429, TooManyPending, Retry_After="60")
+    app.answer_errors(500, InvalidRecord)
+    app.answer_errors(500, ArtifactError, then=". Roll back to another version with POST …/rollback.")
+    app.answer_errors(503, RecordsUnavailable, StoreError, then="; try again.", Retry_After="5")
 
     @app.get("/")
     def describe() -> Response:
-        current = store.current()
-        return json_response(
-            {
-                "model": current.version if current else None,
-                "pending": labels.count("pending"),
-                "used": labels.count("used"),
-                "refused": labels.count("refused"),
-                "conflicts": labels.conflicts(),
-                "running": trainer.progress,
-                "last_run": trainer.last_run,
-                "versions": [_version(info) for info in store.versions()[-VERSIONS_SHOWN:][::-1]],
-                "promotions": [promotion.as_dict() for promotion in store.history()],
-            }
-        )
+        return json_response(trainer.overview())
 
     @app.post("/")
-    def learn() -> tuple[Response, int] | Response:
-        run_now = request.args.get("now") == "true"
+    def learn() -> Response:
+        run_now = _flag("now")
         if not g.body.strip():
             return json_response(trainer.run(by="request" if run_now else "schedule", refused=_flag("refused")))
-        examples = read_examples(read_json(g.body, EXPECTED))
-        waiting = labels.count("pending")
-        if waiting + len(examples) > settings.max_pending_labels:
-            raise Problem(
-                429, f"{waiting} labels are pending already; try again when they are learned.", Retry_After="60"
-            )
-        new = labels.add(examples)
-        metrics.labels.labels("accepted").inc(len(new))
-        metrics.labels.labels("repeated").inc(len(examples) - len(new))
-        pending = waiting + len(new)
-        answer: dict[str, Any] = {
-            "accepted": len(new),
-            "repeated": len(examples) - len(new),
-            "pending": pending,
-            "ids": new,
-        }
+        labels = read_labels(g.body)
         if run_now:
-            return json_response({**answer, **trainer.run(by="request")})
-        due = pending >= settings.retrain_after and trainer.progress is None
-        if due:
-            threading.Thread(target=run_in_background, args=(trainer,), name="training", daemon=True).start()
-        current = store.current()
-        return json_response({**answer, "model": current.version if current else None, "retrained": due}, 202)
+            return json_response(trainer.learn(labels, by="request"))
+        return json_response(trainer.take(labels), 202)
 
     @app.delete("/labels/<identifier>")
     def take_back(identifier: str) -> Response:
-        label = labels.find(identifier)
-        if label is None:
-            raise Problem(404, f"There is no label {identifier}.")
-        version = trainer.take_back(label, by="request")
-        return json_response({"deleted": label.id, "subtracted": version is not None, "model": version})
+        return json_response(trainer.take_back(identifier, by="request"))
 
     @app.post("/rollback")
     def roll_back() -> Response:
-        wanted = read_json(g.body, ROLLBACK_EXPECTED) if g.body.strip() else {}
-        to, requeue = wanted.get("to"), wanted.get("requeue", False)
-        if not isinstance(to, str | None) or not isinstance(requeue, bool):
-            raise Problem(400, f"Send {ROLLBACK_EXPECTED}.")
-        current, requeued = trainer.roll_back(to, by="request", requeue=requeue)
-        return json_response({"model": current.version, "promotion": current.promotion.as_dict(), "requeued": requeued})
+        wanted = parse(read_rollback_request, g.body, ROLLBACK_EXPECTED) if g.body.strip() else RollbackRequest()
+        return json_response(trainer.roll_back(wanted.to, by="request", requeue=wanted.requeue))
 
     return app
 
 
-def read_examples(value: dict[str, Any]) -> list[Label]:
-    """Return the labels of a request; raises Problem, and then none of them counts."""
-    examples = value.get("examples", [value] if "text" in value else None)
-    if not isinstance(examples, list):
-        raise Problem(400, f"There are no labels in the body; send {EXPECTED}.")
-    if len(examples) > MAX_BATCH_TEXTS:
-        raise Problem(413, f"At most {MAX_BATCH_TEXTS} labels a request; these are {len(examples)}.")
-    return [read_label(example, f"examples[{number}]") for number, example in enumerate(examples)]
+def read_labels(body: bytes) -> list[Label]:
+    """Return the labels of a request, one or many; raises Problem, and then none of them counts."""
+    examples = parse(read_labels_request, body, EXPECTED).examples
+    if examples is UNSET:
+        return [_label(parse(read_label_example, body, EXPECTED), "$")]
+    return [_label(example, f"$.examples[{number}]") for number, example in enumerate(examples)]
 
 
-def read_label(example: Any, where: str) -> Label:
-    """Return one label; raises Problem that says `where` the fault is."""
-    if not isinstance(example, dict) or not isinstance(example.get("text"), str):
-        raise Problem(400, f"{where}: text must be a string; send {EXPECTED}.")
-    if len(example["text"]) > MAX_TEXT_CHARACTERS:
-        raise Problem(413, f"{where}: at most {MAX_TEXT_CHARACTERS} characters a text; it has {len(example['text'])}.")
+def _label(example: LabelExample, where: str) -> Label:
     try:
-        label = parse_label(example.get("label"))
+        text, label = within_limit(example.text), parse_label(example.label)
+    except TextTooLong as error:
+        raise Problem(413, f"{where}.text {error}.") from error
     except ValueError as error:
-        raise Problem(400, f"{where}: {error}.") from error
-    source, client_id = example.get("source", "http"), example.get("id")
-    if not isinstance(source, str) or not 0 < len(source) <= 100:
-        raise Problem(400, f"{where}: source must be a string of 1 to 100 characters.")
-    if client_id is not None and (not isinstance(client_id, str | int) or len(str(client_id)) > 200):
-        raise Problem(400, f"{where}: id must be a string or a whole number, of at most 200 characters.")
-    return Label(example["text"], label, source, None if client_id is None else str(client_id))
+        raise Problem(400, f"{where}.label: {error}.") from error
+    source = "http" if example.source is UNSET else example.source
+    return Label(text, label, source, None if example.id is None else str(example.id))
 
 
 def is_schedule() -> bool:
@@ -161,38 +96,5 @@ def is_schedule() -> bool:
     return request.method == "POST" and request.path == "/" and not request.args and not g.body.strip()
 
 
-def run_in_background(trainer: Trainer) -> None:
-    """Run because enough labels are pending; what fails is logged, and the next label or the schedule tries again."""
-    try:
-        trainer.run(by="pending labels")
-    except Busy:
-        pass
-    except (RecordsUnavailable, StoreError, ArtifactError) as error:
-        logger.error("training failed: %s", error)
-
-
 def _flag(name: str) -> bool:
     return request.args.get(name) == "true"
-
-
-def _version(info: VersionInfo) -> dict[str, Any]:
-    manifest = info.manifest or {}
-    metrics = manifest.get("metrics") or {}
-    return {
-        "version": info.version,
-        "problem": info.problem,
-        "trained_at": manifest.get("trained_at"),
-        "trainer": manifest.get("trainer"),
-        "parent": manifest.get("parent"),
-        "labels": manifest.get("labels"),
-        "metrics": {key: metrics.get(key) for key in ("texts", "accuracy", "log_loss")},
-    }
-
-
-def _not_ready(store: ModelStore, labels: Labels) -> str | None:
-    try:
-        store.current()
-        labels.count("pending")
-    except (StoreError, RecordsUnavailable) as error:
-        return str(error)
-    return None

@@ -1,9 +1,8 @@
 """Prometheus metrics of retrain."""
 
-from collections.abc import Mapping
-from typing import Any
-
 from prometheus_client import Counter
+
+from contracts.retrain import LabelsStored, RunOutcome
 
 
 class Metrics:
@@ -11,12 +10,17 @@ class Metrics:
 
     def __init__(self) -> None:
         """Register all."""
-        self.labels = Counter("retrain_labels", "Labels that came in, by whether they were new", ["outcome"])
-        self.runs = Counter("retrain_runs", "Training runs, by outcome", ["outcome"])
+        self._labels = Counter("retrain_labels", "Labels that came in, by whether they were new", ["outcome"])
+        self._runs = Counter("retrain_runs", "Training runs, by outcome", ["outcome"])
 
-    def ran(self, outcome: Mapping[str, Any]) -> None:
+    def stored(self, labels: LabelsStored) -> None:
+        """Count labels that came in."""
+        self._labels.labels("accepted").inc(labels.accepted)
+        self._labels.labels("repeated").inc(labels.repeated)
+
+    def ran(self, outcome: RunOutcome) -> None:
         """Count a run by what came of it."""
-        if outcome["promoted"]:
-            self.runs.labels("promoted").inc()
+        if outcome.promoted:
+            self._runs.labels("promoted").inc()
         else:
-            self.runs.labels("refused" if outcome["retrained"] else "nothing-to-do").inc()
+            self._runs.labels("refused" if outcome.retrained else "nothing-to-do").inc()

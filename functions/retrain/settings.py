@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Self
 
-from model_store import read_secret
-from model_store.environment import choice, number
+from process.secrets import read_secret
+from process.settings import choice, number
 from sentiment.gate import LEVEL
 
 

@@ -1,14 +1,13 @@
 """The comparison of a window with a reference: tests, effect sizes, the words that moved, one verdict."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import repeat
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sentiment.drift.confirm import Status
+from contracts.drift import Comparison, DriftTest, SampleFigures, Status, WordShift
 from sentiment.drift.documents import MEASURES
 from sentiment.drift.samples import Reference, Sample, Window
 from sentiment.drift.two_sample import cohens_h, expected_as_extreme, holm, kolmogorov_smirnov, share_tail
@@ -33,54 +32,6 @@ NAMED_TAIL = 0.01
 
 
 @dataclass(frozen=True)
-class DriftTest:
-    """One test of a report; it tells drift where it is both significant and large enough to matter.
-
-    statistic: the Kolmogorov-Smirnov distance; of the words, the difference in share of the word that moved
-        most; of the error rate, the window's.
-    p_value: of the test alone; adjusted_p_value: by Holm, to be compared with the level.
-    effect_size: see DEFAULT_THRESHOLDS; threshold: what it must reach.
-    """
-
-    statistic: float
-    p_value: float
-    adjusted_p_value: float
-    effect_size: float
-    threshold: float
-    drift: bool
-
-
-@dataclass(frozen=True)
-class WordShift:
-    """A word and the shares of documents that have it; the p-value is corrected for the words tested."""
-
-    word: str
-    share_reference: float
-    share_window: float
-    p_value: float
-
-
-@dataclass(frozen=True)
-class Report:
-    """What a check found: `status` is `ok`, `drift` or `not-enough-data`."""
-
-    status: Status
-    tests: dict[str, DriftTest]
-    words: list[WordShift]
-    window: dict[str, Any]
-    reference: dict[str, Any]
-
-    @property
-    def drift(self) -> bool:
-        """Whether this single check found drift."""
-        return self.status == "drift"
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the report as JSON types; every number is finite."""
-        return {"drift": self.drift, **asdict(self)}
-
-
-@dataclass(frozen=True)
 class _Finding:
     """A test before the others are known."""
 
@@ -96,10 +47,10 @@ def check(
     level: float = DEFAULT_LEVEL,
     minimum_documents: int = DEFAULT_MINIMUM_DOCUMENTS,
     thresholds: Mapping[str, float] | None = None,
-) -> Report:
-    """Compare a window with a reference; the document is the unit of every test.
+) -> Comparison:
+    """Compare a window with a reference; the unit of every test is the text, not the word.
 
-    level: the probability of any false alarm in one check, at most, where documents are independent.
+    level: the probability of any false alarm in one check, at most, where texts are independent.
     minimum_documents: with fewer on either side the status is `not-enough-data`.
     thresholds: effect sizes that replace those of DEFAULT_THRESHOLDS, by the name of the test.
 
@@ -110,7 +61,7 @@ def check(
     if unknown := (thresholds or {}).keys() - DEFAULT_THRESHOLDS.keys():
         raise ValueError(f"there is no test {sorted(unknown)[0]!r}; there are {', '.join(DEFAULT_THRESHOLDS)}")
     if min(reference.documents, window.documents) < max(minimum_documents, 1):
-        return Report("not-enough-data", {}, [], _describe(window), _describe(reference))
+        return _comparison("not-enough-data", {}, [], window, reference)
     findings = {name: _compare_distributions(reference.measures[name], window.measures[name]) for name in MEASURES}
     if min(reference.labelled, window.labelled) >= MINIMUM_LABELS:
         findings["error_rate"] = _compare_errors(reference, window)
@@ -130,7 +81,7 @@ def check(
         if name in findings
     }
     status: Status = "drift" if any(test.drift for test in tests.values()) else "ok"
-    return Report(status, tests, words, _describe(window), _describe(reference))
+    return _comparison(status, tests, words, window, reference)
 
 
 def _compare_distributions(reference: NDArray[np.float32], window: NDArray[np.float32]) -> _Finding:
@@ -193,9 +144,12 @@ def _align(reference: Reference, window: Window) -> tuple[tuple[str, ...], NDArr
     return reference.words + new_words, in_reference, in_window
 
 
-def _describe(sample: Sample) -> dict[str, Any]:
-    return {
-        "documents": sample.documents,
-        "labelled": sample.labelled,
-        "error_rate": sample.errors / sample.labelled if sample.labelled else None,
-    }
+def _comparison(
+    status: Status, tests: dict[str, DriftTest], words: list[WordShift], window: Window, reference: Reference
+) -> Comparison:
+    return Comparison(status == "drift", status, tests, words, _figures(window), _figures(reference))
+
+
+def _figures(sample: Sample) -> SampleFigures:
+    error_rate = sample.errors / sample.labelled if sample.labelled else None
+    return SampleFigures(sample.documents, sample.labelled, error_rate)

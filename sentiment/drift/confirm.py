@@ -1,21 +1,9 @@
 """From a row of reports to a state that does not flap."""
 
-from dataclasses import dataclass
-from typing import Literal
-
-Status = Literal["ok", "drift", "not-enough-data"]
-Alert = Literal["detected", "cleared"]
+from contracts.drift import AlertKind, State, Status
 
 
-@dataclass(frozen=True)
-class State:
-    """The confirmed state, and how many checks in a row have said otherwise since."""
-
-    drift: bool = False
-    contrary_checks: int = 0
-
-
-def next_state(state: State, status: Status, confirm: int = 2) -> tuple[State, Alert | None]:
+def next_state(state: State, status: Status, confirm: int = 2) -> tuple[State, AlertKind | None]:
     """Return the state after one more report, and the alert that is due, if any.
 
     The state changes once `confirm` reports in a row contradict it, in both directions alike; a report

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from sentiment.drift.check import Report
+from contracts.drift import Comparison
 from sentiment.drift.documents import MEASURES
 from sentiment.drift.samples import Reference, Window
 
@@ -19,7 +19,7 @@ TITLES = {
 _COLOURS = {"reference": "0.6", "window": "tab:orange"}
 
 
-def plot(report: Report, reference: Reference, window: Window, path: Path) -> None:
+def plot(report: Comparison, reference: Reference, window: Window, path: Path) -> None:
     """Draw the report into `path`; its suffix (.png, .svg, .pdf) is the format.
 
     Raises OSError where the file can't be written, ValueError for a suffix that is no known format.
@@ -37,7 +37,7 @@ def plot(report: Report, reference: Reference, window: Window, path: Path) -> No
     figure.savefig(path, dpi=120, metadata={"Date": None} if path.suffix == ".svg" else None)
 
 
-def _draw_words(axes: Axes, report: Report) -> None:
+def _draw_words(axes: Axes, report: Comparison) -> None:
     positions = np.arange(len(report.words))
     shares = {
         "reference": [word.share_reference for word in report.words],

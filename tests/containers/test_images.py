@@ -16,11 +16,12 @@ from pymongo import MongoClient
 from deploy.ports import free_port
 from deploy.runner import running, wait_until
 from deploy.servers import gateway
-from sentiment.artifact import pack
 from sentiment.model import Model
+from sentiment.packing import pack
 from tests.conftest import RabbitMQNode
 from tests.containers.conftest import Servers
 from tests.containers.engine import BASE_IMAGE, Container, docker, parts, run
+from tests.models import ABOUT
 from tests.system import Client, promote
 
 IMDB_VOCABULARY_WORDS = 121_000
@@ -48,7 +49,7 @@ def model(words: int) -> Model:
 @pytest.fixture
 def served_model(store_environment: None) -> str:  # noqa: ARG001 - for its effect
     """A small model in the store; returns its version."""
-    return promote(pack(model(100), trained_at="2026-01-01T00:00:00Z", trainer="test", metrics={}, parent=None))
+    return promote(pack(model(100), ABOUT))
 
 
 @pytest.fixture
@@ -142,9 +143,7 @@ def test_predict_with_a_vocabulary_as_large_as_imdbs_stays_within_80_megabytes(
     servers: Servers,
     measured: Measured,
 ) -> None:
-    promote(
-        pack(model(IMDB_VOCABULARY_WORDS), trained_at="2026-01-01T00:00:00Z", trainer="test", metrics={}, parent=None)
-    )
+    promote(pack(model(IMDB_VOCABULARY_WORDS), ABOUT))
     with run(images["predict"], servers.environment, secrets=servers.secrets, memory="128m") as container:
         container.wait_for("/_/ready")
         for _ in range(50):

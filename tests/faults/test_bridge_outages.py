@@ -56,8 +56,7 @@ def test_the_offset_is_held_while_the_function_is_away(
 def test_the_offset_is_held_while_mongodb_is_away(
     environment: Mapping[str, str], client: Client, tmp_path: Path
 ) -> None:
-    ports: dict[str, int] = {}
-    mongodb = servers.mongodb(tmp_path / "mongodb", lambda name: ports.setdefault(name, ports.free_port()))
+    mongodb = servers.mongodb(tmp_path / "mongodb", ports.free_ports())
     own = {**environment, **mongodb.variables}
     stream = source_of(environment)
     with ExitStack() as stack:

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from functions.retrain.run import Trainer
-from model_store import ModelStore
+from functions.retrain.trainer import Trainer
+from model_store.publishing import ModelStore
 from records import Records
 from records.labels import Labels
-from sentiment.artifact import unpack
+from sentiment.packing import unpack
 from tests.integration.test_retrain import champion, honest, labels, settings
 
 __all__ = ["champion", "labels"]  # fixtures
@@ -58,8 +58,8 @@ def run_and_die(kill: Kill, taken_back: str | None) -> None:
     kill.arm(trainer)
     if taken_back is None:
         trainer.run(by="killed")
-    elif stored := labels.find(taken_back):
-        trainer.take_back(stored, by="killed")
+    else:
+        trainer.take_back(taken_back, by="killed")
 
 
 def killed(kill: Kill, taken_back: str | None = None) -> None:
@@ -100,10 +100,10 @@ def test_the_next_run_ends_well(
 
     labels.add(second)
     outcome = Trainer(store, labels, settings()).run(by="next")
-    assert outcome["promoted"] is True, outcome["reason"]
+    assert outcome.promoted is True, outcome.reason
     everything = first + second
     expected = before.updated([label.text for label in everything], [label.label for label in everything])
-    assert unpack(store.load(outcome["model"])).equals(expected), "each label is learned exactly once"
+    assert unpack(store.load(outcome.model)).equals(expected), "each label is learned exactly once"
     assert (labels.count("pending"), labels.count("used")) == (0, 80)
 
 
@@ -116,7 +116,7 @@ def test_a_label_is_not_subtracted_twice(
     trainer = Trainer(store, labels, settings())
     trainer.run(by="test")
     killed(Kill("labels", "delete", before=True), taken_back=honest(60)[7].id)
-    assert trainer.run(by="next")["reason"] == "no labels are pending"
+    assert trainer.run(by="next").reason == "no labels are pending"
     assert labels.find(honest(60)[7].id) is None
     current = store.current()
     assert current is not None

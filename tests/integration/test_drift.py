@@ -13,20 +13,26 @@ from typing import Any, Self
 
 import pytest
 import urllib3
-from functions.drift.run import Checker
 from pika.exceptions import ChannelClosedByBroker
 from prometheus_client.parser import text_string_to_metric_families
-from sentiment.data import Corpus
 
+from contracts.drift import DriftReport, ModelShare, State
+from contracts.names import ALERTS
+from contracts.promotion import Period
+from contracts.records import PredictionRecord
 from deploy import ports, runner, servers
 from deploy.runner import wait_until
-from functions.drift.alerts import EXCHANGE
-from functions.drift.references import LIVE, References
-from functions.drift.settings import Settings
-from model_store import InvalidDocument, ModelStore, Statistics, client_from_environment
+from functions.drift.checker import Checker
+from functions.drift.references import References
+from functions.drift.settings import LIVE, Settings
+from model_store.errors import InvalidDocument
+from model_store.publishing import ModelStore, Statistics
+from model_store.publishing.objects import client
+from model_store.settings import Settings as StoreSettings
 from records import Records, now
 from records.drift import DriftRecords
 from records.labels import Label, Labels
+from sentiment.corpus import Corpus
 from sentiment.training import train_artifact
 from tests.conftest import RabbitMQNode
 from tests.system import Client, promote, python_service
@@ -34,6 +40,7 @@ from tests.unit.drift_texts import WORDS, make_texts
 
 # Each word leans to one side, so that a model has something to learn.
 LEANING = {word: number % 2 for number, word in enumerate(WORDS)}
+PERIOD = Period("2026-01-02T03:04:05+00:00", "2026-01-02T03:04:06+00:00")
 OTHER_WORDS = tuple(f"other{number:03}" for number in range(400))
 
 
@@ -80,24 +87,24 @@ class Scored:
         self._clock += timedelta(seconds=2)
 
     def __call__(self, texts: list[str], *, model: str | None = None, synthetic: bool = False) -> None:
-        documents = []
+        records = []
         for text in texts:
             self._count += 1
             self._clock = max(now(), self._clock + timedelta(milliseconds=1))
-            documents.append(
-                {
-                    "_id": f"test:{self._count}",
-                    "text": text,
-                    "prediction": "positive",
-                    "probability": 0.5,
-                    "model": model or self._model,
-                    "source": "http",
-                    "received_at": self._clock,
-                    "scored_at": self._clock,
-                    "synthetic": synthetic,
-                }
+            records.append(
+                PredictionRecord(
+                    id=f"test:{self._count}",
+                    text=text,
+                    prediction="positive",
+                    probability=0.5,
+                    model=model or self._model,
+                    source="http",
+                    received_at=self._clock,
+                    scored_at=self._clock,
+                    synthetic=synthetic,
+                )
             )
-        self._records.write_predictions(documents)
+        self._records.write_predictions(records)
 
 
 @pytest.fixture
@@ -122,17 +129,17 @@ def new_checker(store: ModelStore, records: DriftRecords) -> NewChecker:
 def test_without_a_model_there_is_not_enough_data(store: ModelStore, new_checker: NewChecker) -> None:
     store.ensure_bucket()
     report = new_checker().run()
-    assert (report["status"], report["drift"], report["model"]) == ("not-enough-data", False, None)
-    assert report["message"] == "no model is promoted yet"
+    assert (report.status, report.drift, report.model) == ("not-enough-data", False, None)
+    assert report.message == "no model is promoted yet"
 
 
 def test_with_too_few_texts_there_is_not_enough_data(version: str, scored: Scored, new_checker: NewChecker) -> None:
     scored(make_texts(199, seed=2, words=OTHER_WORDS))
     report = new_checker().run()
-    assert (report["status"], report["drift"], report["model"]) == ("not-enough-data", False, version)
-    assert report["window"]["documents"] == 199
+    assert (report.status, report.drift, report.model) == ("not-enough-data", False, version)
+    assert report.window.documents == 199
     scored(make_texts(1, seed=3, words=OTHER_WORDS))
-    assert new_checker().run()["check"]["status"] == "drift"
+    assert new_checker().run().check.status == "drift"
 
 
 def test_a_model_without_holdout_has_no_reference_and_says_so(
@@ -142,8 +149,8 @@ def test_a_model_without_holdout_has_no_reference_and_says_so(
     scored = Scored(all_records, promote(train_artifact(corpus)))
     scored(make_texts(300, seed=2))
     report = new_checker().run()
-    assert report["status"] == "not-enough-data"
-    assert "trained without a holdout, and only 300 of 1000 live texts" in report["message"]
+    assert report.status == "not-enough-data"
+    assert "trained without a holdout, and only 300 of 1000 live texts" in report.message
 
 
 def test_the_window_is_of_the_last_texts_whoever_scored_them(
@@ -153,24 +160,24 @@ def test_the_window_is_of_the_last_texts_whoever_scored_them(
     scored(make_texts(100, seed=3), model="before", synthetic=True)
     scored(make_texts(400, seed=4))
     report = new_checker().run()
-    assert report["check"]["status"] == "ok"
-    window = report["window"]
-    assert (window["documents"], window["synthetic"]) == (500, 100)
-    assert window["models"] == [{"model": version, "documents": 400}, {"model": "before", "documents": 100}]
-    assert window["last_scored_at"] - window["first_scored_at"] >= timedelta(milliseconds=499)
-    assert (report["reference"]["kind"], report["reference"]["documents"]) == ("holdout", 1000)
-    assert report["reference"]["labelled"] == 1000
+    assert report.check.status == "ok"
+    window = report.window
+    assert (window.documents, window.synthetic) == (500, 100)
+    assert window.models == [ModelShare(version, 400), ModelShare("before", 100)]
+    assert window.last_scored_at - window.first_scored_at >= timedelta(milliseconds=499)
+    assert (report.reference.kind, report.reference.documents) == ("holdout", 1000)
+    assert report.reference.labelled == 1000
 
 
 def test_a_state_outlives_the_process_that_confirms_it(scored: Scored, new_checker: NewChecker) -> None:
     scored(make_texts(500, seed=2, words=OTHER_WORDS))
     first, second, third = (new_checker().run() for _ in range(3))
-    assert (first["drift"], first["status"], first["check"]["status"]) == (False, "ok", "drift")
-    assert (second["drift"], second["status"], second["alert"]) == (True, "drift", "detected")
-    assert (third["drift"], third["alert"]) == (True, None)
-    assert [report["number"] for report in (first, second, third)] == [1, 2, 3]
-    assert second["tests"]["words"]["drift"]
-    assert {word["word"] for word in second["words"]} <= {*OTHER_WORDS, *WORDS}
+    assert (first.drift, first.status, first.check.status) == (False, "ok", "drift")
+    assert (second.drift, second.status, second.alert) == (True, "drift", "detected")
+    assert (third.drift, third.alert) == (True, None)
+    assert [report.number for report in (first, second, third)] == [1, 2, 3]
+    assert second.tests["words"].drift
+    assert {word.word for word in second.words} <= {*OTHER_WORDS, *WORDS}
 
 
 def test_not_enough_data_neither_counts_nor_breaks_the_row(
@@ -180,31 +187,31 @@ def test_not_enough_data_neither_counts_nor_breaks_the_row(
     new_checker().run()
     all_records.database["predictions"].delete_many({})
     report = new_checker().run()
-    assert (report["status"], report["state"]) == ("not-enough-data", {"drift": False, "contrary_checks": 1})
+    assert (report.status, report.state) == ("not-enough-data", State(drift=False, contrary_checks=1))
     scored(make_texts(500, seed=3, words=OTHER_WORDS))
-    assert new_checker().run()["alert"] == "detected"
+    assert new_checker().run().alert == "detected"
     assert len(records.reports(10)) == 3
 
 
 def test_of_checks_at_the_same_time_one_changes_the_state(scored: Scored, new_checker: NewChecker) -> None:
     scored(make_texts(300, seed=2, words=OTHER_WORDS))
     new_checker().run()
-    found: list[dict[str, Any]] = []
+    found: list[DriftReport] = []
     checkers = [new_checker(channels=("webhook",)) for _ in range(4)]
     threads = [threading.Thread(target=lambda checker=checker: found.append(checker.run())) for checker in checkers]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(30)
-    assert sorted(report["number"] for report in found) == [2, 3, 4, 5]
-    assert [report["alert"] for report in found].count("detected") == 1
-    assert all(report["drift"] for report in found)
+    assert sorted(report.number for report in found) == [2, 3, 4, 5]
+    assert [report.alert for report in found].count("detected") == 1
+    assert all(report.drift for report in found)
 
 
 def test_past_nine_reports_the_last_is_still_the_last(scored: Scored, new_checker: NewChecker) -> None:
     assert scored
     checker = new_checker()
-    assert [checker.run()["number"] for _ in range(12)] == list(range(1, 13))
+    assert [checker.run().number for _ in range(12)] == list(range(1, 13))
 
 
 def test_enough_live_texts_become_the_reference_and_are_in_no_window(
@@ -214,22 +221,22 @@ def test_enough_live_texts_become_the_reference_and_are_in_no_window(
     scored(make_texts(300, seed=2, words=OTHER_WORDS))
     scored(make_texts(300, seed=3), synthetic=True)
     checker = new_checker(reference_texts=400, minimum_texts=200, window_texts=300)
-    assert checker.run()["reference"]["kind"] == "holdout"
+    assert checker.run().reference.kind == "holdout"
     scored(make_texts(100, seed=4, words=OTHER_WORDS))
     scored.later()
     scored(make_texts(50, seed=8, words=OTHER_WORDS))
     report = checker.run()
-    assert report["reference"]["kind"] == "holdout"
-    assert report["message"] == "only 50 of 200 texts have come after those of the live reference"
+    assert report.reference.kind == "holdout"
+    assert report.message == "only 50 of 200 texts have come after those of the live reference"
     kept = store.statistics(version, LIVE)
     assert kept is not None
     scored(make_texts(250, seed=5, words=OTHER_WORDS))
     for each in (checker, new_checker(reference_texts=400, window_texts=300)):
         report = each.run()
-        assert (report["check"]["status"], report["message"]) == ("ok", None)
-        assert (report["reference"]["kind"], report["reference"]["documents"]) == ("live", 400)
-        assert report["window"]["documents"] == 300
-        assert report["window"]["first_scored_at"] > datetime.fromisoformat(report["reference"]["last_scored_at"])
+        assert (report.check.status, report.message) == ("ok", None)
+        assert (report.reference.kind, report.reference.documents) == ("live", 400)
+        assert report.window.documents == 300
+        assert report.window.first_scored_at > datetime.fromisoformat(report.reference.last_scored_at)
     assert store.statistics(version, LIVE) == kept, "it is taken once"
     assert "word" not in str(kept.about), "statistics, no text"
 
@@ -238,19 +245,19 @@ def test_the_settings_can_ask_for_one_reference_alone(scored: Scored, new_checke
     scored(make_texts(400, seed=2, words=OTHER_WORDS))
     scored.later()
     scored(make_texts(50, seed=3, words=OTHER_WORDS))
-    assert new_checker(reference="live", reference_texts=500).run()["message"].startswith("only 450 of 500 live texts")
+    assert new_checker(reference="live", reference_texts=500).run().message.startswith("only 450 of 500 live texts")
     report = new_checker(reference="live", reference_texts=400).run()
-    assert (report["check"]["status"], report["window"]["documents"]) == ("not-enough-data", 50)
+    assert (report.check.status, report.window.documents) == ("not-enough-data", 50)
     scored(make_texts(300, seed=4, words=OTHER_WORDS))
-    assert new_checker(reference="live", reference_texts=400).run()["check"]["status"] == "ok"
-    assert new_checker(reference="holdout", reference_texts=400).run()["check"]["status"] == "drift"
+    assert new_checker(reference="live", reference_texts=400).run().check.status == "ok"
+    assert new_checker(reference="holdout", reference_texts=400).run().check.status == "drift"
 
 
 def test_statistics_go_with_their_version(version: str, store: ModelStore, corpus: Corpus) -> None:
-    store.put_statistics(version, LIVE, Statistics(b"numbers", {}))
-    store.put_statistics(version, LIVE, Statistics(b"others", {}))
+    store.put_statistics(version, LIVE, Statistics(b"numbers", PERIOD))
+    store.put_statistics(version, LIVE, Statistics(b"others", PERIOD))
     kept = store.statistics(version, LIVE)
-    assert kept == Statistics(b"numbers", {}), "what is there stays"
+    assert kept == Statistics(b"numbers", PERIOD), "what is there stays"
     for number in range(2):
         promote(train_artifact(Corpus("test", corpus.texts[number:], corpus.labels[number:])))
     assert version in store.prune(keep=0)
@@ -258,14 +265,14 @@ def test_statistics_go_with_their_version(version: str, store: ModelStore, corpu
 
 
 def test_damaged_statistics_are_refused_and_named(version: str, store: ModelStore, bucket: str) -> None:
-    store.put_statistics(version, LIVE, Statistics(b"numbers", {}))
-    client = client_from_environment()
+    store.put_statistics(version, LIVE, Statistics(b"numbers", PERIOD))
+    s3 = client(StoreSettings.from_environment())
     (key,) = (
         entry["Key"]
-        for entry in client.list_objects_v2(Bucket=bucket, Prefix=f"references/{version}/")["Contents"]
+        for entry in s3.list_objects_v2(Bucket=bucket, Prefix=f"references/{version}/")["Contents"]
         if entry["Key"].endswith(".npz")
     )
-    client.put_object(Bucket=bucket, Key=key, Body=b"number5")
+    s3.put_object(Bucket=bucket, Key=key, Body=b"number5")
     with pytest.raises(InvalidDocument, match=rf"references/{version}/live\.json names statistics that are .* damaged"):
         store.statistics(version, LIVE)
 
@@ -277,15 +284,15 @@ def test_labels_that_contradict_the_model_are_drift_and_learned_ones_do_not_coun
     labels = Labels(all_records)
     learned = [Label(text, 1 - label(text), "test") for text in make_texts(100, seed=5)]
     labels.mark_used(labels.add(learned), version, 1.0)
-    assert "error_rate" not in new_checker().run()["tests"]
+    assert "error_rate" not in new_checker().run().tests
     labels.add([Label(text, label(text), "test") for text in make_texts(60, seed=6)])
     report = new_checker().run()
-    assert (report["check"]["status"], report["window"]["labelled"]) == ("ok", 60)
+    assert (report.check.status, report.window.labelled) == ("ok", 60)
     labels.add([Label(text, 1 - label(text), "test") for text in make_texts(60, seed=7)])
     report = new_checker().run()
-    assert report["check"]["status"] == "drift"
-    assert [name for name, test in report["tests"].items() if test["drift"]] == ["error_rate"]
-    assert report["window"]["error_rate"] > 0.4
+    assert report.check.status == "drift"
+    assert [name for name, test in report.tests.items() if test.drift] == ["error_rate"]
+    assert report.window.error_rate > 0.4
 
 
 class Hook:
@@ -332,10 +339,10 @@ def hook() -> Iterator[Hook]:
 def broker(rabbitmq: RabbitMQNode, stream_name: str) -> Iterator[Client]:
     """A client with the queue `stream_name` bound to all alerts, from an exchange that is not there before."""
     client = Client(rabbitmq.amqp_url)
-    client.channel.exchange_delete(EXCHANGE)
-    client.channel.exchange_declare(EXCHANGE, "topic", durable=True)
+    client.channel.exchange_delete(ALERTS)
+    client.channel.exchange_declare(ALERTS, "topic", durable=True)
     client.declare(stream_name)
-    client.channel.queue_bind(stream_name, EXCHANGE, "drift.*")
+    client.channel.queue_bind(stream_name, ALERTS, "drift.*")
     yield client
     client.channel.queue_delete(stream_name)
     client.close()
@@ -392,8 +399,8 @@ def start(environment: Mapping[str, str], version: str, tmp_path: Path) -> Itera
             processes = {
                 name: python_service(f"functions.{module}", tmp_path, everything) for name, module in functions.items()
             }
-            upstreams = {name: int(process.variables["PORT"]) for name, process in processes.items()}
-            stack.enter_context(runner.running(servers.gateway(tmp_path, port, upstreams)))
+            ports = {name: int(process.variables["PORT"]) for name, process in processes.items()}
+            stack.enter_context(runner.running(servers.gateway(tmp_path, port, ports)))
             running = {name: stack.enter_context(runner.running(process)) for name, process in processes.items()}
             return System(everything["GATEWAY_URL"], version, running)
 
@@ -458,13 +465,13 @@ def test_drift_is_noticed_named_and_announced_once_and_cleared_once(
 
 
 def test_the_exchange_is_there_before_the_first_alert(start: NewSystem, rabbitmq: RabbitMQNode, broker: Client) -> None:
-    broker.channel.exchange_delete(EXCHANGE)
+    broker.channel.exchange_delete(ALERTS)
     start({"RABBITMQ_URL": rabbitmq.amqp_url}, predict=False)
 
     def exists() -> bool:
         channel = broker.connection.channel()
         try:
-            channel.exchange_declare(EXCHANGE, passive=True)
+            channel.exchange_declare(ALERTS, passive=True)
         except ChannelClosedByBroker:
             return False
         channel.close()
@@ -522,7 +529,7 @@ def test_without_channels_there_is_nothing_to_deliver(scored: Scored, new_checke
     scored(make_texts(300, seed=2, words=OTHER_WORDS))
     checker = new_checker()
     checker.run()
-    assert checker.run()["undelivered"] == []
+    assert checker.run().undelivered == []
 
 
 def test_generate_drift_is_off_unless_enabled_and_says_how(start: NewSystem, all_records: Records) -> None:

@@ -12,13 +12,17 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from sentiment.artifact import pack, unpack
+from contracts.names import CLASSES
+from datasets import load_corpus
+from sentiment.corpus import Corpus
 from sentiment.counts import count_documents
-from sentiment.data import Corpus, load_corpus
 from sentiment.evaluation import evaluate
 from sentiment.model import Model
-from sentiment.scorer import LABELS
+from sentiment.packing import pack, unpack
+from sentiment.scorer import Scorer
+from sentiment.table import Table
 from sentiment.training import pipeline, train
+from tests.models import ABOUT
 
 IMDB_DIR = Path(os.environ.get("IMDB_DIR") or Path(__file__).parents[2].parent / "shared" / "imdb")
 
@@ -57,10 +61,10 @@ def test_the_development_archive_is_whole(trained: Trained) -> None:
 
 
 def test_every_label_and_probability_is_scikit_learns(trained: Trained) -> None:
-    scorer = trained.model.scorer()
-    answers = [scorer.predict(text) for text in trained.dev.texts]
-    assert [label for label, _ in answers] == [LABELS[label] for label in trained.labels]
-    differences = np.abs(np.array([probability for _, probability in answers]) - trained.probabilities)
+    scorer = Scorer(Table.from_bytes(*trained.model.table().to_bytes()).look_up, trained.model.bias())
+    answers = [scorer.score(text) for text in trained.dev.texts]
+    assert [answer.prediction for answer in answers] == [CLASSES[label] for label in trained.labels]
+    differences = np.abs(np.array([answer.probability for answer in answers]) - trained.probabilities)
     assert differences.max() <= 1e-9
 
 
@@ -73,6 +77,6 @@ def test_counted_reviews_get_the_same_labels_and_the_accuracy_that_is_known(trai
 
 
 def test_the_model_survives_as_bytes(trained: Trained) -> None:
-    artifact = pack(trained.model)
+    artifact = pack(trained.model, ABOUT)
     assert unpack(artifact).equals(trained.model)
     assert len(artifact.parts["model.npz"]) < 2_000_000

@@ -10,15 +10,16 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
 import pytest
 from moto import mock_aws
 
-from model_store import (
+from contracts.manifest import FORMAT
+from model_store.__main__ import main
+from model_store.errors import (
     ConditionalWritesIgnored,
-    Current,
     InvalidDocument,
-    ModelStore,
     ObjectTooLarge,
     PromotionConflict,
     StoreDenied,
@@ -26,13 +27,17 @@ from model_store import (
     StoreUnavailable,
     VersionExists,
     VersionNotFound,
-    client_from_environment,
-    store,
 )
-from model_store.__main__ import main
-from sentiment.artifact import Artifact, ArtifactError, pack, unpack
+from model_store.layout import Current
+from model_store.publishing import ModelStore, store
+from model_store.publishing.objects import client as s3_client
+from model_store.settings import Settings
+from sentiment.artifact import Artifact, ArtifactError
+from sentiment.evaluation import evaluate
 from sentiment.model import Model
+from sentiment.packing import pack, unpack
 from tests.conftest import S3Server
+from tests.models import ABOUT
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -42,9 +47,12 @@ class Killed(BaseException):
     """Stands for kill -9: nothing catches it."""
 
 
-def artifact(alpha: float = 1.0, **metadata: Any) -> Artifact:
+METRICS = evaluate([1.0] * 13 + [-1.0] * 3, [1] * 16)
+
+
+def artifact(alpha: float = 1.0, **about: Any) -> Artifact:
     model = Model(("awful", "lovely"), np.array([[7.0, 1.0], [2.0, 9.0]]), np.array([5.0, 5.0]), alpha)
-    return pack(model, {"holdout.npz": b"texts"}, trainer="test", **metadata)
+    return pack(model, msgspec.structs.replace(ABOUT, **about), {"holdout.npz": b"texts"})
 
 
 @pytest.fixture(params=["moto", "seaweedfs"])
@@ -53,12 +61,12 @@ def client(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, buck
     if request.param == "moto":
         monkeypatch.delenv("S3_ENDPOINT_URL", raising=False)
         with mock_aws():
-            yield client_from_environment()
+            yield s3_client(Settings.from_environment())
     else:
         server: S3Server = request.getfixturevalue("s3_server")
         for name, value in server.environment.items():
             monkeypatch.setenv(name, value)
-        yield client_from_environment()
+        yield s3_client(Settings.from_environment())
 
 
 @pytest.fixture
@@ -93,7 +101,7 @@ def test_a_published_version_loads_as_it_was(models: ModelStore) -> None:
     version = models.publish(published)
     loaded = models.load(version)
     assert loaded == published
-    assert unpack(loaded).scorer().predict("lovely")[0] == "positive"
+    assert unpack(loaded).scorer().score("lovely").prediction == "positive"
 
 
 def test_version_ids_are_the_time_and_a_hash_of_the_content(models: ModelStore) -> None:
@@ -142,13 +150,15 @@ def test_a_longer_part_under_a_taken_id_is_refused_too(models: ModelStore) -> No
     models.publish(short, "fixed")
     content = b"te"
     with pytest.raises(VersionExists, match="longer"):
-        models.publish(pack(unpack(short), {"holdout.npz": content}), "fixed")
+        models.publish(pack(unpack(short), short.manifest, {"holdout.npz": content}), "fixed")
 
 
 def test_an_artifact_that_is_not_whole_is_not_published(models: ModelStore) -> None:
     whole = artifact()
     with pytest.raises(ArtifactError, match=r"holdout\.npz is missing"):
-        models.publish(replace(whole, parts={"model.npz": whole.parts["model.npz"]}))
+        models.publish(
+            replace(whole, parts={name: content for name, content in whole.parts.items() if name != "holdout.npz"})
+        )
     assert models.versions() == []
 
 
@@ -172,19 +182,21 @@ def test_a_missing_part_is_refused(models: ModelStore, client: "S3Client", bucke
         models.load(version)
 
 
+def whole_with(change: dict[str, Any]) -> bytes:
+    """A manifest that is whole but for a change."""
+    return json.dumps({**json.loads(artifact().manifest.to_bytes()), **change}).encode()
+
+
 @pytest.mark.parametrize(
     ("manifest", "reason"),
     [
-        (b"{", "not JSON"),
-        (b"[]", "not an object"),
-        (b'{"format": 1}', "lists no parts"),
-        (b'{"format": 1, "parts": {"model.npz": {"size_bytes": "1"}}}', "no size and SHA-256 for model.npz"),
-        (
-            b'{"format": 1, "parts": {"a": {"size_bytes": 9000000000, "sha256": ""}}}',
-            "9000000000 bytes, more",
-        ),
-        (b'{"format": 1, "parts": {"../x": {"size_bytes": 1, "sha256": ""}}}', "is not a name"),
-        (b'{"format": 2, "parts": {}}', "format 2"),
+        (b"{", "not valid JSON"),
+        (b"[]", "Expected `object`"),
+        (b'{"format": 2}', "missing required field"),
+        (whole_with({"parts": {"model.npz": {"size_bytes": "1", "sha256": ""}}}), "Expected `int`"),
+        (whole_with({"parts": {"a": {"size_bytes": 9000000000, "sha256": ""}}}), "9000000000 bytes, more"),
+        (whole_with({"parts": {"../x": {"size_bytes": 1, "sha256": ""}}}), "is not a name"),
+        (whole_with({"format": FORMAT + 1, "parts": {}}), f"format {FORMAT + 1}"),
     ],
 )
 def test_a_manifest_that_makes_no_sense_is_refused(
@@ -193,6 +205,39 @@ def test_a_manifest_that_makes_no_sense_is_refused(
     client.put_object(Bucket=bucket, Key="versions/odd/manifest.json", Body=manifest)
     with pytest.raises((ArtifactError, StoreError), match=reason):
         models.load("odd")
+
+
+def as_the_first_format(client: "S3Client", bucket: str, version: str) -> None:
+    """Make a version what the release before 0.2 wrote: without a table, {} for no figures."""
+    key = f"versions/{version}/manifest.json"
+    document = json.loads(client.get_object(Bucket=bucket, Key=key)["Body"].read())
+    document["parts"] = {name: document["parts"][name] for name in ("model.npz", "holdout.npz")}
+    del document["bias"]
+    client.put_object(Bucket=bucket, Key=key, Body=json.dumps({**document, "format": 1, "metrics": {}}).encode())
+    for name in ("table.trie", "table.weights"):
+        client.delete_object(Bucket=bucket, Key=f"versions/{version}/{name}")
+
+
+def test_a_version_of_the_first_format_is_served_by_its_successor(
+    models: ModelStore, client: "S3Client", bucket: str
+) -> None:
+    old = models.publish(artifact(), "old")
+    current = promoted(models, old)
+    assert models.upgrade(current, by="tester") is None
+    as_the_first_format(client, bucket, old)
+    with pytest.raises(ArtifactError, match="earlier release"):
+        models.load(old)
+    upgraded = models.upgrade(current, by="tester")
+    assert upgraded is not None
+    assert models.current() == upgraded
+    loaded = models.load(upgraded.version)
+    assert unpack(loaded).equals(unpack(artifact()))
+    assert loaded.parts["holdout.npz"] == b"texts"
+    assert (loaded.manifest.parent, loaded.manifest.ancestors) == (old, [old])
+    assert models.upgrade(upgraded, by="tester") is None
+    # Going back to the old one serves what it says, in the form of today.
+    back = models.rollback(old, by="tester", reason="test")
+    assert unpack(models.load(back.version)).equals(unpack(artifact()))
 
 
 def test_names_that_would_leave_their_folder_are_refused(models: ModelStore) -> None:
@@ -215,7 +260,7 @@ def test_promotion_moves_what_is_served_and_is_logged(models: ModelStore) -> Non
 def test_the_log_is_in_order_even_when_the_clock_goes_back(models: ModelStore, client: "S3Client", bucket: str) -> None:
     one, two = models.publish(artifact()), models.publish(artifact(alpha=2))
     first = promoted(models, one)
-    ahead = replace(first.promotion, at=(datetime.now(UTC) + timedelta(hours=1)).isoformat())
+    ahead = msgspec.structs.replace(first.promotion, at=(datetime.now(UTC) + timedelta(hours=1)).isoformat())
     client.put_object(Bucket=bucket, Key="current.json", Body=Current.to_bytes(ahead))
     second = promoted(models, two)
     assert models.history()[:2] == [second.promotion, ahead]
@@ -353,7 +398,7 @@ def test_pruning_touches_nothing_when_it_cannot_tell_what_is_served(
 ) -> None:
     models.publish(artifact(), "old")
     client.put_object(Bucket=bucket, Key="current.json", Body=b"oops")
-    with pytest.raises(InvalidDocument, match=r"current\.json is not JSON"):
+    with pytest.raises(InvalidDocument, match=r"current\.json is not valid JSON"):
         models.prune(keep=0)
     models.load("old")
 
@@ -431,7 +476,7 @@ def test_wrong_keys_are_said(s3_server: S3Server, monkeypatch: pytest.MonkeyPatc
     for name, value in {**s3_server.environment, "AWS_SECRET_ACCESS_KEY": secrets.token_hex(8)}.items():
         monkeypatch.setenv(name, value)
     with pytest.raises(StoreDenied, match="check the keys"):
-        ModelStore(client_from_environment(), bucket).current()
+        ModelStore(s3_client(Settings.from_environment()), bucket).current()
 
 
 def test_a_store_that_is_away_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -448,13 +493,13 @@ def test_the_command_line_lists_promotes_and_rolls_back(models: ModelStore, caps
         assert main([*arguments, "--json"]) == 0
         return json.loads(capsys.readouterr().out)
 
-    one, two = (models.publish(artifact(alpha=alpha, metrics={"accuracy": alpha}), f"v{alpha}") for alpha in (1, 2))
+    one, two = (models.publish(artifact(alpha=alpha, metrics=METRICS), f"v{alpha}") for alpha in (1, 2))
     assert run("check") == {"conditional_writes": True}
     run("promote", one)
     moved = run("promote", two, "--by", "ann", "--reason", "better")
     assert (moved["from"], moved["to"], moved["by"], moved["reason"]) == (one, two, "ann", "better")
     assert {entry["version"]: entry["served"] for entry in run("list")} == {one: False, two: True}
-    assert run("show", one)["metrics"] == {"accuracy": 1}
+    assert run("show", one)["metrics"]["accuracy"] == 0.8125
     assert run("rollback")["to"] == one
     assert run("rollback", two)["to"] == two
     assert [entry["to"] for entry in run("history")] == [two, one, two, one]
@@ -466,7 +511,7 @@ def test_the_command_line_answers_in_lines_and_says_what_is_wrong_in_one(
     assert main(["list"]) == 0
     assert main(["history"]) == 0
     assert capsys.readouterr().out.splitlines() == ["no versions", "no promotions"]
-    models.publish(artifact(metrics={"accuracy": 0.8125, "calibration": [{"texts": 9}]}), "v1")
+    models.publish(artifact(metrics=METRICS), "v1")
     assert main(["promote", "v1"]) == 0
     assert main(["list"]) == 0
     promoted_line, listed = capsys.readouterr().out.splitlines()

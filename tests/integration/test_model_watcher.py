@@ -1,51 +1,38 @@
-"""How a serving process follows the store: polling, fetching in a child process, swapping."""
+"""How a serving process follows the store: polling, loading, swapping."""
 
 import socketserver
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
 
+import msgspec
 import numpy as np
-import psutil
 import pytest
-from model_store.documents import CURRENT_KEY
-from model_store.reader import read
-from model_store.signing import Signer
 
+from contracts.manifest import CanaryText, Manifest
 from deploy.runner import wait_until
-from model_store import (
-    Current,
-    CurrentPoller,
-    InvalidDocument,
-    ModelStore,
-    ModelWatcher,
-    Promotion,
-    Served,
-    Settings,
-    StoreDenied,
-    StoreError,
-    StoreUnavailable,
-    Unchanged,
-    VersionRefused,
-    client_from_environment,
-    fetch_scorer,
-)
-from model_store import poller as polling
-from model_store.settings import Keys
-from sentiment.artifact import Artifact, pack, unpack
+from model_store.errors import InvalidDocument, StoreDenied, StoreError, StoreUnavailable, VersionRefused
+from model_store.layout import Current, next_promotion
+from model_store.publishing import ModelStore
+from model_store.publishing.objects import client
+from model_store.serving import CurrentPoller, ModelWatcher, Served, StoreReader, load_scorer, reader
+from model_store.serving.reader import Unchanged
+from model_store.settings import Settings
+from sentiment.artifact import TRIE_PART, WEIGHTS_PART, Artifact, part_of
 from sentiment.model import Model
+from sentiment.packing import pack, unpack
+from sentiment.scorer import Scorer
 from tests.conftest import S3Server
+from tests.models import ABOUT
 
 TEXT = "a lovely, lovely film that is not awful"
 POLL_SECONDS = 0.05
-SETTINGS = Settings("models", "us-east-1", endpoint_url=None, keys=Keys("key", "secret"))
 
 
 def artifact(alpha: float = 1.0) -> Artifact:
     model = Model(("awful", "film", "lovely"), np.array([[7.0, 3.0, 1.0], [2.0, 4, 9.0]]), np.array([5.0, 5.0]), alpha)
-    return pack(model, trainer="test")
+    return pack(model, ABOUT)
 
 
 def probability(version: Artifact) -> float:
@@ -54,7 +41,7 @@ def probability(version: Artifact) -> float:
 
 @pytest.fixture
 def models(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch, bucket: str) -> ModelStore:
-    """A store with an empty bucket, which the environment describes, also to child processes."""
+    """A store with an empty bucket, which the environment describes."""
     for name, value in {**s3_server.environment, "S3_BUCKET": bucket}.items():
         monkeypatch.setenv(name, value)
     models = ModelStore.from_environment()
@@ -66,15 +53,26 @@ def promoted(models: ModelStore, version: str) -> Current:
     return models.promote(version, expected=models.current(), by="tester", reason="test")
 
 
-def poller_of(settings: Settings) -> CurrentPoller:
-    """Return a poller that signs here, not in a child process."""
-    return CurrentPoller(lambda: Signer(settings).url(CURRENT_KEY))
+def poller() -> CurrentPoller:
+    return CurrentPoller(StoreReader())
+
+
+def load(version: str) -> tuple[Scorer, Manifest]:
+    return load_scorer(StoreReader().get, version)
+
+
+def put(bucket: str, key: str, content: bytes) -> None:
+    client(Settings.from_environment()).put_object(Bucket=bucket, Key=key, Body=content)
+
+
+def delete(bucket: str, key: str) -> None:
+    client(Settings.from_environment()).delete_object(Bucket=bucket, Key=key)
 
 
 def point_at(version: str, bucket: str) -> None:
     """Write current.json as nobody should: without looking at the version."""
-    promotion = Promotion.after(None, version=version, by="vandal", reason="test")
-    client_from_environment().put_object(Bucket=bucket, Key="current.json", Body=Current.to_bytes(promotion))
+    promotion = next_promotion(None, version=version, by="vandal", reason="test")
+    put(bucket, "current.json", Current.to_bytes(promotion))
 
 
 class Observed:
@@ -84,19 +82,20 @@ class Observed:
         self.swaps: list[Served] = []
         self.refusals: list[VersionRefused] = []
         self.outages: list[StoreError] = []
-        self.fetches: list[str] = []
+        self.loads: list[str] = []
+        self.reader = StoreReader()
         self.watcher = ModelWatcher(
-            CurrentPoller(),
-            self.fetch,
+            CurrentPoller(self.reader),
+            self.load,
             poll_seconds=POLL_SECONDS,
             on_swap=self.swaps.append,
             on_refusal=self.refusals.append,
             on_outage=self.outages.append,
         )
 
-    def fetch(self, version: str, *, cancelled: threading.Event) -> tuple[Any, dict[str, Any]]:
-        self.fetches.append(version)
-        return fetch_scorer(version, cancelled=cancelled)
+    def load(self, version: str) -> tuple[Scorer, Manifest]:
+        self.loads.append(version)
+        return load_scorer(self.reader.get, version)
 
     @property
     def version(self) -> str | None:
@@ -116,7 +115,6 @@ def observed(models: ModelStore) -> Iterator[Observed]:  # noqa: ARG001  # it se
     observed.watcher.start()
     yield observed
     observed.watcher.stop()
-    assert not any("model_store.fetch" in child.cmdline() for child in psutil.Process().children())
 
 
 @contextmanager
@@ -144,51 +142,51 @@ def silent_server() -> Iterator[str]:
 
 
 def test_polling_tells_what_is_served_once_and_then_only_changes(models: ModelStore) -> None:
-    poller = CurrentPoller()
-    assert poller.poll() is None
+    polled = poller()
+    assert polled.poll() is None
     one, two = models.publish(artifact()), models.publish(artifact(2))
     first = promoted(models, one)
-    assert poller.poll() == first
-    assert poller.poll() == Unchanged()
-    assert poller.poll() == Unchanged()
+    assert polled.poll() == first
+    assert polled.poll() == Unchanged()
+    assert polled.poll() == Unchanged()
     second = promoted(models, two)
-    assert poller.poll() == second
-    assert poller.poll() == Unchanged()
+    assert polled.poll() == second
+    assert polled.poll() == Unchanged()
 
 
 def test_polling_notices_that_current_was_removed_and_written_again(models: ModelStore, bucket: str) -> None:
-    poller = CurrentPoller()
+    polled = poller()
     first = promoted(models, models.publish(artifact()))
-    assert poller.poll() == first
-    client_from_environment().delete_object(Bucket=bucket, Key="current.json")
-    assert poller.poll() is None
-    client_from_environment().put_object(Bucket=bucket, Key="current.json", Body=Current.to_bytes(first.promotion))
-    assert poller.poll() == first
+    assert polled.poll() == first
+    delete(bucket, "current.json")
+    assert polled.poll() is None
+    put(bucket, "current.json", Current.to_bytes(first.promotion))
+    assert polled.poll() == first
 
 
-def test_polling_a_bucket_that_is_not_there_finds_nothing(models: ModelStore) -> None:
+def test_polling_a_bucket_that_is_not_there_finds_nothing(models: ModelStore, monkeypatch: pytest.MonkeyPatch) -> None:
     assert models.current() is None
-    settings = replace(Settings.from_environment(), bucket="no-such-bucket-here")
-    assert poller_of(settings).poll() is None
+    monkeypatch.setenv("S3_BUCKET", "no-such-bucket-here")
+    assert poller().poll() is None
 
 
 def test_polling_refuses_a_current_that_is_none_until_it_is_one(models: ModelStore, bucket: str) -> None:
-    poller = CurrentPoller()
+    polled = poller()
     for content in (b"", b"oops", b"[]", b'{"version": "../v"}', b'{"version": "v1", "promotion": {"to": "v1"}}'):
-        client_from_environment().put_object(Bucket=bucket, Key="current.json", Body=content)
+        put(bucket, "current.json", content)
         for _ in range(2):
             with pytest.raises(InvalidDocument, match=r"current\.json"):
-                poller.poll()
-    client_from_environment().delete_object(Bucket=bucket, Key="current.json")
+                polled.poll()
+    delete(bucket, "current.json")
     current = promoted(models, models.publish(artifact()))
-    assert poller.poll() == current
+    assert polled.poll() == current
 
 
 def test_polling_with_wrong_keys_says_so(models: ModelStore, monkeypatch: pytest.MonkeyPatch) -> None:
     assert models.current() is None
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
     with pytest.raises(StoreDenied, match=r"403 SignatureDoesNotMatch .*check the keys"):
-        CurrentPoller().poll()
+        poller().poll()
 
 
 def test_polling_without_keys_says_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -198,47 +196,48 @@ def test_polling_without_keys_says_what_to_set(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nonexistent")
     monkeypatch.setenv("AWS_CONFIG_FILE", "/nonexistent")
     with pytest.raises(StoreDenied, match="set AWS_ACCESS_KEY_ID"):
-        CurrentPoller().poll()
+        poller().poll()
 
 
-def test_polling_signs_once_and_again_when_refused(models: ModelStore) -> None:
-    signed: list[str] = []
-
-    def sign(settings: Settings) -> str:
-        signed.append(Signer(settings).url(CURRENT_KEY))
-        return signed[-1]
-
-    right = Settings.from_environment()
-    wrong = replace(right, keys=Keys("nobody", "wrong"))
-    keys = [right]
-    poller = CurrentPoller(lambda: sign(keys[0]))
+def test_keys_that_were_changed_are_read_again_once_the_old_ones_are_refused(
+    models: ModelStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
     first = promoted(models, models.publish(artifact()))
-    assert [poller.poll(), poller.poll()] == [first, Unchanged()]
-    assert len(signed) == 1
-    signed_before, poller._url = poller._url, Signer(wrong).url(CURRENT_KEY)  # as if the keys had been replaced
-    assert poller.poll() == Unchanged()
-    assert len(signed) == 2
-    poller._url, keys[0] = signed_before, wrong
-    assert poller.poll() == Unchanged()  # what was signed with the old keys still holds
-    poller._url = signed[0].replace("X-Amz-Signature=", "X-Amz-Signature=0")
-    for number in (3, 4):  # refused even when signed anew: each poll tries, and says so
+    polled = poller()
+    assert polled.poll() == first
+    right = Settings.from_environment()
+    assert right.keys is not None
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
+    assert polled.poll() == Unchanged()  # the keys at hand still hold
+    polled = poller()
+    for _ in range(2):  # each poll tries, and says so
         with pytest.raises(StoreDenied, match="403"):
-            poller.poll()
-        assert len(signed) == number
+            polled.poll()
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", right.keys.secret_key)
+    assert polled.poll() == first
 
 
-def test_polling_signs_anew_before_the_signature_ends(models: ModelStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert models.current() is None
-    signed: list[str] = []
+def test_keys_that_are_refused_are_read_again_within_the_same_poll(
+    models: ModelStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = promoted(models, models.publish(artifact()))
+    store_reader = StoreReader()
+    right = Settings.from_environment()
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "old")
+    with pytest.raises(StoreDenied):
+        store_reader.get("current.json", 1000)
+    store_reader._signer = reader.Signer(Settings.from_environment())  # as keys that held until now
+    assert right.keys is not None
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", right.keys.secret_key)
+    stored = store_reader.get("current.json", 10_000)
+    assert stored is not None
+    assert Current.from_bytes(stored.content, stored.etag) == first
 
-    def sign() -> str:
-        signed.append(Signer(Settings.from_environment()).url(CURRENT_KEY))
-        return signed[-1]
 
-    monkeypatch.setattr(polling, "SIGN_AGAIN_AFTER_SECONDS", 0)
-    poller = CurrentPoller(sign)
-    assert [poller.poll(), poller.poll()] == [None, None]
-    assert len(signed) == 2
+@pytest.fixture
+def any_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
 
 
 @pytest.mark.parametrize(
@@ -252,33 +251,41 @@ def test_polling_signs_anew_before_the_signature_ends(models: ModelStore, monkey
     ],
     ids=["503", "cut off", "chunk cut off", "closed", "no HTTP"],
 )
-def test_a_store_that_fails_is_unavailable(answer: bytes) -> None:
-    with answering(answer) as url, pytest.raises(StoreUnavailable):
-        poller_of(replace(SETTINGS, endpoint_url=url)).poll()
+@pytest.mark.usefixtures("any_keys")
+def test_a_store_that_fails_is_unavailable(answer: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    with answering(answer) as url:
+        monkeypatch.setenv("S3_ENDPOINT_URL", url)
+        with pytest.raises(StoreUnavailable):
+            poller().poll()
     with pytest.raises(StoreUnavailable, match="can't be reached"):
-        poller_of(replace(SETTINGS, endpoint_url=url)).poll()  # where nobody listens any more
+        poller().poll()  # where nobody listens any more
 
 
-def test_an_object_that_is_too_large_is_not_read_to_its_end() -> None:
+@pytest.mark.usefixtures("any_keys")
+def test_an_object_that_is_too_large_is_not_read_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
     head = b'HTTP/1.1 200 OK\r\nETag: "1"\r\nContent-Length: 1000000000\r\n\r\n'
     with answering(head + bytes(100_000)) as url, pytest.raises(StoreError, match="larger than the 1000 bytes"):
-        read(url, "big", 1000)
+        monkeypatch.setenv("S3_ENDPOINT_URL", url)
+        StoreReader().get("big", 1000)
 
 
-def test_a_version_is_fetched_as_it_was_published(models: ModelStore) -> None:
+def test_a_version_is_loaded_as_it_was_published(models: ModelStore) -> None:
     published = artifact()
-    scorer, manifest = fetch_scorer(models.publish(published))
-    assert scorer == unpack(published).scorer()
+    scorer, manifest = load(models.publish(published))
+    expected = unpack(published).scorer()
+    assert [scorer.log_odds(text) for text in (TEXT, "awful", "")] == [
+        expected.log_odds(text) for text in (TEXT, "awful", "")
+    ]
     assert manifest == published.manifest
 
 
 def test_a_bad_version_is_refused_with_its_reason(models: ModelStore, bucket: str) -> None:
     with pytest.raises(VersionRefused, match="no whole version nope") as missing:
-        fetch_scorer("nope")
+        load("nope")
     version = models.publish(artifact())
-    client_from_environment().put_object(Bucket=bucket, Key=f"versions/{version}/model.npz", Body=b"damaged")
-    with pytest.raises(VersionRefused, match=r"model\.npz has another SHA-256") as damaged:
-        fetch_scorer(version)
+    put(bucket, f"versions/{version}/{TRIE_PART}", b"damaged")
+    with pytest.raises(VersionRefused, match=r"table\.trie has another SHA-256") as damaged:
+        load(version)
     assert not missing.value.passing
     assert not damaged.value.passing
 
@@ -287,37 +294,33 @@ def test_a_store_that_is_away_refuses_only_for_now(models: ModelStore, monkeypat
     version = models.publish(artifact())
     monkeypatch.setenv("S3_ENDPOINT_URL", "http://127.0.0.1:9")
     with pytest.raises(VersionRefused, match="can't be reached") as refused:
-        fetch_scorer(version)
+        load(version)
     assert refused.value.passing
 
 
-def test_a_fetch_that_takes_too_long_or_is_cancelled_or_killed_leaves_no_process(
+def test_a_store_that_does_not_answer_is_waited_for_only_so_long(
     models: ModelStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     version = models.publish(artifact())
-
-    def fetching() -> list[psutil.Process]:
-        return [child for child in psutil.Process().children() if "model_store.fetch" in child.cmdline()]
-
-    def kill() -> None:
-        assert wait_until(lambda: bool(fetching()), timeout_seconds=10)
-        fetching()[0].kill()
-
-    cancelled = threading.Event()
+    monkeypatch.setattr(reader, "READ_TIMEOUT_SECONDS", 0.3)
     with silent_server() as url:
         monkeypatch.setenv("S3_ENDPOINT_URL", url)
-        with pytest.raises(VersionRefused, match=r"not done within 0\.3 s"):
-            fetch_scorer(version, timeout_seconds=0.3)
-        cancelled.set()
-        with pytest.raises(VersionRefused, match="no longer wanted"):
-            fetch_scorer(version, cancelled=cancelled)
-        killer = threading.Thread(target=kill)
-        killer.start()
-        with pytest.raises(VersionRefused, match="ended by signal 9") as killed:
-            fetch_scorer(version)
-        killer.join()
-    assert killed.value.passing
-    assert not fetching()
+        with pytest.raises(VersionRefused, match="timed out") as refused:
+            load(version)
+    assert refused.value.passing
+
+
+def test_a_watcher_that_waits_for_the_store_can_be_stopped(
+    models: ModelStore, observed: Observed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    promoted(models, models.publish(artifact(), "v1"))
+    assert observed.serves("v1")
+    with silent_server() as url:
+        monkeypatch.setenv("S3_ENDPOINT_URL", url)
+        observed.reader._signer = None  # as after keys were refused: the address is read again
+        assert wait_until(lambda: observed.reader._signer is not None, timeout_seconds=10)
+        observed.watcher.stop(0.5)
+    assert observed.version == "v1"
 
 
 def test_a_promotion_is_followed_while_the_old_model_serves(models: ModelStore, observed: Observed) -> None:
@@ -341,30 +344,33 @@ def test_a_promotion_is_followed_while_the_old_model_serves(models: ModelStore, 
     assert not observed.outages
 
 
-@pytest.mark.parametrize("fault", ["half-written", "missing part", "wrong hash", "wrong canary", "no model"])
+@pytest.mark.parametrize(
+    "fault", ["half-written", "missing part", "wrong hash", "wrong canary", "no trie", "fewer weights"]
+)
 def test_a_bad_version_is_refused_once_and_the_old_one_stays(
     models: ModelStore, observed: Observed, bucket: str, fault: str
 ) -> None:
     promoted(models, models.publish(artifact(), "good"))
     assert observed.serves("good")
-    client = client_from_environment()
     bad = artifact(2)
     if fault == "wrong canary":
-        examples = [{"text": TEXT, "probability": probability(bad) + 2e-6}]
-        bad = replace(bad, manifest={**bad.manifest, "canary": examples})
-    if fault == "no model":
-        bad = pack(unpack(bad), {"model.npz": b"nothing"})
+        examples = [CanaryText(TEXT, probability(bad) + 2e-6)]
+        bad = replace(bad, manifest=msgspec.structs.replace(bad.manifest, canary=examples))
+    if fault in ("no trie", "fewer weights"):
+        name, content = (TRIE_PART, b"nothing") if fault == "no trie" else (WEIGHTS_PART, bytes(16))
+        parts = {**bad.manifest.parts, name: part_of(content)}
+        bad = Artifact(msgspec.structs.replace(bad.manifest, parts=parts), {**bad.parts, name: content})
     models.publish(bad, "bad")
     if fault == "half-written":
-        client.delete_object(Bucket=bucket, Key="versions/bad/manifest.json")
+        delete(bucket, "versions/bad/manifest.json")
     if fault == "missing part":
-        client.delete_object(Bucket=bucket, Key="versions/bad/model.npz")
+        delete(bucket, f"versions/bad/{TRIE_PART}")
     if fault == "wrong hash":
-        client.put_object(Bucket=bucket, Key="versions/bad/model.npz", Body=b"changed")
+        put(bucket, f"versions/bad/{WEIGHTS_PART}", b"changed")
     point_at("bad", bucket)
     assert observed.refuses()
     # Wrong content is not tried again: some polls later there was still one try.
-    assert not wait_until(lambda: len(observed.fetches) > 2, timeout_seconds=10 * POLL_SECONDS)
+    assert not wait_until(lambda: len(observed.loads) > 2, timeout_seconds=10 * POLL_SECONDS)
     assert observed.version == "good"
     assert not observed.refusals[0].passing
     promoted(models, models.publish(artifact(3), "better"))
@@ -375,11 +381,11 @@ def test_a_bad_version_is_refused_once_and_the_old_one_stays(
 def test_a_current_that_makes_no_sense_keeps_the_old_model(models: ModelStore, observed: Observed, bucket: str) -> None:
     first = promoted(models, models.publish(artifact(), "v1"))
     assert observed.serves("v1")
-    client_from_environment().put_object(Bucket=bucket, Key="current.json", Body=b"oops")
+    put(bucket, "current.json", b"oops")
     assert wait_until(lambda: bool(observed.outages), timeout_seconds=10)
     assert observed.version == "v1"
     assert isinstance(observed.outages[0], InvalidDocument)
-    client_from_environment().put_object(Bucket=bucket, Key="current.json", Body=Current.to_bytes(first.promotion))
+    put(bucket, "current.json", Current.to_bytes(first.promotion))
     promoted(models, models.publish(artifact(2), "v2"))
     assert observed.serves("v2")
 
@@ -387,7 +393,7 @@ def test_a_current_that_makes_no_sense_keeps_the_old_model(models: ModelStore, o
 def test_a_removed_current_keeps_the_old_model(models: ModelStore, observed: Observed, bucket: str) -> None:
     promoted(models, models.publish(artifact(), "v1"))
     assert observed.serves("v1")
-    client_from_environment().delete_object(Bucket=bucket, Key="current.json")
+    delete(bucket, "current.json")
     assert not wait_until(lambda: observed.version != "v1", timeout_seconds=10 * POLL_SECONDS)
     promoted(models, models.publish(artifact(2), "v2"))
     assert observed.serves("v2")

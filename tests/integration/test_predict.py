@@ -22,19 +22,23 @@ from pymongo import MongoClient
 
 from deploy import ports, runner, servers
 from deploy.runner import wait_until
-from model_store import Current, ModelStore, Promotion, client_from_environment
-from sentiment.artifact import Artifact, pack, unpack
+from model_store.layout import Current, next_promotion
+from model_store.publishing import ModelStore
+from model_store.publishing.objects import client as s3_client
+from model_store.settings import Settings
+from sentiment.artifact import TRIE_PART, Artifact
 from sentiment.model import Model
+from sentiment.packing import pack, unpack
+from tests.models import ABOUT
 from tests.system import ROOT, promote, python_service
 
-LABELS = ("negative", "positive")
 TEXTS = ("I love it", "I hate it", "nothing known", "")
 
 
 def artifact(love: float, hate: float) -> Artifact:
     """A model that has seen `love` and `hate` so often in positive texts, and 10 times in negative ones."""
     model = Model(("hate", "love"), np.array([[10.0, 10.0], [hate, love]]), np.array([2.0, 2.0]))
-    return pack(model, trained_at="2026-01-02T03:04:05+00:00", trainer="test", metrics={}, parent=None)
+    return pack(model, ABOUT)
 
 
 LOVING, HATING = artifact(love=90, hate=1), artifact(love=1, hate=90)
@@ -106,7 +110,7 @@ def predictions(environment: dict[str, str]) -> Iterator[Any]:
 
 def expected(version: Artifact, texts: Sequence[str] = TEXTS) -> list[dict[str, Any]]:
     scorer = unpack(version).scorer()
-    return [{"prediction": label, "probability": probability} for label, probability in map(scorer.predict, texts)]
+    return [{"prediction": score.prediction, "probability": score.probability} for score in map(scorer.score, texts)]
 
 
 def test_predict_imports_no_numerical_library() -> None:
@@ -118,7 +122,7 @@ def test_predict_imports_no_numerical_library() -> None:
 def test_it_is_ready_in_seconds_with_a_hundred_thousand_words(environment: dict[str, str], tmp_path: Path) -> None:
     words = tuple(f"word{number:06}" for number in range(121_000))
     counts = np.random.default_rng(1).integers(0, 50, (2, len(words))).astype(np.float64)
-    large = pack(Model(words, counts, np.array([12_500.0, 12_500.0])))
+    large = pack(Model(words, counts, np.array([12_500.0, 12_500.0])), ABOUT)
     promote(large)
     text = "word000000 word060000 WORD120999! word121000"
     with predicting(tmp_path, environment) as predict:
@@ -273,8 +277,10 @@ def _promote_again(version: str) -> str:
 
 def point_at(version: str, bucket: str) -> None:
     """Write current.json as nobody should: without a look at the version."""
-    promotion = Promotion.after(None, version=version, by="vandal", reason="test")
-    client_from_environment().put_object(Bucket=bucket, Key="current.json", Body=Current.to_bytes(promotion))
+    promotion = next_promotion(None, version=version, by="vandal", reason="test")
+    s3_client(Settings.from_environment()).put_object(
+        Bucket=bucket, Key="current.json", Body=Current.to_bytes(promotion)
+    )
 
 
 def test_a_broken_version_is_refused_and_the_old_one_stays(environment: dict[str, str], tmp_path: Path) -> None:
@@ -282,18 +288,18 @@ def test_a_broken_version_is_refused_and_the_old_one_stays(environment: dict[str
     good = promote(LOVING)
     store = ModelStore.from_environment()
     wrong_part, half_written = store.publish(HATING, "wrong-part"), "half-written"
-    client = client_from_environment()
-    content = bytearray(HATING.parts["model.npz"])
+    client = s3_client(Settings.from_environment())
+    content = bytearray(HATING.parts[TRIE_PART])
     content[-1] ^= 1
-    client.put_object(Bucket=bucket, Key=f"versions/{wrong_part}/model.npz", Body=bytes(content))
-    client.put_object(Bucket=bucket, Key=f"versions/{half_written}/model.npz", Body=LOVING.parts["model.npz"])
+    client.put_object(Bucket=bucket, Key=f"versions/{wrong_part}/{TRIE_PART}", Body=bytes(content))
+    client.put_object(Bucket=bucket, Key=f"versions/{half_written}/{TRIE_PART}", Body=LOVING.parts[TRIE_PART])
     with predicting(tmp_path, environment) as predict:
         for refused, version in enumerate((wrong_part, half_written), start=1):
             point_at(version, bucket)
             assert wait_until(lambda: predict.metric("predict_model_refused_total") == refused, 5)  # noqa: B023 - called at once
             assert predict.ask({"texts": TEXTS}) == {"predictions": expected(LOVING), "model": good}
             assert predict.request("GET", "/_/ready")[0] == 200
-        assert "model.npz has another SHA-256" in predict.log.read_text()
+        assert f"{TRIE_PART} has another SHA-256" in predict.log.read_text()
         point_at(store.publish(HATING, "mended"), bucket)
         assert wait_until(lambda: predict.ask({"text": "love"})["model"] == "mended", timeout_seconds=5)
         assert predict.ask({"text": "love"})["prediction"] == "negative"

@@ -8,11 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from pymongo import MongoClient
 
+from contracts.codec import from_document, to_document
+from contracts.drift import Check, DriftReport, ReferenceFigures, State
+from contracts.records import PredictionRecord, RejectedRecord
 from deploy import ports, runner, servers
 from deploy.ports import free_port
-from records import Records, RecordsUnavailable, now
+from records import InvalidRecord, Records, RecordsUnavailable, now
+from records.drift import DriftRecords
+from records.labels import Label, Labels
 from records.mongo import unavailable
 
 
@@ -26,19 +32,31 @@ def records(mongodb_url: str, database_name: str, monkeypatch: pytest.MonkeyPatc
     records.close()
 
 
-def prediction(identifier: str, **fields: Any) -> dict[str, Any]:
-    return {
-        "_id": identifier,
-        "text": "I love “it” \x00 🙂",
-        "prediction": "positive",
-        "probability": 0.93,
-        "model": "v1",
-        "source": "stream",
-        "received_at": now(),
-        "scored_at": now(),
-        "synthetic": False,
-        **fields,
-    }
+def prediction(identifier: str, **fields: Any) -> PredictionRecord:
+    record = PredictionRecord(
+        id=identifier,
+        text="I love “it” \x00 🙂",
+        prediction="positive",
+        probability=0.93,
+        model="v1",
+        source="stream",
+        received_at=now(),
+        scored_at=now(),
+    )
+    return replace(record, **fields)
+
+
+def rejected(identifier: str) -> RejectedRecord:
+    return RejectedRecord(
+        id=identifier,
+        reason="not JSON",
+        body="{",
+        size_bytes=1,
+        offset=7,
+        message_id=None,
+        correlation_id=None,
+        received_at=now(),
+    )
 
 
 def found(records: Records, collection: str = "predictions") -> list[dict[str, Any]]:
@@ -51,9 +69,21 @@ def test_the_url_names_the_database(records: Records, database_name: str) -> Non
 
 
 def test_predictions_come_back_as_they_were_written(records: Records) -> None:
-    documents = [prediction("reviews:0"), prediction("reviews:1", prediction="negative", probability=0.1)]
-    records.write_predictions(documents)
-    assert found(records) == documents
+    predictions = [prediction("reviews:0"), prediction("reviews:1", prediction="negative", probability=0.1)]
+    records.write_predictions(predictions)
+    documents = found(records)
+    assert [from_document(document, PredictionRecord) for document in documents] == predictions
+    assert documents[0] == {
+        "_id": "reviews:0",
+        "text": "I love “it” \x00 🙂",
+        "prediction": "positive",
+        "probability": 0.93,
+        "model": "v1",
+        "source": "stream",
+        "received_at": predictions[0].received_at,
+        "scored_at": predictions[0].scored_at,
+        "synthetic": False,
+    }
 
 
 def test_a_repeated_batch_doubles_nothing(records: Records) -> None:
@@ -69,10 +99,21 @@ def test_a_repeated_batch_doubles_nothing(records: Records) -> None:
 
 
 def test_rejected_messages_are_kept_apart(records: Records) -> None:
-    document = {"_id": "reviews:7", "reason": "not JSON", "received_at": now()}
-    records.write_rejected([document])
-    records.write_rejected([document])
-    assert found(records, "rejected") == [document]
+    record = rejected("reviews:7")
+    records.write_rejected([record])
+    records.write_rejected([record])
+    assert found(records, "rejected") == [
+        {
+            "_id": "reviews:7",
+            "reason": "not JSON",
+            "body": "{",
+            "size_bytes": 1,
+            "offset": 7,
+            "message_id": None,
+            "correlation_id": None,
+            "received_at": record.received_at,
+        }
+    ]
     assert found(records) == []
 
 
@@ -155,7 +196,7 @@ def test_a_server_that_is_away_is_told_as_that() -> None:
         records.ping,
         records.ensure_indexes,
         lambda: records.write_predictions([prediction("reviews:0")]),
-        lambda: records.write_rejected([prediction("reviews:0")]),
+        lambda: records.write_rejected([rejected("reviews:0")]),
         lambda: records.offset("bridge"),
         lambda: records.store_offset("bridge", 1),
     ]
@@ -168,9 +209,9 @@ def test_a_server_that_is_away_is_told_as_that() -> None:
 
 def test_a_batch_that_fails_is_told_without_its_texts(records: Records) -> None:
     records.database["predictions"].create_index("probability", unique=True)
-    documents = [prediction(f"reviews:{offset}", text="a secret love letter") for offset in range(3)]
+    predictions = [prediction(f"reviews:{offset}", text="a secret love letter") for offset in range(3)]
     with pytest.raises(RecordsUnavailable, match="MongoDB: ") as caught:
-        records.write_predictions(documents)
+        records.write_predictions(predictions)
     assert "secret" not in str(caught.value)
     assert caught.value.__cause__ is None
     assert caught.value.__suppress_context__, "a traceback would print the driver's error with every document"
@@ -196,3 +237,128 @@ def test_a_server_that_no_longer_answers_does_not_hold_up_the_end(
             assert time.monotonic() - started < 5
         finally:
             process.send_signal(signal.SIGCONT)
+
+
+# Documents as release 0.1.0 wrote them.
+OLD_TIME = datetime(2026, 11, 24, 14, 41, 2, 909_000, tzinfo=UTC)
+OLD_REPORT = {
+    "_id": "000000000003",
+    "number": 3,
+    "drift": True,
+    "status": "drift",
+    "check": {"status": "drift"},
+    "model": "v1",
+    "tests": {
+        "words": {
+            "statistic": 0.59, "p_value": 6.3e-83, "adjusted_p_value": 1.9e-82,
+            "effect_size": 1.28, "threshold": 0.2, "drift": True,
+        }
+    },
+    "words": [{"word": "degrees", "share_reference": 0.0, "share_window": 0.25, "p_value": 1.7e-51}],
+    "window": {
+        "documents": 300, "labelled": 0, "error_rate": None, "first_scored_at": OLD_TIME, "last_scored_at": OLD_TIME,
+        "synthetic": 275, "models": [{"model": "v1", "documents": 300}],
+    },
+    "reference": {
+        "documents": 1000, "labelled": 0, "error_rate": None, "kind": "live", "model": "v1",
+        "first_scored_at": OLD_TIME.isoformat(), "last_scored_at": OLD_TIME.isoformat(),
+    },
+    "message": None,
+    "checked_at": OLD_TIME,
+    "state": {"drift": True, "contrary_checks": 0},
+    "confirm": 2,
+    "alert": "detected",
+    "undelivered": ["webhook"],
+}  # fmt: skip
+OLD_REPORT_WITHOUT_REFERENCE = {
+    "_id": "000000000001",
+    "number": 1,
+    "drift": False,
+    "status": "not-enough-data",
+    "check": {"status": "not-enough-data"},
+    "model": None,
+    "tests": {},
+    "words": [],
+    "window": {"documents": 0},
+    "reference": {},
+    "message": "no model is promoted yet",
+    "checked_at": OLD_TIME,
+    "state": {"drift": False, "contrary_checks": 0},
+    "confirm": 2,
+    "alert": None,
+}
+OLD_LABEL = {
+    "text": "Meh.", "label": 0, "source": "support", "client_id": "t-17", "received_at": OLD_TIME,
+    "text_sha256": "0" * 32, "state": "pending", "model": None,
+}  # fmt: skip
+
+
+def follow(number: int, last: DriftReport | None) -> DriftReport:
+    """A report that goes on from the state of the last one."""
+    state = last.state if last else State()
+    return DriftReport(
+        number=number,
+        check=Check("ok"),
+        model=None,
+        drift=state.drift,
+        status="ok",
+        checked_at=now(),
+        state=state,
+        confirm=2,
+    )
+
+
+def test_reports_of_the_release_before_are_read_and_followed(records: Records) -> None:
+    reports = DriftRecords(records)
+    records.database["drift_reports"].insert_many([OLD_REPORT_WITHOUT_REFERENCE, OLD_REPORT])
+    newest, oldest = reports.reports(10)
+    assert {"_id": "000000000003", **to_document(newest)} == OLD_REPORT
+    assert (oldest.window.documents, oldest.reference, oldest.alert) == (0, ReferenceFigures(), None)
+    (due,) = reports.undelivered("webhook")
+    reports.mark_delivered(due.number, "webhook")
+    assert reports.undelivered("webhook") == []
+    appended = reports.append_report(follow)
+    assert (appended.number, appended.state) == (4, State(drift=True))
+    assert reports.last_report() == appended
+
+
+def test_labels_of_the_release_before_are_read(records: Records) -> None:
+    labels = Labels(records)
+    used = {"state": "used", "model": "v1", "weight": 2.5, "conflict": True}
+    refused = {"state": "refused", "run": "0123"}
+    records.database["labels"].insert_many(
+        [{"_id": "a", **OLD_LABEL}, {"_id": "b", **OLD_LABEL, **used}, {"_id": "c", **OLD_LABEL, **refused}]
+    )
+    assert [label.id for label in labels.pending(maximum=10)] == ["a"]
+    assert [label.id for label in labels.pending(maximum=10, refused=True)] == ["a", "c"]
+    found_labels = [labels.find(identifier) for identifier in "abc"]
+    assert [(label.model, label.counted) for label in found_labels if label] == [(None, 1), ("v1", 2.5), (None, 1)]
+    assert [conflict.text for conflict in labels.conflicts()] == ["Meh."]
+
+
+def test_a_label_is_stored_with_these_fields(records: Records) -> None:
+    (identifier,) = Labels(records).add([Label("Meh.", 0, "support", "t-17")])
+    (document,) = found(records, "labels")
+    assert document.keys() - {"_id"} == OLD_LABEL.keys()
+    assert (document["_id"], document["state"], document["model"]) == (identifier, "pending", None)
+
+
+def test_an_offset_of_the_release_before_goes_on(records: Records) -> None:
+    records.database["offsets"].insert_one({"_id": "reviews", "offset": 41, "stored_at": OLD_TIME})
+    records.store_offset("reviews", 40)
+    assert records.offset("reviews") == 41
+
+
+def test_a_document_of_another_kind_is_named_and_spoils_no_list(
+    records: Records, caplog: pytest.LogCaptureFixture
+) -> None:
+    reports, labels = DriftRecords(records), Labels(records)
+    records.database["drift_reports"].insert_many([OLD_REPORT, {"_id": "000000000004", "number": "four"}])
+    assert [report.number for report in reports.reports(10)] == [3]
+    assert "'000000000004'" in caplog.text
+    with pytest.raises(InvalidRecord, match="the document '000000000004' in MongoDB does not fit"):
+        reports.append_report(follow)
+    records.database["labels"].insert_many([{"_id": "a", **OLD_LABEL}, {"_id": "b", **OLD_LABEL, "text": 7}])
+    assert [label.id for label in labels.pending(maximum=10)] == ["a"]
+    with pytest.raises(InvalidRecord, match=r"'b' .* `\$\.text`"):
+        labels.find("b")

@@ -8,15 +8,17 @@ from typing import Any
 
 import pytest
 import urllib3
-from functions.retrain.run import LABELS_PART, Busy, Trainer
-from sentiment.data import Corpus
 
 from deploy import runner
 from functions.retrain.settings import Settings
-from model_store import ModelStore
+from functions.retrain.trainer import Trainer, UnknownLabel
+from model_store.publishing import ModelStore
+from process.exclusive import Busy
 from records import Records
 from records.labels import Label, Labels
-from sentiment.artifact import unpack
+from sentiment.artifact import LABELS_PART
+from sentiment.corpus import Corpus
+from sentiment.packing import unpack
 from sentiment.training import train_artifact
 from tests.system import promote, python_service
 
@@ -89,18 +91,18 @@ def test_an_honest_batch_is_learned_promoted_and_used_once(
     labels.add(honest(60))
     before = unpack(store.load(champion))
     outcome = trainer.run(by="test")
-    assert (outcome["retrained"], outcome["promoted"]) == (True, True), outcome["reason"]
+    assert (outcome.retrained, outcome.promoted) == (True, True), outcome.reason
     current = store.current()
     assert current is not None
-    assert outcome["model"] == current.version == outcome["challenger"]["model"]
+    assert outcome.model == current.version == outcome.challenger.model
     artifact = store.load(current.version)
     texts, truth = [label.text for label in honest(60)], [label.label for label in honest(60)]
     assert unpack(artifact).equals(before.updated(texts, truth))
-    assert artifact.manifest["parent"] == champion
-    assert artifact.manifest["ancestors"] == [champion]
+    assert artifact.manifest.parent == champion
+    assert artifact.manifest.ancestors == [champion]
     assert sorted(artifact.parts[LABELS_PART].decode().split()) == sorted(label.id for label in honest(60))
     assert (labels.count("pending"), labels.count("used")) == (0, 60)
-    assert trainer.run(by="test")["reason"] == "no labels are pending"
+    assert trainer.run(by="test").reason == "no labels are pending"
     assert store.history()[0].reason.startswith("learned 60 labels")
 
 
@@ -109,23 +111,23 @@ def test_noise_is_refused_with_a_reason_and_does_not_spoil_the_next_run(
 ) -> None:
     labels.add(noise(200))
     outcome = trainer.run(by="test")
-    assert outcome["promoted"] is False
-    assert "look like noise" in outcome["reason"]
+    assert outcome.promoted is False
+    assert "look like noise" in outcome.reason
     current = store.current()
     assert current is not None
     assert current.version == champion
     assert (labels.count("pending"), labels.count("refused")) == (0, 200)
     labels.add(honest(60))
-    assert trainer.run(by="test")["promoted"] is True
+    assert trainer.run(by="test").promoted is True
     assert labels.count("used") == 60
 
 
 def test_the_gate_can_be_turned_off_and_says_so(champion: str, store: ModelStore, labels: Labels) -> None:
     labels.add(noise(200))
     outcome = Trainer(store, labels, settings(gate=False)).run(by="test")
-    assert outcome["promoted"] is True
-    assert outcome["model"] != champion
-    assert outcome["reason"].startswith("GATE=off")
+    assert outcome.promoted is True
+    assert outcome.model != champion
+    assert outcome.reason.startswith("GATE=off")
 
 
 def test_a_source_that_floods_is_capped_in_each_run(champion: str, store: ModelStore, labels: Labels) -> None:
@@ -145,8 +147,8 @@ def test_the_same_label_counts_once_and_a_contradiction_is_shown(labels: Labels)
     assert labels.conflicts() == []
     assert len(labels.add([Label("good", 0, "stream")])) == 1
     (conflict,) = labels.conflicts()
-    assert conflict["text"] == "good"
-    assert {(each["label"], each["source"]) for each in conflict["labels"]} == {(1, "http"), (0, "stream")}
+    assert conflict.text == "good"
+    assert {(each.label, each.source) for each in conflict.labels} == {(1, "http"), (0, "stream")}
 
 
 def test_a_label_that_was_learned_is_subtracted_exactly(
@@ -156,22 +158,22 @@ def test_a_label_that_was_learned_is_subtracted_exactly(
     labels.add(honest(60))
     trainer.run(by="test")
     taken = honest(60)[7]
-    stored = labels.find(taken.id)
-    assert stored is not None
-    version = trainer.take_back(stored, by="test")
-    assert version is not None
+    taken_back = trainer.take_back(taken.id, by="test")
+    assert (taken_back.deleted, taken_back.subtracted) == (taken.id, True)
+    assert taken_back.model is not None
     rest = [label for label in honest(60) if label != taken]
     expected = before.updated([label.text for label in rest], [label.label for label in rest])
-    assert unpack(store.load(version)).equals(expected)
+    assert unpack(store.load(taken_back.model)).equals(expected)
     assert labels.find(taken.id) is None
+    with pytest.raises(UnknownLabel):
+        trainer.take_back(taken.id, by="test")
 
 
 def test_a_pending_label_is_taken_back_without_a_new_version(champion: str, trainer: Trainer, labels: Labels) -> None:
     assert champion
     (identifier,) = labels.add(honest(1))
-    stored = labels.find(identifier)
-    assert stored is not None
-    assert trainer.take_back(stored, by="test") is None
+    taken_back = trainer.take_back(identifier, by="test")
+    assert (taken_back.subtracted, taken_back.model) == (False, None)
     assert labels.count("pending") == 0
 
 
@@ -180,7 +182,7 @@ def test_weight_counts_a_label_that_often(champion: str, store: ModelStore, labe
     labels.add(honest(60))
     outcome = Trainer(store, labels, settings(label_weight=2.5)).run(by="test")
     texts, truth = [label.text for label in honest(60)], [label.label for label in honest(60)]
-    assert unpack(store.load(outcome["model"])).equals(before.updated(texts, truth, weight=2.5))
+    assert unpack(store.load(outcome.model)).equals(before.updated(texts, truth, weight=2.5))
 
 
 def test_rollback_serves_the_version_before_and_is_logged(
@@ -188,27 +190,27 @@ def test_rollback_serves_the_version_before_and_is_logged(
 ) -> None:
     labels.add(honest(60))
     trainer.run(by="test")
-    assert trainer.roll_back(None, by="test")[0].version == champion
+    assert trainer.roll_back(None, by="test").model == champion
     assert store.history()[0].version == champion
     assert (labels.count("used"), labels.count("pending")) == (60, 0)
-    assert trainer.run(by="test")["reason"] == "no labels are pending"
+    assert trainer.run(by="test").reason == "no labels are pending"
 
 
 def test_rollback_can_have_the_labels_learned_anew(
     champion: str, trainer: Trainer, store: ModelStore, labels: Labels
 ) -> None:
     labels.add(honest(60))
-    first = trainer.run(by="test")["model"]
+    first = trainer.run(by="test").model
     labels.add(honest(20, start=60))
     trainer.run(by="test")
-    current, requeued = trainer.roll_back(first, by="test", requeue=True)
-    assert (current.version, requeued, labels.count("pending")) == (first, 20, 20)
+    rolled_back = trainer.roll_back(first, by="test", requeue=True)
+    assert (rolled_back.model, rolled_back.requeued, labels.count("pending")) == (first, 20, 20)
     outcome = trainer.run(by="test")
     everything = honest(80)
     expected = unpack(store.load(champion)).updated(
         [label.text for label in everything], [label.label for label in everything]
     )
-    assert unpack(store.load(outcome["model"])).equals(expected)
+    assert unpack(store.load(outcome.model)).equals(expected)
 
 
 def test_only_the_last_versions_are_kept(champion: str, store: ModelStore, labels: Labels) -> None:
@@ -216,7 +218,7 @@ def test_only_the_last_versions_are_kept(champion: str, store: ModelStore, label
     trainer = Trainer(store, labels, settings(keep_versions=2))
     for number in range(4):
         labels.add(honest(10, start=10 * number))
-        assert trainer.run(by="test")["promoted"] is True
+        assert trainer.run(by="test").promoted is True
     current = store.current()
     assert current is not None
     # The served one and the one before it always stay, beside the newest two.
@@ -227,10 +229,10 @@ def test_only_the_last_versions_are_kept(champion: str, store: ModelStore, label
 def test_without_a_model_the_labels_make_the_first(store: ModelStore, labels: Labels, trainer: Trainer) -> None:
     store.ensure_bucket()
     labels.add([Label("good", 1, "test")])
-    assert "all of one class" in trainer.run(by="test")["reason"]
+    assert "all of one class" in trainer.run(by="test").reason
     labels.add([Label("bad", 0, "test")])
     outcome = trainer.run(by="test")
-    assert outcome["promoted"] is True
+    assert outcome.promoted is True
     current = store.current()
     assert current is not None
     assert unpack(store.load(current.version)).vocabulary == ("bad", "good")
@@ -318,16 +320,24 @@ def test_the_schedule_needs_no_token(retrain_url: str) -> None:
 
 
 BAD_LABELS: list[tuple[object, int, str]] = [
-    ({"text": "a"}, 400, "label must be"),
+    ({"text": "a"}, 400, "missing required field `label`"),
     ({"text": "a", "label": "maybe"}, 400, "label must be"),
-    ({"text": 5, "label": 1}, 400, "text must be a string"),
-    ({"examples": [{"text": "a", "label": 1}, {"label": 1}]}, 400, "examples[1]"),
-    ({"examples": "a"}, 400, "There are no labels"),
-    ({}, 400, "There are no labels"),
-    ({"text": "x" * 100_001, "label": 1}, 413, "100000 characters"),
-    ({"examples": [{"text": "a", "label": 1}] * 10_001}, 413, "10000 labels"),
+    ({"text": "a", "label": 1.5}, 400, "`$.label`"),
+    ({"text": 5, "label": 1}, 400, "Expected `str`, got `int` - at `$.text`; send"),
+    ({"examples": [{"text": "a", "label": 1}, {"label": 1}]}, 400, "`$.examples[1]`; send"),
+    (
+        {"examples": [{"text": "a", "label": 1}, {"text": "a", "label": 2}]},
+        400,
+        "$.examples[1].label: the label must be",
+    ),
+    ({"examples": [{"text": "x" * 100_001, "label": 1}]}, 413, "$.examples[0].text has 100001 characters"),
+    ({"examples": "a"}, 400, "`$.examples`; send"),
+    ({}, 400, "missing required field `text`; send"),
+    ([], 400, "send"),
+    ({"text": "x" * 100_001, "label": 1}, 413, "100000 are allowed"),
+    ({"examples": [{"text": "a", "label": 1}] * 10_001}, 413, "length <= 10000"),
     ({"text": "a", "label": 1, "source": ""}, 400, "source"),
-    ({"text": "a", "label": 1, "id": []}, 400, "id must be"),
+    ({"text": "a", "label": 1, "id": []}, 400, "`$.id`"),
 ]
 
 
@@ -336,6 +346,8 @@ def test_bad_labels_get_a_clear_error_and_none_of_the_request_counts(retrain_url
         found, answer = call("POST", retrain_url, body)
         assert found == status
         assert words in answer["detail"]
+    nested = urllib3.request("POST", retrain_url, body=b"[" * 100_000, headers={"Authorization": f"Bearer {TOKEN}"})
+    assert (nested.status, "nested too deeply" in json.loads(nested.data)["detail"]) == (400, True)
     assert call("GET", retrain_url)[1]["pending"] == 0
 
 

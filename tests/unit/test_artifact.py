@@ -9,44 +9,38 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from sentiment.artifact import (
-    HOLDOUT_PART,
-    MODEL_PART,
-    Artifact,
-    ArtifactError,
-    Holdout,
-    load_arrays,
-    pack,
-    save_arrays,
-    unpack,
-)
+from contracts.codec import Malformed
+from contracts.manifest import FORMAT, ClassTexts, Manifest, Part, read_manifest
+from sentiment.artifact import HOLDOUT_PART, MODEL_PART, TRIE_PART, WEIGHTS_PART, Artifact, ArtifactError, part_of
 from sentiment.counts import count_documents
+from sentiment.evaluation import evaluate
 from sentiment.model import Model
+from sentiment.packing import Holdout, load_arrays, pack, repack, save_arrays, unpack
 from sentiment.training import train
+from tests.models import ABOUT
 from tests.unit.texts import CORPORA, LABELLED
 
 Arrays = dict[str, NDArray[Any]]
 MODEL = Model(("bad", "café", "good"), np.array([[3.0, 1.0, 0.5], [0.0, 2.0, 4.0]]), np.array([2.0, 3.0]), alpha=0.5)
+PACKED = pack(MODEL, ABOUT)
 
 
-def with_parts(parts: Mapping[str, bytes], manifest: Mapping[str, Any] = pack(MODEL).manifest) -> Artifact:
+def with_parts(parts: Mapping[str, bytes], manifest: Manifest = PACKED.manifest) -> Artifact:
     """An artifact whose manifest vouches for `parts`, as a writer with bad intent would make it."""
-    listed = {
-        name: {"sha256": hashlib.sha256(content).hexdigest(), "size_bytes": len(content)}
-        for name, content in parts.items()
-    }
-    return Artifact({**manifest, "parts": listed}, dict(parts))
+    listed = {name: part_of(content) for name, content in parts.items()}
+    return Artifact(msgspec.structs.replace(manifest, parts=listed), dict(parts))
 
 
 def changed(**arrays: NDArray[Any] | None) -> Artifact:
     """The packed model with arrays replaced, or taken out for None, under a manifest that vouches for them."""
-    all_arrays: dict[str, Any] = {**load_arrays(pack(MODEL).parts[MODEL_PART], MODEL_PART), **arrays}
+    all_arrays: dict[str, Any] = {**load_arrays(PACKED.parts[MODEL_PART], MODEL_PART), **arrays}
     return with_parts(
         {MODEL_PART: save_arrays(**{name: array for name, array in all_arrays.items() if array is not None})}
     )
@@ -76,49 +70,47 @@ def pickled(**arrays: NDArray[Any]) -> bytes:
 @given(CORPORA)
 def test_a_model_comes_back_as_it_was(corpus: list[tuple[str, int]]) -> None:
     model = train(*zip(*corpus, strict=True))
-    artifact = pack(model)
+    artifact = pack(model, ABOUT)
     assert unpack(artifact).equals(model)
-    manifest = json.loads(artifact.manifest_bytes())
+    manifest = read_manifest(artifact.manifest.to_bytes())
+    assert manifest == artifact.manifest
     assert unpack(Artifact(manifest, artifact.parts)).equals(model)
 
 
 def test_the_manifest_says_what_the_model_is() -> None:
-    artifact = pack(MODEL, {"notes.txt": b"hello"}, trainer="test", parent=None, metrics={"accuracy": 0.5})
+    metrics = evaluate([1.0, -1.0], [1, 0])
+    about = msgspec.structs.replace(ABOUT, parent="v0", metrics=metrics)
+    artifact = pack(MODEL, about, {"notes.txt": b"hello"})
     manifest = artifact.manifest
-    assert manifest["format"] == 1
-    assert manifest["vocabulary_size"] == 3
-    assert manifest["documents"] == {"negative": 2.0, "positive": 3.0}
-    assert (manifest["trainer"], manifest["parent"], manifest["metrics"]) == ("test", None, {"accuracy": 0.5})
-    assert manifest["parts"]["notes.txt"] == {"sha256": hashlib.sha256(b"hello").hexdigest(), "size_bytes": 5}
-    assert set(manifest["parts"]) == {MODEL_PART, "notes.txt"}
+    assert manifest.format == FORMAT
+    assert manifest.vocabulary_size == 3
+    assert manifest.documents == ClassTexts(negative=2.0, positive=3.0)
+    assert (manifest.trainer, manifest.parent, manifest.metrics) == ("test", "v0", metrics)
+    assert manifest.parts["notes.txt"] == Part(hashlib.sha256(b"hello").hexdigest(), 5)
+    assert set(manifest.parts) == {MODEL_PART, TRIE_PART, WEIGHTS_PART, "notes.txt"}
     scorer = MODEL.scorer()
-    assert [entry["probability"] for entry in manifest["canary"]] == [
-        scorer.probability(entry["text"]) for entry in manifest["canary"]
+    assert [canary.probability for canary in manifest.canary] == [
+        scorer.probability(canary.text) for canary in manifest.canary
     ]
-
-
-def test_metadata_cannot_stand_in_for_what_is_measured() -> None:
-    assert pack(MODEL, vocabulary_size=7, parts={}, format=9).manifest["parts"][MODEL_PART]
-    assert pack(MODEL, vocabulary_size=7).manifest["vocabulary_size"] == 3
 
 
 @pytest.mark.parametrize("position", [0, 100, -1])
 def test_a_changed_byte_is_named_by_its_file(position: int) -> None:
-    artifact = pack(MODEL)
+    artifact = PACKED
     content = bytearray(artifact.parts[MODEL_PART])
     content[position] ^= 1
     with pytest.raises(ArtifactError, match=r"model\.npz has another SHA-256"):
-        unpack(replace(artifact, parts={MODEL_PART: bytes(content)}))
+        unpack(replace(artifact, parts={**artifact.parts, MODEL_PART: bytes(content)}))
 
 
 def test_a_missing_part_is_named() -> None:
-    artifact = pack(MODEL, {"notes.txt": b"hello"})
+    artifact = pack(MODEL, ABOUT, {"notes.txt": b"hello"})
     with pytest.raises(ArtifactError, match=r"notes\.txt is missing"):
-        replace(artifact, parts={MODEL_PART: artifact.parts[MODEL_PART]}).verify()
+        replace(artifact, parts=PACKED.parts).verify()
 
 
 def test_a_part_that_the_manifest_does_not_list_is_named() -> None:
-    artifact = pack(MODEL)
+    artifact = PACKED
     with pytest.raises(ArtifactError, match=r"extra\.bin is not in"):
         replace(artifact, parts={**artifact.parts, "extra.bin": b""}).verify()
 
@@ -128,27 +120,50 @@ def test_an_artifact_without_a_model_is_refused() -> None:
         unpack(with_parts({"notes.txt": b"hello"}))
 
 
+@pytest.mark.parametrize(("number", "message"), [(1, "earlier release"), (FORMAT + 1, "later release")])
+def test_a_version_of_another_format_is_refused_with_what_to_do(number: int, message: str) -> None:
+    manifest = msgspec.structs.replace(PACKED.manifest, format=number)
+    with pytest.raises(ArtifactError, match=message):
+        unpack(replace(PACKED, manifest=manifest))
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"format": 2}, "format 2"),
-        ({"format": None}, "format None"),
-        ({"parts": None}, "lists no parts"),
-        ({"parts": ["model.npz"]}, "lists no parts"),
-        ({"parts": {"model.npz": {}}}, "no SHA-256"),
-        ({"parts": {"model.npz": "abc"}}, "no SHA-256"),
+        ({"format": None}, r"`\$.format`"),
+        ({"parts": None}, r"`\$.parts`"),
+        ({"parts": ["model.npz"]}, r"`\$.parts`"),
+        ({"parts": {"model.npz": {}}}, "sha256"),
+        ({"parts": {"model.npz": "abc"}}, r"`\$.parts"),
+        ({"parts": {"model.npz": {"sha256": "abc", "size_bytes": -1}}}, ">= 0"),
+        ({"canary": [{"text": "good"}]}, "probability"),
+        ({"ancestors": "v1"}, "ancestors"),
     ],
 )
 def test_a_manifest_of_another_form_is_refused(change: dict[str, Any], message: str) -> None:
-    artifact = pack(MODEL)
-    with pytest.raises(ArtifactError, match=message):
-        unpack(replace(artifact, manifest={**artifact.manifest, **change}))
+    document = {**json.loads(PACKED.manifest.to_bytes()), **change}
+    with pytest.raises(Malformed, match=message):
+        read_manifest(json.dumps(document).encode())
+
+
+def test_a_version_of_the_first_format_is_packed_again_as_its_own_successor() -> None:
+    # As the release before 0.2 wrote it: no table, no bias, {} for no figures.
+    document = json.loads(PACKED.manifest.to_bytes())
+    document |= {"format": 1, "metrics": {}, "champion": {"model": "v0", "metrics": {}}, "ancestors": ["v0"]}
+    document["parts"] = {name: document["parts"][name] for name in (MODEL_PART,)}
+    del document["bias"]
+    old = Artifact(read_manifest(json.dumps(document).encode()), {MODEL_PART: PACKED.parts[MODEL_PART]})
+    again = repack(old, "v1")
+    assert unpack(again).equals(MODEL)
+    assert again.manifest.ancestors == ["v0", "v1"]
+    assert (again.manifest.parent, again.manifest.trained_at) == ("v1", old.manifest.trained_at)
+    assert again.manifest.canary == old.manifest.canary
 
 
 @pytest.mark.parametrize("name", ["vocabulary", "counts", "documents", "alpha"])
 def test_pickled_arrays_are_refused_and_never_run(name: str, tmp_path: Path) -> None:
     trap = tmp_path / "executed"
-    arrays = load_arrays(pack(MODEL).parts[MODEL_PART], MODEL_PART)
+    arrays = load_arrays(PACKED.parts[MODEL_PART], MODEL_PART)
     content = pickled(**{**arrays, name: np.array([Payload(trap)], dtype=object)})
     with pytest.raises(ArtifactError, match="pickle"):
         unpack(with_parts({MODEL_PART: content}))
@@ -244,16 +259,16 @@ def test_bytes_that_are_no_arrays_are_refused(content: bytes) -> None:
 
 
 def test_an_archive_cut_off_anywhere_is_refused() -> None:
-    whole = pack(MODEL).parts[MODEL_PART]
+    whole = PACKED.parts[MODEL_PART]
     for length in range(len(whole)):
         with pytest.raises(ArtifactError, match=r"model\.npz is not a readable"):
             unpack(with_parts({MODEL_PART: whole[:length]}))
 
 
 @settings(max_examples=300, deadline=None)
-@given(st.integers(0, len(pack(MODEL).parts[MODEL_PART]) - 1), st.integers(1, 255))
+@given(st.integers(0, len(PACKED.parts[MODEL_PART]) - 1), st.integers(1, 255))
 def test_a_changed_byte_under_a_manifest_that_vouches_for_it_gives_a_model_or_an_error(at: int, by: int) -> None:
-    content = bytearray(pack(MODEL).parts[MODEL_PART])
+    content = bytearray(PACKED.parts[MODEL_PART])
     content[at] ^= by
     try:
         model = unpack(with_parts({MODEL_PART: bytes(content)}))
@@ -282,7 +297,7 @@ def test_a_holdout_comes_back_as_it_was(examples: list[tuple[str, int]]) -> None
 
 def test_a_holdout_travels_with_its_model() -> None:
     content = holdout([("good", 1), ("bad", 0)]).to_bytes()
-    artifact = pack(MODEL, {HOLDOUT_PART: content})
+    artifact = pack(MODEL, ABOUT, {HOLDOUT_PART: content})
     artifact.verify()
     assert Holdout.from_bytes(artifact.parts[HOLDOUT_PART]).labels.tolist() == [1, 0]
 

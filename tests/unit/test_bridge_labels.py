@@ -6,63 +6,73 @@ from collections.abc import Callable
 
 import pytest
 
+from bridge.inputs import QueueInput, StreamInput
 from bridge.labels import LabelHandler, parse
-from bridge.memory import MemoryBroker
-from bridge.retry import Retry
-from bridge.reviews import BadMessage
 from bridge.settings import Settings
-from model_store.environment import SettingsError
+from contracts.codec import Malformed, encode
+from contracts.labels import LabelExample
+from contracts.retrain import LabelsTaken
+from messages.memory import MemoryBroker
+from process.retry import Retry
+from process.settings import SettingsError
 from tests.unit.test_bridge_reviews import Answer, FunctionServer, ListRecords, message, serve
 
 __all__ = ["serve"]  # a fixture
+TAKEN: tuple[int, dict[str, str], bytes] = (
+    202, {}, encode(LabelsTaken(accepted=1, repeated=0, pending=1, ids=["x"], model=None, retrained=False))
+)  # fmt: skip
 
 
 def test_a_label_names_its_source_or_is_from_the_stream() -> None:
-    assert parse(message(b'{"text": "a", "label": 1, "id": "x"}')) == {
-        "source": "stream", "text": "a", "label": 1, "id": "x"
-    }  # fmt: skip
-    assert parse(message(b'{"text": "a", "label": "negative", "source": "desk"}'))["source"] == "desk"
+    assert parse(message(b'{"text": "a", "label": 1, "id": "x"}')) == LabelExample("a", 1, "stream", "x")
+    assert parse(message(b'{"text": "a", "label": "negative", "source": "desk"}')).source == "desk"
 
 
 @pytest.mark.parametrize(
     ("body", "reason"),
     [
         (b"plain", "not JSON"),
-        (b"[]", "not a JSON object"),
-        (b'{"label": 1}', "no text"),
-        (b'{"text": "a"}', "label must be"),
+        (b"[]", "Expected `object`, got `array`; send"),
+        (b'{"x": ' + b"[" * 100_000, "nested too deeply; send"),
+        (b'{"x": ' * 100_000, "nested too deeply"),
+        (b'{"label": 1}', "required field `text`; send"),
+        (b'{"text": "a"}', "required field `label`; send"),
         (b'{"text": "a", "label": 2}', "label must be"),
-        (b'{"text": "a", "label": true}', "label must be"),
+        (b'{"text": "a", "label": true}', r"got `bool` - at `\$.label`"),
+        (b'{"text": "a", "label": 1, "source": ""}', r"length >= 1 - at `\$.source`"),
+        (b'{"text": "%s", "label": 1}' % (b"x" * 100_001), "has 100001 characters; at most 100000"),
     ],
 )
 def test_a_bad_label_says_why(body: bytes, reason: str) -> None:
-    with pytest.raises(BadMessage, match=reason):
+    with pytest.raises(Malformed, match=reason):
         parse(message(body))
 
 
 def test_what_retrain_refuses_is_parked_and_the_rest_handed_over(serve: Callable[[Answer], FunctionServer]) -> None:
     def answer(body: bytes) -> tuple[int, dict[str, str], bytes]:
-        return (400, {}, b'{"detail": "too odd"}') if b"odd" in body else (202, {}, b"{}")
+        return (400, {}, b'{"detail": "too odd"}') if b"odd" in body else TAKEN
 
     server, broker, records = serve(answer), MemoryBroker(), ListRecords()
     handle = LabelHandler(server.function, records, broker, Retry(threading.Event()), token=None)
     for number, text in enumerate(["a", "odd", "b"]):
         broker.append("labels", message(json.dumps({"text": text, "label": number % 2}).encode()))
     assert handle(broker.streams["labels"]) == {1}
-    assert [document["reason"] for document in records.rejected] == ["predict refused it: too odd"]
+    assert [record.reason for record in records.rejected] == ["predict refused it: too odd"]
     assert [published.to for published in broker.published] == ["rejected"]
 
 
 def test_labels_wait_while_retrain_has_no_room_and_carry_the_token(
     serve: Callable[[Answer], FunctionServer],
 ) -> None:
-    answers = iter([(429, {"Retry-After": "0"}, b"full"), (401, {}, b"no")])
-    server = serve(lambda _: next(answers, (202, {}, b"{}")))
+    answers = iter(
+        [(429, {"Retry-After": "0"}, b"full"), (401, {}, b"no"), (200, {}, b"<html>a captive portal</html>")]
+    )
+    server = serve(lambda _: next(answers, TAKEN))
     handle = LabelHandler(
         server.function, ListRecords(), MemoryBroker(), Retry(threading.Event()), token="secret-of-the-test"
     )
     assert handle([message(b'{"text": "a", "label": 1}')]) == frozenset()
-    assert len(server.bodies) == 3
+    assert len(server.bodies) == 4
     assert {headers["Authorization"] for headers in server.headers} == {"Bearer secret-of-the-test"}
 
 
@@ -84,6 +94,15 @@ def test_a_setting_that_can_not_be_used_is_named(name: str, value: str, monkeypa
 
 def test_labels_are_read_unless_said_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("BRIDGE_LABELS", raising=False)
-    assert Settings.from_environment().labels_stream == "labels"
+    assert Settings.from_environment().labels == StreamInput("labels")
     monkeypatch.setenv("BRIDGE_LABELS", "")
-    assert Settings.from_environment().labels_stream is None
+    assert Settings.from_environment().labels is None
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [("", StreamInput("reviews")), ("stream:a:b", StreamInput("a:b")), ("queue:reviews", QueueInput("reviews"))],
+)
+def test_reviews_come_from_a_stream_or_a_queue(value: str, expected: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BRIDGE_SOURCE", value)
+    assert Settings.from_environment().reviews == expected

@@ -2,17 +2,20 @@
 
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
 
-from bridge.broker import Message
-from bridge.invoke import Function, FunctionUnavailable, RequestRefused, predict
-from bridge.memory import MemoryBroker
-from bridge.retry import Abandoned, Retry
-from bridge.reviews import BadMessage, Review, ReviewHandler, parse
+from bridge.functions import Function, FunctionUnavailable, RequestRefused, predict
+from bridge.reviews import Review, ReviewHandler, parse
+from contracts.codec import Malformed
+from contracts.predict import TextsRequest, read_batch_scored
+from contracts.records import PredictionRecord, RejectedRecord
+from messages.memory import MemoryBroker
+from messages.ports import Message
+from process.retry import Abandoned, Retry
 from records import Records
 
 Answer = Callable[[bytes], tuple[int, dict[str, str], bytes]]
@@ -105,20 +108,23 @@ def test_a_message_is_json_with_text_or_plain_text(found: Message, review: Revie
     [
         (message(b'{"text": '), "not JSON"),
         (message(b"plain", content_type="application/json"), "not JSON"),
-        (message(b"[1]", content_type="application/json"), "not a JSON object"),
-        (message(b'{"no": "text"}'), "no text"),
-        (message(b'{"text": null}'), "no text"),
+        (message(b"[1]", content_type="application/json"), "Expected `object`, got `array`; send"),
+        (message(b'{"x": ' + b"[" * 100_000), "nested too deeply; send"),
+        (message(b'{"x": ' * 100_000), "nested too deeply; send"),
+        (message(b'{"no": "text"}'), "missing required field `text`; send"),
+        (message(b'{"text": null}'), r"Expected `str`, got `null` - at `\$.text`; send"),
         (message(b""), "no text"),
         (message(b" \n"), "no text"),
         (message(b"\xff\xfe"), "not UTF-8"),
         (message(b'{"text": "\xff"}'), "not UTF-8"),
         (message(b'{"text": "\\ud800"}'), "not JSON"),
-        (message(b"x" * 100_001), "too long: 100001 characters, at most 100000"),
-        (message(b'{"text": "a", "id": {}}'), "id must be"),
+        (message(b"x" * 100_001), "too long: the text has 100001 characters; at most 100000"),
+        (message(b'{"text": "a", "id": {}}'), r"Expected `int \| str`, got `object` - at `\$.id`; send"),
+        (message(b'{"text": "a", "id": "%s"}' % (b"x" * 201)), r"length <= 200 - at `\$.id`"),
     ],
 )
 def test_a_bad_message_says_why(found: Message, reason: str) -> None:
-    with pytest.raises(BadMessage, match=reason):
+    with pytest.raises(Malformed, match=reason):
         parse(found)
 
 
@@ -126,14 +132,14 @@ class ListRecords(Records):
     """Keeps what is written."""
 
     def __init__(self) -> None:
-        self.predictions: list[dict[str, Any]] = []
-        self.rejected: list[dict[str, Any]] = []
+        self.predictions: list[PredictionRecord] = []
+        self.rejected: list[RejectedRecord] = []
 
-    def write_predictions(self, documents: Any) -> None:
-        self.predictions.extend(documents)
+    def write_predictions(self, records: Sequence[PredictionRecord]) -> None:
+        self.predictions.extend(records)
 
-    def write_rejected(self, documents: Any) -> None:
-        self.rejected.extend(documents)
+    def write_rejected(self, records: Sequence[RejectedRecord]) -> None:
+        self.rejected.extend(records)
 
 
 def test_a_batch_is_one_invocation_and_bad_messages_never_fail_their_neighbours(
@@ -142,12 +148,15 @@ def test_a_batch_is_one_invocation_and_bad_messages_never_fail_their_neighbours(
     server, broker, records = serve(positive), MemoryBroker(), ListRecords()
     handle = ReviewHandler(server.function, records, broker, Retry(threading.Event()))
     bodies = [b'{"text": "good"}', b"{", b"bad", b"fine"]
-    messages = [Message(n, f"reviews:{n}", body, correlation_id=str(n), reply_to="me") for n, body in enumerate(bodies)]
+    messages = [
+        Message(n, f"reviews:{n}", body, correlation_id=str(n), reply_to="me", offset=n)
+        for n, body in enumerate(bodies)
+    ]
     assert handle(messages) == {1, 2}
     assert [json.loads(body)["texts"] for body in server.bodies] == [["good", "bad", "fine"]]
-    assert [document["_id"] for document in records.predictions] == ["reviews:0", "reviews:3"]
-    assert {document["_id"]: document["reason"] for document in records.rejected} == {
-        "reviews:1": "not JSON: unexpected end of data: line 1 column 2 (char 1)",
+    assert [record.id for record in records.predictions] == ["reviews:0", "reviews:3"]
+    assert {record.id: record.reason.partition(";")[0] for record in records.rejected} == {
+        "reviews:1": "not JSON: Input data was truncated",
         "reviews:2": "must be nicer",
     }
     assert sorted((each.to, each.correlation_id) for each in broker.published) == [
@@ -192,19 +201,35 @@ def test_a_batch_that_predict_refuses_is_halved_until_the_bad_text_is_found(
     def answer(body: bytes) -> tuple[int, dict[str, str], bytes]:
         return (413, {}, b'{"detail": "too large"}') if b"huge" in body else positive(body)
 
-    answers, model = predict(serve(answer).function, ["a", "b", "huge", "c", "d"])
-    assert [each.get("prediction") for each in answers] == ["positive", "positive", None, "positive", "positive"]
-    assert "too large" in answers[2]["error"]
-    assert model == "v1"
+    found = predict(serve(answer).function, ["a", "b", "huge", "c", "d"])
+    assert [each.prediction for each in found.predictions] == ["positive", "positive", "", "positive", "positive"]
+    assert [each.error for each in found.predictions] == [None, None, "predict refused it: too large", None, None]
+    assert found.model == "v1"
+
+
+def test_a_batch_whose_halves_two_models_scored_is_scored_again(serve: Callable[[Answer], FunctionServer]) -> None:
+    def answer(body: bytes) -> tuple[int, dict[str, str], bytes]:
+        texts = json.loads(body)["texts"]
+        if len(texts) > 1:
+            return 413, {}, b"too large"
+        predictions = [{"prediction": "positive", "probability": 0.75}]
+        return 200, {}, json.dumps({"predictions": predictions, "model": texts[0]}).encode()
+
+    with pytest.raises(FunctionUnavailable, match="swapped"):
+        predict(serve(answer).function, ["v1", "v2"])
 
 
 def test_what_a_function_says_of_its_own_state_is_told_from_what_it_says_of_a_request(
     serve: Callable[[Answer], FunctionServer],
 ) -> None:
     with pytest.raises(FunctionUnavailable, match="predict answered 503: warming up") as caught:
-        serve(lambda _: (503, {"Retry-After": "7"}, b'{"detail": "warming up"}')).function.post({})
+        serve(lambda _: (503, {"Retry-After": "7"}, b'{"detail": "warming up"}')).function.post(
+            TextsRequest([]), read_batch_scored
+        )
     assert caught.value.retry_after_seconds == 7
     with pytest.raises(RequestRefused, match="send it in parts"):
-        serve(lambda _: (413, {}, b'{"detail": "send it in parts"}')).function.post({})
+        serve(lambda _: (413, {}, b'{"detail": "send it in parts"}')).function.post(TextsRequest([]), read_batch_scored)
     with pytest.raises(FunctionUnavailable, match="can't be reached"):
-        Function("http://127.0.0.1:9", "predict", connections=1, timeout_seconds=1).post({})
+        Function("http://127.0.0.1:9", "predict", connections=1, timeout_seconds=1).post(
+            TextsRequest([]), read_batch_scored
+        )

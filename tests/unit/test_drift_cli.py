@@ -5,11 +5,13 @@ import json
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from sentiment.__main__ import main
-from sentiment.artifact import MANIFEST, pack
+from client.commandline import main
+from contracts.manifest import MANIFEST, About
 from sentiment.drift import Reference, Window, check
+from sentiment.packing import pack
 from tests.unit.drift_texts import MODEL, make_texts
 
 REFERENCE_TEXTS = make_texts(400, 1)
@@ -19,10 +21,10 @@ WINDOW_TEXTS = make_texts(150, 2) + [f"battery {text}" for text in make_texts(50
 @pytest.fixture
 def arguments(tmp_path: Path) -> list[str]:
     """The command on a model, a CSV with labels and a JSONL without."""
-    artifact = pack(MODEL)
+    artifact = pack(MODEL, About(trained_at="now", trainer="test", data=None, examples=2))
     for name, content in artifact.parts.items():
         (tmp_path / name).write_bytes(content)
-    (tmp_path / MANIFEST).write_bytes(artifact.manifest_bytes())
+    (tmp_path / MANIFEST).write_bytes(artifact.manifest.to_bytes())
     with (tmp_path / "reference.csv").open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([("text", "label"), *((text, "positive") for text in REFERENCE_TEXTS)])
     (tmp_path / "window.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in WINDOW_TEXTS))
@@ -34,7 +36,7 @@ def test_json_is_the_report_of_a_check(arguments: list[str], capsys: pytest.Capt
     assert main([*arguments, "--json"]) == 0
     reference = Reference.from_texts(REFERENCE_TEXTS, MODEL, [1] * len(REFERENCE_TEXTS))
     report = check(reference, Window.from_texts(WINDOW_TEXTS, MODEL))
-    assert json.loads(capsys.readouterr().out) == report.to_json()
+    assert json.loads(capsys.readouterr().out) == msgspec.to_builtins(report)
 
 
 def test_the_table_names_the_state_the_tests_and_the_words(

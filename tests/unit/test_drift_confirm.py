@@ -2,11 +2,11 @@
 
 import pytest
 
-from sentiment.drift import Alert, State, next_state
-from sentiment.drift.confirm import Status
+from contracts.drift import AlertKind, State, Status
+from sentiment.drift import next_state
 
 
-def run(statuses: list[Status], confirm: int) -> list[Alert | None]:
+def run(statuses: list[Status], confirm: int) -> list[AlertKind | None]:
     state, alerts = State(), []
     for status in statuses:
         state, alert = next_state(state, status, confirm)

@@ -5,16 +5,26 @@ import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, HTTPServer
-from typing import Any
 
-import orjson
 import pytest
-from model_store.environment import SettingsError
 
+from contracts.codec import encode
+from contracts.drift import (
+    AlertKind,
+    Check,
+    DriftReport,
+    DriftTest,
+    ReferenceFigures,
+    State,
+    WindowFigures,
+    WordShift,
+)
 from deploy.ports import free_port
 from functions.drift.__main__ import channels
 from functions.drift.alerts import ChannelDown, Exchange, NotSent, Webhook, compose
 from functions.drift.settings import Settings
+from messages.alerts import AlertExchange
+from process.settings import SettingsError
 
 VARIABLES = (
     "DRIFT_WINDOW", "DRIFT_MIN_TEXTS", "DRIFT_CONFIRM", "DRIFT_LEVEL", "DRIFT_REFERENCE", "DRIFT_REFERENCE_TEXTS",
@@ -72,51 +82,57 @@ def test_a_bad_variable_is_named_with_what_is_allowed(
     assert words in str(caught.value)
 
 
-def report(alert: str) -> dict[str, Any]:
-    def result(*, drift: bool) -> dict[str, Any]:
-        return {
-            "statistic": 0.24, "p_value": 1e-31, "adjusted_p_value": 5e-31,
-            "effect_size": 1.02, "threshold": 0.2, "drift": drift,
-        }  # fmt: skip
+def report(alert: AlertKind) -> DriftReport:
+    def result(*, drift: bool) -> DriftTest:
+        return DriftTest(
+            statistic=0.24, p_value=1e-31, adjusted_p_value=5e-31, effect_size=1.02, threshold=0.2, drift=drift
+        )
 
-    return {
-        "_id": "000000000012",
-        "number": 12,
-        "drift": alert == "detected",
-        "alert": alert,
-        "model": "v7",
-        "checked_at": datetime(2026, 2, 3, 4, 5, 6, tzinfo=UTC),
-        "tests": {"words": result(drift=alert == "detected"), "length": result(drift=False)},
-        "words": [{"word": "forecast", "share_reference": 0.001, "share_window": 0.241, "p_value": 1e-30}],
-        "window": {"documents": 500},
-        "reference": {"kind": "holdout", "documents": 1060},
-    }
+    detected = alert == "detected"
+    return DriftReport(
+        number=12,
+        drift=detected,
+        status="drift" if detected else "ok",
+        check=Check("drift" if detected else "ok"),
+        alert=alert,
+        model="v7",
+        checked_at=datetime(2026, 2, 3, 4, 5, 6, tzinfo=UTC),
+        tests={"words": result(drift=detected), "length": result(drift=False)},
+        words=[WordShift("forecast", 0.001, 0.241, 1e-30)],
+        window=WindowFigures(500),
+        reference=ReferenceFigures(kind="holdout", documents=1060),
+        state=State(detected),
+        confirm=2,
+    )
 
 
 def test_an_alert_says_in_a_sentence_what_moved_and_carries_the_figures() -> None:
     alert = compose(report("detected"))
-    assert alert["text"] == (
+    assert alert.text == (
         "Drift detected at 2026-02-03 04:05 UTC between the last 500 texts and the reference (holdout, 1060 texts)"
         " of model v7: words (p = 5.0e-31, effect 1.02). Words that moved most, as the share of texts that have them:"
         " forecast 0.1% → 24.1%."
     )
-    assert (alert["event"], alert["id"], alert["drift"]) == ("drift.detected", "drift-12", True)
-    assert alert["tests"].keys() == {"words"}
-    assert json.loads(orjson.dumps(alert))["checked_at"] == "2026-02-03T04:05:06+00:00"
+    assert (alert.event, alert.id, alert.drift) == ("drift.detected", "drift-12", True)
+    assert alert.tests.keys() == {"words"}
+    assert json.loads(encode(alert))["checked_at"] == "2026-02-03T04:05:06Z"
 
 
 def test_an_alert_that_drift_is_over_says_so() -> None:
     alert = compose(report("cleared"))
-    assert alert["text"] == (
+    assert alert.text == (
         "Drift cleared at 2026-02-03 04:05 UTC: the last 500 texts and the reference (holdout, 1060 texts) of model v7"
         " look alike again."
     )
-    assert (alert["event"], alert["drift"]) == ("drift.cleared", False)
+    assert (alert.event, alert.drift) == ("drift.cleared", False)
 
 
 def test_channels_that_nobody_serves_are_down_and_their_secrets_stay_out_of_the_message() -> None:
     port = free_port()
-    for channel in (Webhook(f"http://127.0.0.1:{port}/secret"), Exchange(f"amqp://user:secret@127.0.0.1:{port}/")):
+    for channel in (
+        Webhook(f"http://127.0.0.1:{port}/secret"),
+        Exchange(AlertExchange(f"amqp://user:secret@127.0.0.1:{port}/")),
+    ):
         with pytest.raises(ChannelDown) as caught:
             channel.send(compose(report("detected")))
         assert "secret" not in str(caught.value)

@@ -2,6 +2,7 @@
 
 import math
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -83,7 +84,7 @@ def test_certainty_that_is_wrong_costs_its_log_odds_and_overflows_nothing() -> N
 
 
 def test_figures_are_json_types() -> None:
-    found = evaluate(np.array([1.0, -1.0]), [1, 0]).to_json()
+    found = msgspec.to_builtins(evaluate(np.array([1.0, -1.0]), [1, 0]))
     assert found["negative"] == {"precision": 1.0, "recall": 1.0, "texts": 1}
     assert set(found["calibration"][0]) == {"mean_probability", "share_positive", "texts"}
     assert type(found["texts"]) is int

@@ -1,34 +1,39 @@
 """The parts of the model store that need no server."""
 
-import json
 import subprocess
 import sys
 import threading
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from model_store import (
-    Current,
-    ModelWatcher,
-    StoreError,
-    StoreUnavailable,
-    Unchanged,
-    VersionRefused,
-    client_from_environment,
-    read_secret,
-)
-from model_store.canary import check_canary
-from model_store.documents import Promotion
-from model_store.serving import decode, encode
+from contracts.codec import Malformed
+from contracts.manifest import FORMAT, CanaryText, ClassTexts, Manifest
+from contracts.promotion import read_promotion
+from model_store.errors import StoreError, StoreUnavailable, VersionRefused
+from model_store.layout import Current, next_promotion, promotion_key, to_bytes
+from model_store.publishing.objects import client
+from model_store.serving import ModelWatcher
+from model_store.serving.canary import check_canary
+from model_store.serving.reader import Unchanged
+from model_store.serving.watcher import Poller
 from model_store.settings import Settings
-from model_store.watcher import Poller, backoff_seconds
-from sentiment.scorer import Scorer
+from process.secrets import read_secret
+from sentiment.scorer import Scorer, Weights
 
-SCORER = Scorer.from_pairs(["awful", "naïve", "świetny", "好的"], [-1.5, 0.25, 0.25, 1 / 3], bias=-0.1)
-MANIFEST = {"format": 1, "trainer": "tést\n"}
+SCORER = Scorer(Weights({"awful": -1.5, "naïve": 0.25, "świetny": 0.25, "好的": 1 / 3}).__getitem__, bias=-0.1)
+MANIFEST = Manifest(
+    format=FORMAT,
+    trained_at="2026-01-02T03:04:05+00:00",
+    trainer="tést\n",
+    data=None,
+    examples=1,
+    vocabulary_size=4,
+    documents=ClassTexts(1, 1),
+    canary=[],
+    parts={},
+)
 
 
 def test_a_secret_comes_from_its_file_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -62,7 +67,7 @@ def test_keys_come_from_secret_files_before_the_environment(tmp_path: Path, monk
     assert keys is not None
     assert (keys.access_key, keys.secret_key) == ("file-key", "file-secret")
     assert "file-secret" not in repr(Settings.from_environment())
-    url = client_from_environment().generate_presigned_url("get_object", Params={"Bucket": "b", "Key": "k"})
+    url = client(Settings.from_environment()).generate_presigned_url("get_object", Params={"Bucket": "b", "Key": "k"})
     assert url.startswith("http://127.0.0.1:9/b/k?")
     assert "file-key" in url
 
@@ -73,60 +78,37 @@ def test_without_settings_the_store_is_amazons_and_the_bucket_models(monkeypatch
     assert Settings.from_environment() == Settings("models", "us-east-1", endpoint_url=None, keys=None)
 
 
-def test_the_serving_form_keeps_a_model_exactly() -> None:
-    assert decode(encode(SCORER, MANIFEST)) == (SCORER, MANIFEST)
-    empty = Scorer({}, 0.5)
-    assert decode(encode(empty, {})) == (empty, {})
-
-
-def test_a_serving_form_that_was_cut_off_or_changed_is_refused() -> None:
-    message = encode(SCORER, MANIFEST)
-    for end in range(len(message)):
-        with pytest.raises(ValueError, match="incomplete"):
-            decode(message[:end])
-    with pytest.raises(ValueError, match="incomplete"):
-        decode(message.replace(b"awful", b"lawful"))
-
-
 def test_a_canary_that_scores_as_when_it_was_packed_passes() -> None:
-    check_canary(SCORER, {})
-    examples = [{"text": "awful", "probability": SCORER.probability("awful") + 5e-7}]
-    check_canary(SCORER, {"canary": examples})
+    check_canary(SCORER, [])
+    check_canary(SCORER, [CanaryText("awful", SCORER.probability("awful") + 5e-7)])
 
 
 @pytest.mark.parametrize(
-    ("canary", "reason"),
-    [
-        ([{"text": "awful", "probability": 0.5}], "'awful' scored 0.16"),
-        ([{"text": "awful"}], "without text and probability"),
-        ([{"text": "awful", "probability": float("nan")}], "when it was packed"),
-        ({"text": "awful"}, "no list"),
-    ],
+    ("probability", "reason"), [(0.5, "'awful' scored 0.16"), (float("nan"), "when it was packed")]
 )
-def test_a_canary_that_scores_otherwise_is_refused(canary: object, reason: str) -> None:
+def test_a_canary_that_scores_otherwise_is_refused(probability: float, reason: str) -> None:
     with pytest.raises(ValueError, match=reason):
-        check_canary(SCORER, {"canary": canary})
+        check_canary(SCORER, [CanaryText("awful", probability)])
 
 
 def test_a_model_that_gives_no_probability_is_refused() -> None:
     with pytest.raises(ValueError, match="no probability"):
-        check_canary(Scorer({"love": float("nan")}, 0.0), {})
+        check_canary(Scorer(Weights(love=float("nan")).__getitem__, 0.0), [])
 
 
 def test_a_promotion_survives_json_and_comes_after_the_last() -> None:
-    first = Promotion.after(None, version="v1", by="ann", reason="é")
-    second = Promotion.after(first, version="v2", by="bob", reason="")
-    assert Promotion.from_bytes(first.to_bytes(), "key") == first
+    first = next_promotion(None, version="v1", by="ann", reason="é")
+    second = next_promotion(first, version="v2", by="bob", reason="")
+    assert read_promotion(to_bytes(first)) == first
     assert (second.previous, second.version) == ("v1", "v2")
-    assert (second.at, second.key) > (first.at, first.key)
-    assert json.loads(second.to_bytes())["from"] == "v1"
+    assert (second.at, promotion_key(second)) > (first.at, promotion_key(first))
+    assert b'"from": "v1"' in to_bytes(second)
 
 
-def test_back_off_doubles_up_to_its_limit_with_jitter() -> None:
-    for failures in range(1, 2000):
-        full = min(30.0, 0.5 * 2.0 ** min(failures - 1, 100))
-        assert full / 2 <= backoff_seconds(failures, 30.0) <= full
-    assert len({backoff_seconds(3, 30.0) for _ in range(10)}) > 1
+@pytest.mark.parametrize("at", ["yesterday", "2026-01-02T03:04:05", ""])
+def test_a_promotion_without_a_time_and_its_zone_is_refused(at: str) -> None:
+    with pytest.raises(Malformed, match="does not fit"):
+        read_promotion(to_bytes({"id": "1", "at": at, "by": "ann", "from": None, "to": "v1", "reason": ""}))
 
 
 class Script(Poller):
@@ -145,33 +127,34 @@ class Script(Poller):
 
 
 def current(version: str) -> Current:
-    return Current(version, version, Promotion.after(None, version=version, by="ann", reason="test"))
+    return Current(version, version, next_promotion(None, version=version, by="ann", reason="test"))
 
 
-def fetch(version: str, *, cancelled: threading.Event) -> tuple[Scorer, dict[str, Any]]:  # noqa: ARG001  # port
-    return SCORER, {"of": version}
+def load(version: str) -> tuple[Scorer, Manifest]:
+    assert version
+    return SCORER, MANIFEST
 
 
 def test_a_watcher_without_a_model_keeps_its_pace_through_an_outage() -> None:
     outages: list[StoreError] = []
     poller = Script(*[StoreUnavailable("away")] * 20, current("v1"), Unchanged())
-    watcher = ModelWatcher(poller, fetch, poll_seconds=0.01, on_outage=outages.append)
+    watcher = ModelWatcher(poller, load, poll_seconds=0.01, on_outage=outages.append)
     watcher.start()
     assert watcher.wait_until_ready(5)
     watcher.stop()
     assert len(outages) == 20
     assert watcher.served is not None
-    assert watcher.served.manifest == {"of": "v1"}
+    assert watcher.served.version == "v1"
 
 
-def test_a_fetch_that_failed_in_passing_is_tried_again_and_told_once() -> None:
+def test_a_load_that_failed_in_passing_is_tried_again_and_told_once() -> None:
     failures = [VersionRefused("v1", "away", passing=True)] * 3
     refusals: list[VersionRefused] = []
 
-    def flaky(version: str, *, cancelled: threading.Event) -> tuple[Scorer, dict[str, Any]]:
+    def flaky(version: str) -> tuple[Scorer, Manifest]:
         if failures:
             raise failures.pop()
-        return fetch(version, cancelled=cancelled)
+        return load(version)
 
     watcher = ModelWatcher(Script(current("v1"), Unchanged()), flaky, poll_seconds=0.01, on_refusal=refusals.append)
     watcher.start()
@@ -180,12 +163,12 @@ def test_a_fetch_that_failed_in_passing_is_tried_again_and_told_once() -> None:
     assert len(refusals) == 1
 
 
-def test_the_same_version_promoted_again_is_not_fetched_again() -> None:
-    fetched: list[str] = []
+def test_the_same_version_promoted_again_is_not_loaded_again() -> None:
+    loaded: list[str] = []
 
-    def counted(version: str, *, cancelled: threading.Event) -> tuple[Scorer, dict[str, Any]]:
-        fetched.append(version)
-        return fetch(version, cancelled=cancelled)
+    def counted(version: str) -> tuple[Scorer, Manifest]:
+        loaded.append(version)
+        return load(version)
 
     swapped = threading.Event()
     watcher = ModelWatcher(
@@ -197,16 +180,16 @@ def test_the_same_version_promoted_again_is_not_fetched_again() -> None:
     watcher.start()
     assert swapped.wait(5)
     watcher.stop()
-    assert fetched == ["v1", "v2"]
+    assert loaded == ["v1", "v2"]
 
 
 def test_an_error_that_nobody_foresaw_is_logged_and_the_watcher_goes_on(caplog: pytest.LogCaptureFixture) -> None:
     bugs = [RuntimeError("a bug"), ValueError("another")]
 
-    def buggy(version: str, *, cancelled: threading.Event) -> tuple[Scorer, dict[str, Any]]:
+    def buggy(version: str) -> tuple[Scorer, Manifest]:
         if bugs:
             raise bugs.pop(0)
-        return fetch(version, cancelled=cancelled)
+        return load(version)
 
     watcher = ModelWatcher(Script(current("v1"), Unchanged()), buggy, poll_seconds=0.01)
     watcher.start()
@@ -217,7 +200,7 @@ def test_an_error_that_nobody_foresaw_is_logged_and_the_watcher_goes_on(caplog: 
 
 def test_a_stopped_watcher_polls_no_more_and_goes_on_serving() -> None:
     poller = Script(current("v1"), Unchanged())
-    watcher = ModelWatcher(poller, fetch, poll_seconds=60)
+    watcher = ModelWatcher(poller, load, poll_seconds=60)
     watcher.start()
     assert watcher.wait_until_ready(5)
     before = time.monotonic()
@@ -228,11 +211,11 @@ def test_a_stopped_watcher_polls_no_more_and_goes_on_serving() -> None:
     assert watcher.served is not None
 
 
-def test_a_serving_process_loads_neither_numpy_nor_anything_of_the_s3_client() -> None:
+def test_a_serving_process_loads_neither_numpy_nor_the_s3_client() -> None:
     """Together they would double the memory of predict."""
     program = (
-        "import sys, model_store as m; m.ModelWatcher(m.CurrentPoller());"
-        "print({'numpy', 'boto3', 'botocore', 'urllib3', 'sklearn', 'scipy'} & set(sys.modules))"
+        "import sys, functions.predict.__main__;"
+        "print({'numpy', 'boto3', 'sklearn', 'scipy', 'pika', 'datasets', 'botocore.client'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"

@@ -1,11 +1,16 @@
 """Recording in the background, on a twin of the database that can go away."""
 
 import threading
-from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
+import bson
+
+from contracts.codec import to_documents
+from contracts.records import PredictionRecord
 from deploy.runner import wait_until
-from records import BatchRecorder, Records, RecordsUnavailable
+from records import BatchRecorder, Records, RecordsUnavailable, now
+
+TIME = now()
 
 
 class Written:
@@ -19,32 +24,44 @@ class Written:
         if self.away.is_set():
             raise RecordsUnavailable("away")
 
-    def write_predictions(self, documents: Sequence[Mapping[str, Any]]) -> None:
+    def write_encoded_predictions(self, content: bytes) -> None:
         if self.away.is_set():
             raise RecordsUnavailable("away")
-        self.documents += map(dict, documents)
+        self.documents += bson.decode_all(content, bson.CodecOptions(tz_aware=True))
 
 
-def documents(first: int, count: int, text: str = "é 🙂") -> list[dict[str, Any]]:
-    return [{"_id": f"{number}", "text": text, "probability": 1 / 3} for number in range(first, first + count)]
+def predictions(first: int, count: int, text: str = "é 🙂") -> list[PredictionRecord]:
+    return [
+        PredictionRecord(
+            id=f"{number}",
+            text=text,
+            prediction="positive",
+            probability=1 / 3,
+            model="v1",
+            source="http",
+            received_at=TIME,
+            scored_at=TIME,
+        )
+        for number in range(first, first + count)
+    ]
 
 
-def test_all_documents_are_written_in_order_and_the_end_of_a_backlog_is_told() -> None:
+def test_all_records_are_written_in_order_and_the_end_of_a_backlog_is_told() -> None:
     written, counts, drained = Written(), [0], threading.Event()
 
-    def count(documents: int) -> None:
-        counts[0] += documents
+    def count(written: int) -> None:
+        counts[0] += written
 
     recorder = BatchRecorder(cast(Records, written), on_written=count, on_drained=drained.set)
     for first in range(0, 2000, 5):
-        recorder.record(documents(first, 5))
+        recorder.record(predictions(first, 5))
     assert recorder.waiting == 2000
     recorder.start()
     assert drained.wait(10)
     assert recorder.waiting == 0
-    recorder.record(documents(2000, 1))
+    recorder.record(predictions(2000, 1))
     recorder.close(5)
-    assert written.documents == documents(0, 2001)
+    assert written.documents == to_documents(predictions(0, 2001))
     assert counts == [2001]
 
 
@@ -54,9 +71,9 @@ def test_what_finds_no_room_is_counted_as_lost_and_the_rest_is_written_after_an_
     written.away.set()
     recorder = BatchRecorder(cast(Records, written), queue_bytes=50_000, on_lost=lost.append)
     recorder.start()
-    recorder.record(documents(0, 4, "x" * 10_000))
-    recorder.record(documents(4, 2, "x" * 10_000))
-    recorder.record(documents(6, 1))
+    recorder.record(predictions(0, 4, "x" * 10_000))
+    recorder.record(predictions(4, 2, "x" * 10_000))
+    recorder.record(predictions(6, 1))
     assert lost == [2]
     assert recorder.waiting == 5
     written.away.clear()
@@ -71,6 +88,6 @@ def test_closing_gives_up_in_time_and_counts_what_is_lost() -> None:
     written.away.set()
     recorder = BatchRecorder(cast(Records, written), on_lost=lost.append)
     recorder.start()
-    recorder.record(documents(0, 3))
+    recorder.record(predictions(0, 3))
     recorder.close(0.3)
     assert lost == [3]

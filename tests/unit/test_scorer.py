@@ -10,8 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from contracts.names import CLASSES
+from contracts.predict import Score
 from sentiment.counts import count_documents
-from sentiment.scorer import LABELS, Scorer, probability
+from sentiment.model import Model
+from sentiment.scorer import Scorer, Weights, probability
+from sentiment.table import Table
 from sentiment.training import pipeline, train
 from tests.unit.texts import CORPORA, TEXTS
 
@@ -19,7 +23,12 @@ TIE = 1e-9
 
 
 def scorer(bias: float = 0.0) -> Scorer:
-    return Scorer.from_pairs(["bad", "film", "good"], [-2.0, 0.0, 1.5], bias)
+    return Scorer(Weights(bad=-2.0, film=0.0, good=1.5).__getitem__, bias)
+
+
+def as_served(model: Model) -> Scorer:
+    """The scorer of a serving process: over the table, through its bytes."""
+    return Scorer(Table.from_bytes(*model.table().to_bytes()).look_up, model.bias())
 
 
 @settings(max_examples=100, deadline=None)
@@ -27,19 +36,21 @@ def scorer(bias: float = 0.0) -> Scorer:
 def test_labels_and_probabilities_are_scikit_learns(corpus: list[tuple[str, int]], texts: list[str]) -> None:
     trained_on, labels = zip(*corpus, strict=True)
     reference = pipeline().fit(trained_on, labels)
-    served = train(trained_on, labels).scorer()
+    served = as_served(train(trained_on, labels))
     asked = [*texts, *trained_on]
     expected = zip(reference.predict(asked), reference.predict_proba(asked)[:, 1], strict=True)
     for text, (label, positive) in zip(asked, expected, strict=True):
-        found_label, found = served.predict(text)
-        assert found == pytest.approx(positive, rel=0, abs=1e-9)
-        assert found_label == LABELS[label] or abs(served.log_odds(text)) < TIE
+        found = served.score(text)
+        assert found.probability == pytest.approx(positive, rel=0, abs=1e-9)
+        assert found.prediction == CLASSES[label] or abs(served.log_odds(text)) < TIE
 
 
 @settings(max_examples=100, deadline=None)
 @given(CORPORA, st.lists(TEXTS, max_size=8))
 def test_counted_texts_score_as_texts(corpus: list[tuple[str, int]], texts: list[str]) -> None:
-    served = train(*zip(*corpus, strict=True)).scorer()
+    model = train(*zip(*corpus, strict=True))
+    served = model.scorer()
+    assert [served.log_odds(text) for text in texts] == [as_served(model).log_odds(text) for text in texts]
     assert count_documents(texts).log_odds(served) == pytest.approx([served.log_odds(text) for text in texts], abs=1e-9)
 
 
@@ -56,15 +67,15 @@ def test_a_text_without_known_words_gets_the_share_of_the_classes(text: str) -> 
 def test_a_tie_is_negative_as_in_scikit_learn() -> None:
     corpus = ["good film", "bad film"], [1, 0]
     assert pipeline().fit(*corpus).predict(["film"]) == [0]
-    assert train(*corpus).scorer().predict("film") == ("negative", 0.5)
+    assert train(*corpus).scorer().score("film") == Score("negative", 0.5)
 
 
 @settings(deadline=None)
 @given(TEXTS)
 def test_the_label_says_which_side_of_a_half_the_probability_is(text: str) -> None:
-    label, positive = scorer(bias=0.1).predict(text)
-    assert label == LABELS[positive > 0.5]
-    assert positive == scorer(bias=0.1).probability(text)
+    found = scorer(bias=0.1).score(text)
+    assert found.prediction == CLASSES[found.probability > 0.5]
+    assert found.probability == scorer(bias=0.1).probability(text)
 
 
 @pytest.mark.parametrize("log_odds", [-1e308, -1000.0, -710.0, -1.0, 0.0, 1.0, 710.0, 1000.0, 1e308])
@@ -74,18 +85,5 @@ def test_a_probability_never_overflows(log_odds: float) -> None:
 
 
 def test_a_text_of_a_hundred_thousand_characters_is_certain_and_finite() -> None:
-    assert scorer().predict("good " * 20_000) == ("positive", 1.0)
-    assert scorer().predict("bad " * 25_000) == ("negative", 0.0)
-
-
-def test_words_and_log_odds_must_be_equally_many() -> None:
-    with pytest.raises(ValueError, match="shorter"):
-        Scorer.from_pairs(["good", "bad"], [1.0], 0.0)
-
-
-def test_answers_do_not_depend_on_what_was_asked_before() -> None:
-    table = {f"word{number}": float(number) for number in range(30_000)}
-    served = Scorer.from_pairs(table, table.values(), 0.0)
-    for _ in range(2):
-        assert [served.log_odds(word) for word in table] == list(table.values())
-        assert [served.log_odds(f"un{word}") for word in table] == [0.0] * len(table)
+    assert scorer().score("good " * 20_000) == Score("positive", 1.0)
+    assert scorer().score("bad " * 25_000) == Score("negative", 0.0)
