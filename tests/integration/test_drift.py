@@ -399,8 +399,8 @@ def start(environment: Mapping[str, str], version: str, tmp_path: Path) -> Itera
             processes = {
                 name: python_service(f"functions.{module}", tmp_path, everything) for name, module in functions.items()
             }
-            ports = {name: int(process.variables["PORT"]) for name, process in processes.items()}
-            stack.enter_context(runner.running(servers.gateway(tmp_path, port, ports)))
+            upstreams = {name: int(process.variables["PORT"]) for name, process in processes.items()}
+            stack.enter_context(runner.running(servers.gateway(tmp_path, port, upstreams)))
             running = {name: stack.enter_context(runner.running(process)) for name, process in processes.items()}
             return System(everything["GATEWAY_URL"], version, running)
 
