@@ -73,6 +73,7 @@ def up(state: State, supervisor: Supervisor, detach: bool) -> int:
                 return 0
             processes.end_stack(state.folder)
             stack = plan(state, os.environ)
+            os.environ["no_proxy"] = stack.environment["no_proxy"]  # this process asks the gateway, too
             for note in stack.notes:
                 print(note)
             # From here on Ctrl-C and the end of the terminal undo the start.

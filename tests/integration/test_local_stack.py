@@ -16,6 +16,7 @@ from tests.project import Project, copy_project
 
 
 def test_stack_starts_answers_stops_whole_and_resumes(project: Project) -> None:
+    project.environment["http_proxy"] = "http://127.0.0.1:9"  # what is on this machine needs no proxy
     started = project.deploy("--local", "--detach")
     assert started.returncode == 0, started.stdout
     assert started.stdout.startswith("training data: ")
