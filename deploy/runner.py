@@ -16,7 +16,7 @@ POLL_SECONDS = 0.05
 
 
 class ServiceError(RuntimeError):
-    """A part of the system did not become ready; the message says why, and ends with where or what to read."""
+    """A part of the system did not become ready; the message says why, and below that shows its log or names it."""
 
 
 @dataclass(frozen=True)
