@@ -42,9 +42,7 @@ def main() -> int:
     # Nothing is in hand before the first message, so a stop need not wait for a drain.
     until_stopped = Retry(stop, on_retry=monitor.retried)
     try:
-        until_stopped(
-            partial(declare, settings.rabbitmq_url, settings.inputs, settings.stream_max_bytes), BrokerUnavailable
-        )
+        until_stopped(partial(declare, settings), BrokerUnavailable)
         until_stopped(records.ensure_indexes, RecordsUnavailable)
     except Abandoned:
         return 0
@@ -81,19 +79,18 @@ def pipelines(
 ) -> list[Pipeline]:
     """Wire the pipelines: reviews to predict and, where it is read, labels to retrain."""
 
-    def function(name: str) -> Function:
+    def function(name: str, token: str | None = None) -> Function:
+        timeout_seconds = settings.function_timeout_seconds
         return Function(
-            settings.gateway_url,
-            name,
-            connections=settings.in_flight,
-            timeout_seconds=settings.function_timeout_seconds,
+            settings.gateway_url, name, connections=settings.in_flight, timeout_seconds=timeout_seconds, token=token
         )
 
     def pipeline(read: Input, handle: Handler) -> Pipeline:
+        source, offsets = read.reader(settings, records)
         return Pipeline(
-            read.source(settings.rabbitmq_url, settings.limits, settings.in_flight),
+            source,
             handle,
-            read.offsets(records),
+            offsets,
             retry,
             limits=settings.limits,
             in_flight=settings.in_flight,
@@ -102,20 +99,13 @@ def pipelines(
             on_offset=partial(monitor.offset, read.name),
         )
 
-    reviews = ReviewHandler(
-        function("predict"), records, publisher, retry, on_done=partial(monitor.done, settings.reviews.name)
-    )
-    wired = [pipeline(settings.reviews, reviews)]
-    if settings.labels:
-        labels = LabelHandler(
-            function("retrain"),
-            records,
-            publisher,
-            retry,
-            token=settings.retrain_token,
-            on_done=partial(monitor.done, settings.labels.name),
-        )
-        wired.append(pipeline(settings.labels, labels))
+    scoring, learning = settings.reviews, settings.labels
+    reviews = ReviewHandler(function("predict"), records, publisher, retry, partial(monitor.done, scoring.name))
+    wired = [pipeline(scoring, reviews)]
+    if learning:
+        retrain = function("retrain", settings.retrain_token)
+        labels = LabelHandler(retrain, records, publisher, retry, partial(monitor.done, learning.name))
+        wired.append(pipeline(learning, labels))
     return wired
 
 

@@ -61,22 +61,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def address_in(path: Path, name: str) -> str | None:
-    """Return the value of `export NAME=value`, in shell quoting, in a file; None where it has no such line or is not.
-
-    Such a file is written by `./deploy.sh --local`.
-    """
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    exports = dict(
-        word.split("=", 1)
-        for line in lines
-        if line.startswith("export ")
-        for word in shlex.split(line.removeprefix("export "))
-        if "=" in word
-    )
-    return exports.get(name)
+    """Return the value of `export NAME=value` in a file that `./deploy.sh --local` wrote; None if it is not there."""
+    words = shlex.split(path.read_text(encoding="utf-8"), comments=True) if path.is_file() else []
+    return next((word.partition("=")[2] for word in words if word.startswith(f"{name}=")), None)
 
 
 def _ask(settings: Settings, bodies: Sequence[bytes], plain: int, timeout_seconds: float) -> int:
@@ -84,7 +71,7 @@ def _ask(settings: Settings, bodies: Sequence[bytes], plain: int, timeout_second
     run = uuid.uuid4().hex
     reply_to = f"client-{run}"
     url = settings.rabbitmq_url
-    declare(url, settings.inputs, settings.stream_max_bytes)
+    declare(settings)
     declare_reply_queue(url, reply_to, REPLY_QUEUE_EXPIRES_SECONDS)
     # The reader of `rejected` must stand at its end before the first text is sent.
     replies = QueueSource(url, reply_to, prefetch=BATCH_MESSAGES)

@@ -37,10 +37,13 @@ class RequestRefused(Exception):
 class Function:
     """One function behind the gateway, called with JSON. Threads may share it."""
 
-    def __init__(self, gateway_url: str, name: str, *, connections: int, timeout_seconds: float) -> None:
-        """Call `<gateway_url>/function/<name>`."""
+    def __init__(
+        self, gateway_url: str, name: str, *, connections: int, timeout_seconds: float, token: str | None = None
+    ) -> None:
+        """Call `<gateway_url>/function/<name>`; token: what it wants as bearer, None if it wants none."""
         self.url = f"{gateway_url.rstrip('/')}/function/{name}"
         self._name = name
+        self._headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {token}"} if token else {})
         self._pool = urllib3.PoolManager(
             maxsize=connections,
             block=True,
@@ -48,17 +51,10 @@ class Function:
             timeout=urllib3.Timeout(connect=CONNECT_TIMEOUT_SECONDS, read=timeout_seconds),
         )
 
-    def post(
-        self, body: Struct, read: Reader[Answer], *, query: str = "", headers: dict[str, str] | None = None
-    ) -> Answer:
+    def post(self, body: Struct, read: Reader[Answer], *, query: str = "") -> Answer:
         """Return what `read` finds in the answer to `body`; raises FunctionUnavailable or RequestRefused."""
         try:
-            response = self._pool.request(
-                "POST",
-                self.url + query,
-                body=encode(body),
-                headers={"Content-Type": "application/json", **(headers or {})},
-            )
+            response = self._pool.request("POST", self.url + query, body=encode(body), headers=self._headers)
         except urllib3.exceptions.HTTPError as error:
             raise FunctionUnavailable(f"{self._name} can't be reached: {error}") from error
         if response.status in REFUSALS:
@@ -71,7 +67,7 @@ class Function:
         try:
             return read(response.data)
         except Malformed as error:
-            raise FunctionUnavailable(f"{self.url} did not answer as {self._name} does: {error}") from error
+            raise FunctionUnavailable(f"{self.url} did not answer as {self._name} does: what came {error}") from error
 
 
 def by_halves(

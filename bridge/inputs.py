@@ -1,14 +1,17 @@
 """What the bridge can read: each kind is declared, read and remembered in its own way."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from bridge.pipeline import BatchLimits, OffsetStore
+from bridge.pipeline import OffsetStore
 from contracts.names import PREDICTIONS, REJECTED
 from messages.ports import Source
 from messages.sources import QueueSource, StreamSource
 from messages.topology import declare_queue, declare_streams
+
+if TYPE_CHECKING:
+    from bridge.settings import Settings
 
 
 @dataclass(frozen=True)
@@ -18,49 +21,38 @@ class Input(ABC):
     name: str
 
     @abstractmethod
-    def declare(self, url: str, stream_max_bytes: int) -> None:
+    def declare(self, settings: "Settings") -> None:
         """Declare it where it is missing; raises BrokerUnavailable."""
 
     @abstractmethod
-    def source(self, url: str, limits: BatchLimits, in_flight: int) -> Source:
-        """Return what reads it, at most two batches ahead of what is worked on."""
-
-    @abstractmethod
-    def offsets(self, records: OffsetStore) -> OffsetStore:
-        """Return where is remembered how far it is done, of which `records` is one possibility."""
+    def reader(self, settings: "Settings", records: OffsetStore) -> tuple[Source, OffsetStore]:
+        """Return what reads it, two batches ahead of what is worked on, and what remembers how far it is done."""
 
 
 class StreamInput(Input):
     """A stream: the records remember how far it is done."""
 
-    def declare(self, url: str, stream_max_bytes: int) -> None:
+    def declare(self, settings: "Settings") -> None:
         """See Input."""
-        declare_streams(url, [self.name], stream_max_bytes)
+        declare_streams(settings.rabbitmq_url, [self.name], settings.stream_max_bytes)
 
-    def source(self, url: str, limits: BatchLimits, in_flight: int) -> Source:  # noqa: ARG002 - see QueueInput
+    def reader(self, settings: "Settings", records: OffsetStore) -> tuple[Source, OffsetStore]:
         """See Input."""
-        return StreamSource(url, self.name, prefetch=limits.messages * 2)
-
-    def offsets(self, records: OffsetStore) -> OffsetStore:
-        """See Input."""
-        return records
+        return StreamSource(settings.rabbitmq_url, self.name, prefetch=settings.limits.messages * 2), records
 
 
 class QueueInput(Input):
     """A queue: the broker itself remembers what is done."""
 
-    def declare(self, url: str, stream_max_bytes: int) -> None:  # noqa: ARG002 - it is no stream
+    def declare(self, settings: "Settings") -> None:
         """See Input."""
-        declare_queue(url, self.name)
+        declare_queue(settings.rabbitmq_url, self.name)
 
-    def source(self, url: str, limits: BatchLimits, in_flight: int) -> Source:
+    def reader(self, settings: "Settings", records: OffsetStore) -> tuple[Source, OffsetStore]:  # noqa: ARG002 - no use
         """See Input."""
         # What is worked on counts too, since it is acknowledged afterwards.
-        return QueueSource(url, self.name, prefetch=limits.messages * (in_flight + 2))
-
-    def offsets(self, records: OffsetStore) -> OffsetStore:  # noqa: ARG002 - they are not asked
-        """See Input."""
-        return _RememberedByBroker()
+        prefetch = settings.limits.messages * (settings.in_flight + 2)
+        return QueueSource(settings.rabbitmq_url, self.name, prefetch=prefetch), _RememberedByBroker()
 
 
 class _RememberedByBroker(OffsetStore):
@@ -71,8 +63,8 @@ class _RememberedByBroker(OffsetStore):
         pass
 
 
-def declare(url: str, inputs: Iterable[Input], stream_max_bytes: int) -> None:
+def declare(settings: "Settings") -> None:
     """Declare what the bridge reads and writes, where it is missing; raises BrokerUnavailable."""
-    declare_streams(url, (PREDICTIONS, REJECTED), stream_max_bytes)
-    for each in inputs:
-        each.declare(url, stream_max_bytes)
+    declare_streams(settings.rabbitmq_url, (PREDICTIONS, REJECTED), settings.stream_max_bytes)
+    for each in settings.inputs:
+        each.declare(settings)

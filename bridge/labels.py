@@ -1,61 +1,46 @@
-"""What the bridge does with a batch of labels: hand them to retrain, which stores them before it answers."""
+"""What the bridge does with labels: hand them to retrain, which stores them before it answers."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-from bridge.functions import Function, FunctionUnavailable, by_halves
-from bridge.rejected import park, part
+from bridge.functions import FunctionUnavailable, by_halves
+from bridge.handler import BatchHandler
+from bridge.rejected import Bad, BadMessage
 from contracts.codec import Malformed
 from contracts.labels import LabelExample, parse_label, read_label_example
-from contracts.limits import within_limit
+from contracts.limits import TextTooLong, within_limit
 from contracts.retrain import LabelsRequest, read_labels_taken
-from messages.ports import Message, Publisher
-from process.retry import Retry
-from records import Records
+from messages.ports import Message, Outgoing
 
 DEFAULT_SOURCE = "stream"
 EXPECTED = '{"text": "...", "label": 0 or 1, "negative" or "positive"}'
 
 
 def parse(message: Message) -> LabelExample:
-    """Read a message, a JSON object with `text` and `label`; raises Malformed."""
+    """Read a message, a JSON object with `text` and `label`; raises BadMessage."""
     try:
         found = read_label_example(message.body)
+    except Malformed as error:
+        raise BadMessage(f"the body {error}; send {EXPECTED}") from error
+    try:
+        text = within_limit(found.text)
         parse_label(found.label)
-        return LabelExample(within_limit(found.text), found.label, found.source or DEFAULT_SOURCE, found.id)
+    except TextTooLong as error:
+        raise BadMessage(f"the text {error}") from error
     except ValueError as error:
-        raise Malformed(f"{error}; send {EXPECTED}") from error
+        raise BadMessage(str(error)) from error
+    return LabelExample(text, found.label, found.source or DEFAULT_SOURCE, found.id)
 
 
-class LabelHandler:
-    """Handles batches of labels, for a Pipeline. A label handed over twice counts once, so repeats do no harm."""
+class LabelHandler(BatchHandler[LabelExample]):
+    """Handles batches of labels. A label handed over twice counts once, so repeats do no harm."""
 
-    def __init__(
-        self,
-        function: Function,
-        records: Records,
-        publisher: Publisher,
-        retry: Retry,
-        *,
-        token: str | None,
-        on_done: Callable[[str, int], None] = lambda outcome, count: None,
-    ) -> None:
-        """token: what retrain wants as bearer, None if it wants none; on_done is told how many were taken, rejected."""
-        self._function = function
-        self._records = records
-        self._publisher = publisher
-        self._retry = retry
-        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
-        self._on_done = on_done
+    outcome = "labelled"
+    parse = staticmethod(parse)
 
-    def __call__(self, messages: list[Message]) -> frozenset[int]:
-        """Handle a batch; returns the positions of the bad messages; raises Abandoned."""
-        good, bad = part(messages, parse)
-        bad += [(labels[0][0], str(refusal)) for labels, refusal in by_halves(good, self._hand_over) if refusal]
-        park(bad, self._records, self._publisher, self._retry)
-        self._on_done("labelled", len(messages) - len(bad))
-        self._on_done("rejected", len(bad))
-        return frozenset(message.position for message, _ in bad)
+    def use(self, good: Sequence[tuple[Message, LabelExample]]) -> tuple[list[Bad], list[Outgoing]]:
+        """See BatchHandler."""
+        return [(part[0][0], str(refusal)) for part, refusal in by_halves(good, self._hand_over) if refusal], []
 
     def _hand_over(self, labels: Sequence[tuple[Message, LabelExample]]) -> None:
         body = LabelsRequest([example for _, example in labels])
-        self._retry(lambda: self._function.post(body, read_labels_taken, headers=self._headers), FunctionUnavailable)
+        self.retry(lambda: self.function.post(body, read_labels_taken), FunctionUnavailable)

@@ -1,9 +1,8 @@
-"""Bad messages: told from the good ones, and parked in the records and the stream `rejected`, with the reason."""
+"""Bad messages: parked in the records and the stream `rejected`, with the reason, so that they never block the rest."""
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import TypeVar
+from collections.abc import Iterable, Sequence
 
-from contracts.codec import Malformed, encode, extended
+from contracts.codec import encode, extended
 from contracts.limits import MAX_PARKED_CHARACTERS
 from contracts.names import REJECTED
 from contracts.records import RejectedRecord
@@ -12,28 +11,15 @@ from messages.ports import BrokerUnavailable, Message, Outgoing, Publisher
 from process.retry import Retry
 from records import Records, RecordsUnavailable, now
 
-Content = TypeVar("Content")
 Bad = tuple[Message, str]
 """A message, and why it can't be used."""
 
 
-def part(
-    messages: Iterable[Message], parse: Callable[[Message], Content]
-) -> tuple[list[tuple[Message, Content]], list[Bad]]:
-    """Return the good messages with what `parse` reads in them, and those for which it raises Malformed."""
-    good: list[tuple[Message, Content]] = []
-    bad: list[Bad] = []
-    for message in messages:
-        try:
-            good.append((message, parse(message)))
-        except Malformed as error:
-            bad.append((message, str(error)))
-    return good, bad
+class BadMessage(Exception):
+    """A message can never be used; says why."""
 
 
-def park(
-    bad: Sequence[Bad], records: Records, publisher: Publisher, retry: Retry, also: Iterable[Outgoing] = ()
-) -> None:
+def park(bad: Sequence[Bad], records: Records, publisher: Publisher, retry: Retry, also: Iterable[Outgoing]) -> None:
     """Put bad messages into the records and then into the stream `rejected`; publish `also` with them.
 
     Raises Abandoned.

@@ -98,25 +98,11 @@ class State(Struct, frozen=True):
     contrary_checks: int = 0
 
 
-class Findings(Struct, frozen=True, kw_only=True):
-    """What one check found, before it is confirmed.
-
-    model: the version that is served. message: why there was no comparison, or no better reference.
-    """
-
-    check: Check
-    model: str | None
-    tests: dict[str, DriftTest] = {}
-    words: list[WordShift] = []
-    window: WindowFigures = WindowFigures(0)
-    reference: ReferenceFigures = ReferenceFigures()
-    message: str | None = None
-
-
-class DriftReport(Findings, frozen=True, kw_only=True):
+class DriftReport(Struct, frozen=True, kw_only=True):
     """What a check found, and the state that followed.
 
-    drift, status: of the confirmed state; check: of this window alone.
+    drift, status: of the confirmed state; check: of this window alone. model: the version that is served.
+    message: why there was no comparison, or no better reference.
     confirm: how many checks change the state; alert: what is announced, if anything; undelivered: the channels that the
     alert has not been sent by.
     """
@@ -124,6 +110,13 @@ class DriftReport(Findings, frozen=True, kw_only=True):
     number: int
     drift: bool
     status: Status
+    check: Check
+    model: str | None
+    tests: dict[str, DriftTest] = {}
+    words: list[WordShift] = []
+    window: WindowFigures = WindowFigures(0)
+    reference: ReferenceFigures = ReferenceFigures()
+    message: str | None = None
     checked_at: datetime
     state: State
     confirm: int

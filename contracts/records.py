@@ -46,7 +46,7 @@ class LabelRecord(Struct, frozen=True, kw_only=True, rename={"id": "_id"}):
     model: str | None = None
     weight: float | UnsetType = UNSET
     run: str | UnsetType = UNSET
-    conflict: bool | UnsetType = UNSET
+    conflict: bool | int | UnsetType = UNSET  # nx-27017 says 1 where an update has set true
 
     @property
     def counted(self) -> float:

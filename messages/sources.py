@@ -38,6 +38,23 @@ class AmqpSource(Source):
     def _receive(self, channel: Channel, method: Basic.Deliver, properties: BasicProperties, body: bytes) -> None:
         """Take a message, in the I/O thread."""
 
+    @abstractmethod
+    def _handed_out(self, connection: Connection, taken: Sequence[Arrived]) -> None:
+        """Note what `read` is about to return."""
+
+    def read(self, limit: int, timeout_seconds: float) -> list[Message]:
+        """See Source."""
+        connection = self._connection
+        if connection is None:
+            raise BrokerUnavailable("RabbitMQ: not connected")
+        with self._changed:
+            self._changed.wait_for(lambda: self._arrived or connection.closed, timeout_seconds)
+            if not self._arrived and connection.closed:
+                raise BrokerUnavailable(f"RabbitMQ: {connection.reason}")
+            taken = [self._arrived.popleft() for _ in range(min(limit, len(self._arrived)))]
+            self._handed_out(connection, taken)
+        return [message for _, message in taken]
+
     def close(self) -> None:
         """See Source."""
         if self._connection:
@@ -75,17 +92,6 @@ class AmqpSource(Source):
             self._arrived.append((tag, message))
             self._changed.notify()
 
-    def _take(self, limit: int, timeout_seconds: float) -> tuple[Connection, list[Arrived]]:
-        """Return what has arrived, as `read` does, and the connection that it came by."""
-        connection = self._connection
-        if connection is None:
-            raise BrokerUnavailable("RabbitMQ: not connected")
-        with self._changed:
-            self._changed.wait_for(lambda: self._arrived or connection.closed, timeout_seconds)
-            if not self._arrived and connection.closed:
-                raise BrokerUnavailable(f"RabbitMQ: {connection.reason}")
-            return connection, [self._arrived.popleft() for _ in range(min(limit, len(self._arrived)))]
-
 
 class StreamSource(AmqpSource):
     """Reads a stream. Whoever reads remembers how far it is done; `prefetch` is what may wait here unread."""
@@ -101,20 +107,17 @@ class StreamSource(AmqpSource):
         self._after = after
         self._subscribe({"x-stream-offset": self._start if after is None else after + 1})
 
-    def read(self, limit: int, timeout_seconds: float) -> list[Message]:
-        """See Source."""
-        connection, taken = self._take(limit, timeout_seconds)
+    def _handed_out(self, connection: Connection, taken: Sequence[Arrived]) -> None:
         if taken:
-            last_tag = taken[-1][0]
-            connection.call(partial(_send_more, connection, last_tag))
-        return [message for _, message in taken]
+            connection.call(partial(_send_more, connection, taken[-1][0]))
 
     def finish(self, messages: Sequence[Message], rejected: frozenset[int]) -> None:
         """Do nothing: a stream keeps its messages and takes no notice of who is done with them."""
 
     def _receive(self, channel: Channel, method: Basic.Deliver, properties: BasicProperties, body: bytes) -> None:
         tag = cast(int, method.delivery_tag)
-        offset = cast(int, (properties.headers or {})["x-stream-offset"])
+        # pika reads it as a subclass of int, which JSON encoders refuse.
+        offset = int(cast(int, (properties.headers or {})["x-stream-offset"]))
         if self._after is not None and offset <= self._after:
             # The broker may begin at the start of a chunk.
             channel.basic_ack(tag)
@@ -147,12 +150,8 @@ class QueueSource(AmqpSource):
             self._tags.clear()
         self._subscribe()
 
-    def read(self, limit: int, timeout_seconds: float) -> list[Message]:
-        """See Source."""
-        _, taken = self._take(limit, timeout_seconds)
-        with self._changed:
-            self._tags |= {message.position: tag for tag, message in taken}
-        return [message for _, message in taken]
+    def _handed_out(self, connection: Connection, taken: Sequence[Arrived]) -> None:  # noqa: ARG002 - see StreamSource
+        self._tags |= {message.position: tag for tag, message in taken}
 
     def finish(self, messages: Sequence[Message], rejected: frozenset[int]) -> None:
         """See Source."""

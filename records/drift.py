@@ -47,10 +47,6 @@ class DriftRecords:
         with unavailable():
             self._reports.create_index("undelivered", sparse=True)
 
-    def ping(self) -> None:
-        """Raise RecordsUnavailable unless MongoDB answers."""
-        self._records.ping()
-
     def last_texts(self, limit: int, *, since: datetime | None = None) -> Iterator[ScoredText]:
         """Yield the texts scored last, newest first, at most `limit`, and none from before `since`."""
         yield from self._texts(_scored(since), -1, limit)

@@ -56,14 +56,12 @@ class Labels:
         by_id = {label.id: label for label in labels}
         client_ids = [label.client_id for label in by_id.values() if label.client_id is not None]
         with unavailable():
-            known_ids = {document["_id"] for document in self._collection.find({"_id": {"$in": [*by_id]}}, {"_id": 1})}
-            known_client_ids = {
-                document["client_id"]
-                for document in self._collection.find({"client_id": {"$in": client_ids}}, {"client_id": 1})
-            }
+            known_ids = {found["_id"] for found in self._collection.find({"_id": {"$in": [*by_id]}}, {"_id": 1})}
+            known = self._collection.find({"client_id": {"$in": client_ids}}, {"client_id": 1})
+            known_client_ids = {found["client_id"] for found in known}
         new: dict[str, Label] = {}
         for identifier, label in by_id.items():
-            if identifier in known_ids or (label.client_id is not None and label.client_id in known_client_ids):
+            if identifier in known_ids or label.client_id in known_client_ids:
                 continue
             if label.client_id is not None:
                 known_client_ids.add(label.client_id)
@@ -71,22 +69,17 @@ class Labels:
         if new:
             received_at = now()
             documents = to_documents([_record(label, received_at) for label in new.values()])
+            writes = [UpdateOne({"_id": each.pop("_id")}, {"$setOnInsert": each}, upsert=True) for each in documents]
             with unavailable():
-                self._collection.bulk_write(
-                    [
-                        UpdateOne({"_id": document.pop("_id")}, {"$setOnInsert": document}, upsert=True)
-                        for document in documents
-                    ],
-                    ordered=False,
-                )
-            self._mark_conflicts(list(new.values()))
+                self._collection.bulk_write(writes, ordered=False)
+            self._mark_conflicts({_digest(label.text) for label in new.values()})
         return list(new)
 
-    def _mark_conflicts(self, labels: Sequence[Label]) -> None:
-        keys = sorted({_digest(label.text) for label in labels})
+    def _mark_conflicts(self, keys: set[str]) -> None:
+        """Mark the labels of texts that have both; keys: the hashes of texts that have got a new one."""
         seen: dict[str, set[int]] = {}
         with unavailable():
-            query = {"text_sha256": {"$in": keys}}
+            query = {"text_sha256": {"$in": sorted(keys)}}
             for document in self._collection.find(query, {"text_sha256": 1, "label": 1}):
                 seen.setdefault(document["text_sha256"], set()).add(document["label"])
             if conflicting := [key for key, found in seen.items() if len(found) > 1]:

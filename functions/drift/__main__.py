@@ -57,7 +57,7 @@ def main() -> int:
         channels=[channel.name for channel in sent_by],
         on_report=reported,
     )
-    not_ready = ready_if(store.current, records.ping, errors=(StoreError, RecordsUnavailable))
+    not_ready = ready_if(store.current, all_records.ping, errors=(StoreError, RecordsUnavailable))
     app = build(checker, metrics, not_ready=not_ready)
     show_last(records, metrics)
     for courier in couriers:

@@ -10,7 +10,7 @@ from functools import partial
 from msgspec import UNSET
 
 from contracts.codec import extended
-from contracts.drift import Check, DriftReport, Findings, ModelShare, Reports, SampleFigures, State, WindowFigures
+from contracts.drift import Check, DriftReport, ModelShare, Reports, SampleFigures, State, Status, WindowFigures
 from functions.drift.live import noting
 from functions.drift.references import Candidate, References, Watched
 from functions.drift.settings import Settings
@@ -21,7 +21,9 @@ from sentiment.drift import Window, check, measure, next_state
 logger = logging.getLogger(__name__)
 
 NO_MODEL = "no model is promoted yet"
-NOT_ENOUGH = Check("not-enough-data")
+
+Findings = partial[DriftReport]
+"""A report that lacks the state, which follows from the report before it, and what comes with that."""
 
 
 class Checker:
@@ -57,7 +59,8 @@ class Checker:
             if not self._indexed:
                 self._records.ensure_indexes()
                 self._indexed = True
-            report = self._records.append_report(partial(self._follow, self._look()))
+            status, findings = self._look()
+            report = self._records.append_report(partial(self._follow, status, findings))
         logger.info("check %d: %s, %s", report.number, report.check.status, "drift" if report.drift else "no drift")
         self._on_report(report)
         return report
@@ -66,25 +69,25 @@ class Checker:
         """Return the last reports, newest first; raises RecordsUnavailable."""
         return Reports(self._records.reports(limit))
 
-    def _look(self) -> Findings:
+    def _look(self) -> tuple[Status, Findings]:
         watched = self._references.watched()
         if watched is None:
-            return Findings(check=NOT_ENOUGH, model=None, message=NO_MODEL)
+            return "not-enough-data", partial(DriftReport, model=None, message=NO_MODEL)
         self._references.update_live(watched)
         reference, reason = self._references.choose(watched)
         if reference is None:
-            return Findings(check=NOT_ENOUGH, model=watched.version, message=reason)
+            return "not-enough-data", partial(DriftReport, model=watched.version, message=reason)
         return self._compare(watched, reference, reason)
 
-    def _compare(self, watched: Watched, reference: Candidate, message: str | None) -> Findings:
+    def _compare(self, watched: Watched, reference: Candidate, message: str | None) -> tuple[Status, Findings]:
         seen: list[ScoredText] = []
         texts = noting(self._records.last_texts(self._settings.window_texts, since=reference.since), seen)
         window = self._with_labels(Window.from_texts(texts, watched.model), watched)
         comparison = check(
             reference.statistics, window, level=self._settings.level, minimum_documents=self._settings.minimum_texts
         )
-        return Findings(
-            check=Check(comparison.status),
+        return comparison.status, partial(
+            DriftReport,
             model=watched.version,
             tests=comparison.tests,
             words=comparison.words,
@@ -104,18 +107,15 @@ class Checker:
         measured = measure((text for text, _ in labels), watched.model, (label for _, label in labels))
         return dataclasses.replace(window, labelled=len(measured), errors=int(measured.wrong.sum()))
 
-    def _follow(self, findings: Findings, number: int, last: DriftReport | None) -> DriftReport:
-        """Return the report of `findings` that comes after the `last` one, with the state that follows from both."""
-        status = findings.check.status
-        state, alert = next_state(last.state if last else State(), status, self._settings.confirm_checks)
-        if status != "not-enough-data":
-            status = "drift" if state.drift else "ok"
-        return extended(
-            findings,
-            DriftReport,
+    def _follow(self, found: Status, findings: Findings, number: int, last: DriftReport | None) -> DriftReport:
+        """Return the report that comes after the `last` one, with the state that follows from it and what was found."""
+        state, alert = next_state(last.state if last else State(), found, self._settings.confirm_checks)
+        confirmed: Status = "drift" if state.drift else "ok"
+        return findings(
             number=number,
             drift=state.drift,
-            status=status,
+            status=found if found == "not-enough-data" else confirmed,
+            check=Check(found),
             checked_at=now(),
             state=state,
             confirm=self._settings.confirm_checks,

@@ -79,7 +79,10 @@ class Trainer:
         on_stored: Callable[[LabelsStored], None] = lambda stored: None,
         on_run: Callable[[RunOutcome], None] = lambda outcome: None,
     ) -> None:
-        """Train from `labels` onto what `store` serves; told are what labels were stored, and what came of each run."""
+        """Train from `labels` onto what `store` serves.
+
+        on_stored is told what labels came in, on_run what came of each run.
+        """
         self._store = store
         self._labels = labels
         self._settings = settings
@@ -147,7 +150,7 @@ class Trainer:
             champion = self._champion()
             label = self._labels.find(identifier)
             if label is None:
-                raise UnknownLabel(f"there is no label {identifier}")
+                raise UnknownLabel(f"There is no label {identifier}")
             version = None
             if champion and label.model and label.model in champion.lineage:
                 model = champion.model.updated([label.text], [label.label], weight=-label.counted)
@@ -239,9 +242,8 @@ class Trainer:
         self._say("publishing", len(labels))
         why = f"learned {len(ids)} labels: {reason}"
         try:
-            version = self._promote(
-                successor(champion, challenger, self._settings, why, learned=ids), champion.current, by, why
-            )
+            artifact = successor(champion, challenger, self._settings, why, learned=ids)
+            version = self._promote(artifact, champion.current, by, why)
         except PromotionConflict as error:
             return outcome(f"not promoted: {error}; the labels stay pending for the next run")
         self._labels.mark_used(ids, version, weight)

@@ -103,6 +103,7 @@ def test_the_next_run_ends_well(
     assert outcome.promoted is True, outcome.reason
     everything = first + second
     expected = before.updated([label.text for label in everything], [label.label for label in everything])
+    assert outcome.model
     assert unpack(store.load(outcome.model)).equals(expected), "each label is learned exactly once"
     assert (labels.count("pending"), labels.count("used")) == (0, 80)
 

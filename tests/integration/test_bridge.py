@@ -119,17 +119,16 @@ def test_good_messages_are_recorded_and_answered_and_bad_ones_parked(
     assert len(client.read_stream("predictions")) == 1_980
     notices = [json.loads(body) for _, body in client.read_stream("rejected")]
     assert {notice["offset"] for notice in notices} == bad
-    reasons = {notice["reason"].split(":")[0].split(";")[0] for notice in notices}
-    assert reasons == {
-        "not JSON",
-        "Object missing required field `text`",
-        "not UTF-8",
-        "Expected `str`, got `int` - at `$.text`",
-        "Expected `str`, got `array` - at `$.text`",
-        "too long",
-        "no text",
-        "Expected `int | str`, got `array` - at `$.id`",
-        "its brackets are nested too deeply",
+    assert {notice["reason"].split(";")[0] for notice in notices} == {
+        "the body is not valid JSON (Input data was truncated)",
+        "the body is not valid JSON (its brackets are nested too deeply)",
+        "the body does not fit: Object missing required field `text`",
+        "the body does not fit: Expected `str`, got `int` - at `$.text`",
+        "the body does not fit: Expected `str`, got `array` - at `$.text`",
+        "the body does not fit: Expected `int | str`, got `array` - at `$.id`",
+        "the body is not UTF-8 (invalid start byte at byte 0)",
+        "the body is empty",
+        "the text has 100001 characters",
     }
 
 

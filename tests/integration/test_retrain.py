@@ -182,6 +182,7 @@ def test_weight_counts_a_label_that_often(champion: str, store: ModelStore, labe
     labels.add(honest(60))
     outcome = Trainer(store, labels, settings(label_weight=2.5)).run(by="test")
     texts, truth = [label.text for label in honest(60)], [label.label for label in honest(60)]
+    assert outcome.model
     assert unpack(store.load(outcome.model)).equals(before.updated(texts, truth, weight=2.5))
 
 
@@ -210,6 +211,7 @@ def test_rollback_can_have_the_labels_learned_anew(
     expected = unpack(store.load(champion)).updated(
         [label.text for label in everything], [label.label for label in everything]
     )
+    assert outcome.model
     assert unpack(store.load(outcome.model)).equals(expected)
 
 
@@ -346,7 +348,8 @@ def test_bad_labels_get_a_clear_error_and_none_of_the_request_counts(retrain_url
         found, answer = call("POST", retrain_url, body)
         assert found == status
         assert words in answer["detail"]
-    nested = urllib3.request("POST", retrain_url, body=b"[" * 100_000, headers={"Authorization": f"Bearer {TOKEN}"})
+    body = b'{"more": ' + b"[" * 100_000
+    nested = urllib3.request("POST", retrain_url, body=body, headers={"Authorization": f"Bearer {TOKEN}"})
     assert (nested.status, "nested too deeply" in json.loads(nested.data)["detail"]) == (400, True)
     assert call("GET", retrain_url)[1]["pending"] == 0
 

@@ -127,6 +127,7 @@ def test_messages_come_in_order_with_their_properties(kind: Kind, source: Source
     assert [message.body for message in messages] == bodies_of(MESSAGES)
     positions = [message.position for message in messages]
     assert positions == list(range(positions[0], positions[0] + MESSAGES))
+    assert {type(position) for position in positions} == {int}, "a subclass can't be encoded"
     assert len({message.key for message in messages}) == MESSAGES
     assert all(message.key.startswith(f"{kind.name}:") for message in messages)
     last = messages[-1]

@@ -8,8 +8,9 @@ import pytest
 
 from bridge.inputs import QueueInput, StreamInput
 from bridge.labels import LabelHandler, parse
+from bridge.rejected import BadMessage
 from bridge.settings import Settings
-from contracts.codec import Malformed, encode
+from contracts.codec import encode
 from contracts.labels import LabelExample
 from contracts.retrain import LabelsTaken
 from messages.memory import MemoryBroker
@@ -31,20 +32,20 @@ def test_a_label_names_its_source_or_is_from_the_stream() -> None:
 @pytest.mark.parametrize(
     ("body", "reason"),
     [
-        (b"plain", "not JSON"),
+        (b"plain", r"is not valid JSON \(.*; send"),
         (b"[]", "Expected `object`, got `array`; send"),
-        (b'{"x": ' + b"[" * 100_000, "nested too deeply; send"),
+        (b'{"x": ' + b"[" * 100_000, r"nested too deeply\); send"),
         (b'{"x": ' * 100_000, "nested too deeply"),
         (b'{"label": 1}', "required field `text`; send"),
         (b'{"text": "a"}', "required field `label`; send"),
         (b'{"text": "a", "label": 2}', "label must be"),
         (b'{"text": "a", "label": true}', r"got `bool` - at `\$.label`"),
         (b'{"text": "a", "label": 1, "source": ""}', r"length >= 1 - at `\$.source`"),
-        (b'{"text": "%s", "label": 1}' % (b"x" * 100_001), "has 100001 characters; at most 100000"),
+        (b'{"text": "%s", "label": 1}' % (b"x" * 100_001), "the text has 100001 characters; at most 100000"),
     ],
 )
 def test_a_bad_label_says_why(body: bytes, reason: str) -> None:
-    with pytest.raises(Malformed, match=reason):
+    with pytest.raises(BadMessage, match=reason):
         parse(message(body))
 
 
@@ -53,7 +54,7 @@ def test_what_retrain_refuses_is_parked_and_the_rest_handed_over(serve: Callable
         return (400, {}, b'{"detail": "too odd"}') if b"odd" in body else TAKEN
 
     server, broker, records = serve(answer), MemoryBroker(), ListRecords()
-    handle = LabelHandler(server.function, records, broker, Retry(threading.Event()), token=None)
+    handle = LabelHandler(server.function, records, broker, Retry(threading.Event()))
     for number, text in enumerate(["a", "odd", "b"]):
         broker.append("labels", message(json.dumps({"text": text, "label": number % 2}).encode()))
     assert handle(broker.streams["labels"]) == {1}
@@ -68,9 +69,8 @@ def test_labels_wait_while_retrain_has_no_room_and_carry_the_token(
         [(429, {"Retry-After": "0"}, b"full"), (401, {}, b"no"), (200, {}, b"<html>a captive portal</html>")]
     )
     server = serve(lambda _: next(answers, TAKEN))
-    handle = LabelHandler(
-        server.function, ListRecords(), MemoryBroker(), Retry(threading.Event()), token="secret-of-the-test"
-    )
+    function = server.function_with("secret-of-the-test")
+    handle = LabelHandler(function, ListRecords(), MemoryBroker(), Retry(threading.Event()))
     assert handle([message(b'{"text": "a", "label": 1}')]) == frozenset()
     assert len(server.bodies) == 4
     assert {headers["Authorization"] for headers in server.headers} == {"Bearer secret-of-the-test"}

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from bridge.functions import Function, FunctionUnavailable, RequestRefused, predict
+from bridge.rejected import BadMessage
 from bridge.reviews import Review, ReviewHandler, parse
-from contracts.codec import Malformed
 from contracts.predict import TextsRequest, read_batch_scored
 from contracts.records import PredictionRecord, RejectedRecord
 from messages.memory import MemoryBroker
@@ -51,7 +51,11 @@ class FunctionServer:
 
     @property
     def function(self) -> Function:
-        return Function(f"http://127.0.0.1:{self.server.server_port}", "predict", connections=1, timeout_seconds=5)
+        return self.function_with(None)
+
+    def function_with(self, token: str | None) -> Function:
+        url = f"http://127.0.0.1:{self.server.server_port}"
+        return Function(url, "predict", connections=1, timeout_seconds=5, token=token)
 
     def close(self) -> None:
         self.server.shutdown()
@@ -106,25 +110,25 @@ def test_a_message_is_json_with_text_or_plain_text(found: Message, review: Revie
 @pytest.mark.parametrize(
     ("found", "reason"),
     [
-        (message(b'{"text": '), "not JSON"),
-        (message(b"plain", content_type="application/json"), "not JSON"),
+        (message(b'{"text": '), "the body is not valid JSON"),
+        (message(b"plain", content_type="application/json"), "the body is not valid JSON"),
         (message(b"[1]", content_type="application/json"), "Expected `object`, got `array`; send"),
-        (message(b'{"x": ' + b"[" * 100_000), "nested too deeply; send"),
-        (message(b'{"x": ' * 100_000), "nested too deeply; send"),
+        (message(b'{"x": ' + b"[" * 100_000), r"nested too deeply\); send"),
+        (message(b'{"x": ' * 100_000), r"nested too deeply\); send"),
         (message(b'{"no": "text"}'), "missing required field `text`; send"),
         (message(b'{"text": null}'), r"Expected `str`, got `null` - at `\$.text`; send"),
-        (message(b""), "no text"),
-        (message(b" \n"), "no text"),
-        (message(b"\xff\xfe"), "not UTF-8"),
+        (message(b""), "the body is empty"),
+        (message(b" \n"), "the body is empty"),
+        (message(b"\xff\xfe"), r"the body is not UTF-8 \(invalid start byte at byte 0\)"),
         (message(b'{"text": "\xff"}'), "not UTF-8"),
-        (message(b'{"text": "\\ud800"}'), "not JSON"),
-        (message(b"x" * 100_001), "too long: the text has 100001 characters; at most 100000"),
+        (message(b'{"text": "\\ud800"}'), "the body is not valid JSON"),
+        (message(b"x" * 100_001), "the text has 100001 characters; at most 100000"),
         (message(b'{"text": "a", "id": {}}'), r"Expected `int \| str`, got `object` - at `\$.id`; send"),
         (message(b'{"text": "a", "id": "%s"}' % (b"x" * 201)), r"length <= 200 - at `\$.id`"),
     ],
 )
 def test_a_bad_message_says_why(found: Message, reason: str) -> None:
-    with pytest.raises(Malformed, match=reason):
+    with pytest.raises(BadMessage, match=reason):
         parse(found)
 
 
@@ -156,7 +160,7 @@ def test_a_batch_is_one_invocation_and_bad_messages_never_fail_their_neighbours(
     assert [json.loads(body)["texts"] for body in server.bodies] == [["good", "bad", "fine"]]
     assert [record.id for record in records.predictions] == ["reviews:0", "reviews:3"]
     assert {record.id: record.reason.partition(";")[0] for record in records.rejected} == {
-        "reviews:1": "not JSON: Input data was truncated",
+        "reviews:1": "the body is not valid JSON (Input data was truncated)",
         "reviews:2": "must be nicer",
     }
     assert sorted((each.to, each.correlation_id) for each in broker.published) == [
