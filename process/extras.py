@@ -11,7 +11,6 @@ EXTRAS = {
     "pika": "bridge",
     "scipy": "train",
     "sklearn": "train",
-    "tenacity": "bridge",
     "tqdm": "train",
 }
 
