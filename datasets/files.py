@@ -32,6 +32,7 @@ def default_cache() -> Path:
 
 
 def make_folder(folder: Path) -> None:
+    """Make the folder that data are kept in; raises DataError."""
     """Make a folder for data; raises DataError."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -59,6 +60,7 @@ def read_examples(path: Path, *, part: str | None = None) -> Iterator[Example]:
 
 
 def archive_files(path: Path) -> Iterator[tuple[str, bytes]]:
+    """Yield the files of a tar archive, name and content; raises DataError where it is not whole."""
     try:
         with tarfile.open(path) as tar:
             for member in tar:
