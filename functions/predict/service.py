@@ -34,7 +34,7 @@ class Predictor:
         record: Callable[[Sequence[PredictionRecord]], None],
         metrics: Metrics,
     ) -> None:
-        """served: returns the model to answer with, None while there is none. record: remembers, without waiting."""
+        """Answer with what `served` returns, None before the first model; `record` remembers, without waiting."""
         self._served = served
         self._record = record
         self._metrics = metrics
