@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datasets import default_cache, load_corpus, starter
+from sentiment.counts import count_texts
 from sentiment.drift.check import check
 from sentiment.drift.measures import MeasuredTexts, measure
 from sentiment.drift.samples import Reference, Window
@@ -70,7 +71,7 @@ class Benchmark:
             for order in ("in a row", "at random"):
                 self.pools[file, order] = np.arange(len(texts), len(texts) + POOL_TEXTS)
                 texts += [self._join(sentences, order) for _ in range(POOL_TEXTS)]
-        self.documents: MeasuredTexts = measure(texts, model)
+        self.documents: MeasuredTexts = measure(count_texts(texts), model)
         self.missed = False
         self.reference, self.fresh = self._split()
 
@@ -161,7 +162,7 @@ class Benchmark:
         ):
             drifts = 0
             for _ in range(self.windows):
-                one = measure([make()], self.model)
+                one = measure(count_texts([make()]), self.model)
                 copies = one.take(np.zeros(WINDOW_TEXTS, dtype=np.intp))
                 drifts += check(self.reference, Window.from_measured([copies])).drift
             self.missed |= drifts < self.windows

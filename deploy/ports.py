@@ -48,16 +48,20 @@ def _reservations() -> int:
 
 
 def free_port(owner: str = "") -> int:
-    """Reserve and return a free port, below the range from which systems take client ports."""
+    """Return a free port, another one each time, below the range from which systems take client ports.
+
+    It is reserved where an owner is named.
+    """
     while True:
         port = 20_000 + secrets.randbelow(12_000)
-        if port not in _owners and reserve(port, owner):
+        if port not in _owners and (reserve(port, owner) if owner else is_free(port)):
+            _owners[port] = owner
             return port
 
 
 def free_ports() -> Ports:
     """Return a function that reserves a free port for each name, and returns the same one for the same name."""
-    return cache(lambda _name: free_port())
+    return cache(free_port)
 
 
 def is_free(port: int) -> bool:

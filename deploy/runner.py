@@ -16,7 +16,7 @@ POLL_SECONDS = 0.05
 
 
 class ServiceError(RuntimeError):
-    """A part of the system did not become ready; the message says why, and ends with where or what to read."""
+    """A part of the system did not become ready; the message says why, and below that shows its log or names it."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def wait_until_ready(
 ) -> None:
     """Wait until a part of the system is ready.
 
-    Raises ServiceError as soon as `failed` says that it never will be, or after the timeout, with what `explain`
+    Raises ServiceError as soon as `failed` returns why it never will be, or after the timeout, with what `explain`
     returns on the lines below.
     """
     problem = None

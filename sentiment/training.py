@@ -15,7 +15,7 @@ from contracts.manifest import About
 from sentiment.artifact import HOLDOUT_PART, REFERENCE_PART, Artifact
 from sentiment.corpus import Corpus
 from sentiment.counts import count_texts
-from sentiment.drift.measures import measure_counts
+from sentiment.drift.measures import measure
 from sentiment.drift.samples import Reference
 from sentiment.evaluation import evaluate
 from sentiment.model import Model
@@ -59,7 +59,7 @@ def train_artifact(corpus: Corpus, *, holdout_share: float = 0.0) -> Artifact:
         counted = count_texts(texts)
         parts[HOLDOUT_PART] = Holdout(counted, np.array(labels, dtype=np.int8)).to_bytes()
         metrics = evaluate(counted.log_odds(model.scorer()), labels)
-        parts[REFERENCE_PART] = Reference.from_measured([measure_counts(counted, model, labels)]).to_bytes()
+        parts[REFERENCE_PART] = Reference.from_measured([measure(counted, model, labels)]).to_bytes()
     about = About(
         trained_at=datetime.now(UTC).isoformat(timespec="seconds"),
         trainer=trainer_name(),

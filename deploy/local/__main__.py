@@ -20,7 +20,7 @@ from deploy.local.stack import PortBusyError, Stack, plan
 from deploy.local.state import ROOT, State
 from deploy.local.supervisor import Supervisor
 from deploy.ports import wrong_at
-from deploy.runner import ServiceError, tail, wait_until_ready
+from deploy.runner import Service, ServiceError, tail, wait_until_ready
 from deploy.servers import MissingServerError
 
 READY_TIMEOUT_SECONDS = 120
@@ -59,8 +59,8 @@ def status(supervisor: Supervisor) -> int:
     if not supervisor.runs():
         print("not running")
         return NOT_RUNNING
-    for part in supervisor.status():
-        print(f"{part.name:15} {part.state:10} {part.description}")
+    for name, part_state, description in supervisor.status():
+        print(f"{name:15} {part_state:10} {description}")
     return 0 if supervisor.all_run() else 1
 
 
@@ -73,6 +73,7 @@ def up(state: State, supervisor: Supervisor, detach: bool) -> int:
                 return 0
             processes.end_stack(state.folder)
             stack = plan(state, os.environ)
+            os.environ["no_proxy"] = stack.environment["no_proxy"]  # this process asks the gateway, too
             for note in stack.notes:
                 print(note)
             # From here on Ctrl-C and the end of the terminal undo the start.
@@ -110,26 +111,24 @@ def _start(state: State, supervisor: Supervisor, process: "Popen[bytes]", stack:
         wait_until_ready(name, ready, READY_TIMEOUT_SECONDS, failed=failed, explain=explain)
         print(f"{time.monotonic() - started:5.1f} s  {name} is ready")
 
+    def wait_for(stage: list[Service]) -> None:
+        for part in stage:
+            wait(part.name, part.log, part.ready)
+
     wait("supervisord", state.logs / "supervisord.out", supervisor.runs)
     servers, brokers, own = stack.stages
-    for part in servers:
-        supervisor.start_part(part.name)
-    for part in servers:
-        wait(part.name, part.log, part.ready)
-    for part in brokers:
-        supervisor.start_part(part.name)
+    supervisor.start_parts(servers)
+    wait_for(servers)
+    supervisor.start_parts(brokers)
     # The broker takes the longest to start; the first model is made meanwhile.
     command = [sys.executable, "-m", "deploy.first_model"]
     environment = {**stack.environment, "PROMOTED_BY": "deploy.sh --local"}
     if run(command, cwd=ROOT, env=environment, check=False).returncode:
         raise ServiceError("there is no first model to serve, see above")
     state.write("trained", "")
-    for part in brokers:
-        wait(part.name, part.log, part.ready)
-    for part in own:
-        supervisor.start_part(part.name)
-    for part in own:
-        wait(part.name, part.log, part.ready)
+    wait_for(brokers)
+    supervisor.start_parts(own)
+    wait_for(own)
     predict = f"{stack.environment['GATEWAY_URL']}/function/predict/_/ready"
     wait("all of it", state.stack_log, lambda: supervisor.all_run() and wrong_at(predict) is None)
 
@@ -139,14 +138,14 @@ def _explain(state: State, stack: Stack) -> None:
     environment = stack.environment
     print("\nready:")
     for name in ("GATEWAY_URL", "S3_ENDPOINT_URL", "MONGODB_URL", "RABBITMQ_URL"):
-        if name in environment:
-            print(f"  {name:15} {_without_password(environment[name])}")
+        if url := environment.get(name):
+            print(f"  {name:15} {re.sub('//[^/@]*@', '//', url)}")  # without the password
     print(f"""
 try it:
   curl -H 'content-type: application/json' -d '{{"text": "I love you"}}' \\
     {environment.get("GATEWAY_URL")}/function/predict""")
     if "RABBITMQ_URL" in environment:
-        print(f'  . {_shown(state.folder / "env")}; {_shown(sys.executable)} -m bridge.client "I love you"')
+        print(f'  . {_shown(state.folder / "env")}; {_shown(Path(sys.executable))} -m bridge.client "I love you"')
     print(f"addresses and passwords: {_shown(state.folder / 'env')}   logs: {_shown(state.logs)}/")
 
 
@@ -186,13 +185,8 @@ def _one_start_at_a_time(state: State) -> Iterator[None]:
         yield
 
 
-def _without_password(url: str) -> str:
-    return re.sub(r"//[^/@]*@", "//", url)
-
-
-def _shown(path: Path | str) -> str:
+def _shown(path: Path) -> str:
     """Return a path as the user would type it."""
-    path = Path(path)
     return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
 
 

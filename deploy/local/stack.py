@@ -77,7 +77,9 @@ def plan(state: State, user: Mapping[str, str]) -> Stack:
     stack.variables.setdefault("S3_BUCKET", user.get("S3_BUCKET", "models"))
     stack.environment |= stack.variables
     stack.environment.setdefault("SENTIMENT_CACHE", str(folder / "cache"))
-    stack.environment["NO_PROXY"] = ",".join(filter(None, (user.get("NO_PROXY"), LOOPBACK, "localhost")))
+    # In small letters it takes precedence.
+    direct = ",".join(filter(None, (user.get("no_proxy") or user.get("NO_PROXY"), LOOPBACK, "localhost")))
+    stack.environment |= {"NO_PROXY": direct, "no_proxy": direct}
     return stack
 
 

@@ -5,7 +5,6 @@ import shlex
 import subprocess
 import sys
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
 from xmlrpc.client import Fault, ServerProxy
 
@@ -19,15 +18,6 @@ from deploy.runner import Service, wait_until
 _STOP_SECONDS = 20
 _ENDED = ("BACKOFF", "EXITED", "FATAL")
 _MAX_STACK_LOG_BYTES = 10_000_000
-
-
-@dataclass(frozen=True)
-class Status:
-    """How a part does: supervisord's state (RUNNING, BACKOFF, FATAL, ...) and its description."""
-
-    name: str
-    state: str
-    description: str
 
 
 class Supervisor:
@@ -62,25 +52,28 @@ class Supervisor:
             return bool(self._rpc.getState()["statename"] == "RUNNING")
         return False
 
-    def start_part(self, name: str) -> None:
-        """Start one part, and do not wait for it."""
-        self._rpc.startProcess(name, False)
+    def start_parts(self, parts: list[Service]) -> None:
+        """Start parts in their order, and wait for none."""
+        for part in parts:
+            self._rpc.startProcess(part.name, False)
 
-    def status(self) -> list[Status]:
-        """Return how each part does; nothing when supervisord does not run."""
-        try:
+    def status(self) -> list[tuple[str, str, str]]:
+        """Return each part's name, its state (RUNNING, BACKOFF, FATAL, ...) and supervisord's description of it.
+
+        There is none when supervisord does not run.
+        """
+        with suppress(OSError):
             infos = self._rpc.getAllProcessInfo()
-        except OSError:
-            return []
-        return [Status(i["name"], i["statename"], i["description"]) for i in infos]
+            return [(info["name"], info["statename"], info["description"]) for info in infos]
+        return []
 
     def all_run(self) -> bool:
         """Return whether every part has run for the second after which supervisord trusts it."""
-        return all(part.state == "RUNNING" for part in self.status())
+        return all(state == "RUNNING" for _, state, _ in self.status())
 
     def gave_up(self, name: str) -> bool:
         """Return whether a part ended by itself."""
-        return any(part.name == name and part.state in _ENDED for part in self.status())
+        return any(part == name and state in _ENDED for part, state, _ in self.status())
 
     def stop(self) -> bool:
         """Stop all parts in the reverse order of their start, then what is left; return False if nothing ran."""

@@ -14,7 +14,7 @@ from contracts.names import FUNCTIONS
 from deploy import runner
 from deploy.openfaas import containers, functions, images, kubernetes
 from deploy.openfaas.commands import ROOT, Commands, StepError, say
-from deploy.openfaas.settings import FOLDER, Settings, make_secrets
+from deploy.openfaas.settings import FOLDER, SECRETS, Settings, make_secrets
 from deploy.ports import wrong_at
 
 READY_TIMEOUT_SECONDS = 120
@@ -116,7 +116,7 @@ def check(commands: Commands, settings: Settings) -> None:
 
 def credentials(commands: Commands, settings: Settings) -> str | None:
     """Write the credentials that are missing; return which those are."""
-    if commands.only_says(f"write what is missing into {FOLDER / 'secrets'}"):
+    if commands.only_says(f"write what is missing into {SECRETS}"):
         return None
     made = make_secrets(settings, os.environ)
     return f"new: {', '.join(made)}" if made else None
@@ -173,7 +173,7 @@ def explain(settings: Settings) -> None:
     say(f"""
 functions  {", ".join(FUNCTIONS)} at {settings.gateway_url}/function/
 store      {settings.s3_endpoint_url}, bucket {settings.bucket}
-secrets    {(FOLDER / "secrets").relative_to(ROOT)}/
+secrets    {SECRETS.relative_to(ROOT)}/
 
 try it:
   curl -H 'content-type: application/json' -d '{{"text": "{TEXT}"}}' {settings.gateway_url}/function/predict

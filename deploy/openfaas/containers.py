@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from deploy.openfaas.commands import Commands, StepError
 from deploy.openfaas.images import spec_digest
-from deploy.openfaas.settings import Settings, secrets_folder
+from deploy.openfaas.settings import SECRETS, Settings
 from deploy.runner import wait_until
 
 PROJECT = "sentiment-openfaas"  # of compose, apart from a `docker compose up` in the same folder
@@ -47,7 +47,7 @@ def start_servers(commands: Commands, settings: Settings) -> None:
         return
     urls = {"S3_ENDPOINT_URL": settings.s3_endpoint_url}
     for variable, name in (("MONGODB_URL", "mongodb-url"), ("RABBITMQ_URL", "rabbitmq-url")):
-        urls[variable] = (secrets_folder() / name).read_text()
+        urls[variable] = (SECRETS / name).read_text()
     for variable, url in urls.items():
         if not wait_until(lambda: _reachable(url), SERVERS_TIMEOUT_SECONDS if settings.ours else 0):  # noqa: B023 - called in the loop
             raise StepError(f"{variable}: nobody listens at {urlsplit(url).hostname}:{urlsplit(url).port}")
@@ -120,7 +120,7 @@ def bridge_port() -> str:
 
 
 def _secrets(*names: str) -> list[str]:
-    return [f"--volume={secrets_folder() / name}:{SECRETS_MOUNT}/{name}:ro" for name in names]
+    return [f"--volume={SECRETS / name}:{SECRETS_MOUNT}/{name}:ro" for name in names]
 
 
 def _reachable(url: str) -> bool:

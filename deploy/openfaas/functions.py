@@ -7,7 +7,7 @@ from typing import Any
 from contracts.names import FUNCTIONS
 from deploy.openfaas.commands import Commands, StepError
 from deploy.openfaas.images import STACK, spec_digest
-from deploy.openfaas.settings import CREDENTIALS, Settings, secrets_folder
+from deploy.openfaas.settings import CREDENTIALS, SECRETS, Settings
 
 # What a function was deployed from: its part of stack.yml with the settings filled in, its image, its secrets.
 SPEC_ANNOTATION = "sentiment/spec-sha256"
@@ -92,7 +92,7 @@ def _put_secrets(commands: Commands) -> None:
     for name in CREDENTIALS:
         verb = "update" if name in there else "create"
         commands.run(
-            "faas-cli", "secret", verb, name, "--trim=false", "--from-file", str(secrets_folder() / name),
+            "faas-cli", "secret", verb, name, "--trim=false", "--from-file", str(SECRETS / name),
             hint="does the gateway have a place for secrets?",
         )  # fmt: skip
 

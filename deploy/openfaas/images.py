@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from contracts.names import FUNCTIONS
 from deploy.openfaas.commands import ROOT, Commands, StepError
-from deploy.openfaas.settings import Settings, secrets_folder
+from deploy.openfaas.settings import SECRETS, Settings
 
 STACK = "stack.yml"
 # The images that are not functions: what the Dockerfile is told of each, the lock file and the module.
@@ -49,5 +49,5 @@ def spec_digest(commands: Commands, settings: Settings, name: str, options: str 
         raise StepError(f"{name}: its part of {STACK}, or its image, is missing")
     digest = hashlib.sha256(f"{options}\0{image}".encode())
     for secret in secrets:
-        digest.update((secrets_folder() / secret).read_bytes() + b"\0")
+        digest.update((SECRETS / secret).read_bytes() + b"\0")
     return digest.hexdigest()

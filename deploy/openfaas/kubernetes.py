@@ -6,7 +6,7 @@ import json
 from deploy import secrets
 from deploy.openfaas.commands import Commands, StepError
 from deploy.openfaas.images import OTHERS
-from deploy.openfaas.settings import FOLDER, Settings, secrets_folder
+from deploy.openfaas.settings import FOLDER, SECRETS, Settings
 
 NAMESPACE = "sentiment"
 WAIT = "600s"
@@ -30,7 +30,7 @@ def apply(commands: Commands, settings: Settings) -> None:
         hint="`kubectl --namespace sentiment describe rabbitmqcluster` tells what its operator waits for",
     )  # fmt: skip
     if not commands.dry_run and "rabbitmq" not in settings.external:
-        secrets.write(secrets_folder(), {"rabbitmq-url": _rabbitmq_url(commands)})
+        secrets.write(SECRETS, {"rabbitmq-url": _rabbitmq_url(commands)})
     names = ("s3-access-key", "s3-secret-key", "mongodb-url", "rabbitmq-url", "retrain-token")
     _put_secret(commands, "sentiment", {name: name for name in names})
     hint = "`kubectl --namespace sentiment logs job/bootstrap` says why there is no first model"
@@ -76,11 +76,11 @@ def _put_secret(commands: Commands, name: str, files: dict[str, str]) -> None:
         "apiVersion": "v1",
         "kind": "Secret",
         "metadata": {"name": name, "namespace": NAMESPACE},
-        "data": {key: base64.b64encode((secrets_folder() / file).read_bytes()).decode() for key, file in files.items()},
+        "data": {key: base64.b64encode((SECRETS / file).read_bytes()).decode() for key, file in files.items()},
     }
     # As a file of the closed folder: on a command line others could read it.
-    secrets.write(secrets_folder(), {f"{name}.json": json.dumps(manifest)})
-    path = secrets_folder() / f"{name}.json"
+    secrets.write(SECRETS, {f"{name}.json": json.dumps(manifest)})
+    path = SECRETS / f"{name}.json"
     try:
         commands.run("kubectl", "apply", "--filename", str(path), hint="may you make secrets there?")
     finally:

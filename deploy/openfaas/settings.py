@@ -5,13 +5,14 @@ import socket
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from urllib.parse import urlsplit
 
 from deploy import secrets
 from deploy.openfaas.commands import ROOT, StepError
 
 FOLDER = ROOT / ".local" / "openfaas"
+SECRETS = FOLDER / "secrets"
+"""The folder of this deployment's credentials, each a file."""
 # The address of the bridge that faasd makes: functions reach this machine there.
 FAASD_ADDRESS = "10.62.0.1"
 # name of the secret -> the variable that gives it
@@ -69,12 +70,12 @@ class Settings:
 
     @property
     def ours(self) -> list[str]:
-        """The servers that are containers of ours."""
+        """Return the servers that are containers of ours."""
         return [name for name in ("s3", "mongodb", "rabbitmq") if name not in self.external]
 
     @property
     def variables(self) -> dict[str, str]:
-        """The environment for faas-cli and compose: what stack.yml and compose.yml fill in."""
+        """Return the environment for faas-cli and compose: what stack.yml and compose.yml fill in."""
         return {
             "OPENFAAS_URL": self.gateway_url,
             "REGISTRY": self.registry,
@@ -83,35 +84,29 @@ class Settings:
             "S3_BUCKET": self.bucket,
             "GATEWAY_URL": self.functions_gateway_url,
             "HOST_ADDRESS": self.host_address or "127.0.0.1",
-            "SECRETS_FOLDER": str(secrets_folder()),
+            "SECRETS_FOLDER": str(SECRETS),
         }
 
     def image(self, name: str) -> str:
-        """The name of an image in the registry."""
+        """Return the name of an image in the registry."""
         return f"{self.registry}/sentiment-{name}:{self.tag}"
 
 
-def secrets_folder() -> Path:
-    """Where the credentials of this deployment are kept, a file each."""
-    return FOLDER / "secrets"
-
-
 def make_secrets(settings: Settings, environment: Mapping[str, str]) -> list[str]:
-    """Have a file for each credential; return the names of those that are new or changed.
+    """Write a file for each credential that has none, or another value now; return their names.
 
     A server of the user's has its credentials in the environment, or they are asked for at a terminal; ours get
     random ones. Raises StepError where one is missing.
     """
-    folder = secrets_folder()
     given = {name: environment[variable] for name, variable in CREDENTIALS.items() if environment.get(variable)}
     if "s3" in settings.external:
         for name in ("s3-access-key", "s3-secret-key"):
-            if name not in given and not (folder / name).exists():
+            if name not in given and not (SECRETS / name).exists():
                 given[name] = _ask(name, CREDENTIALS[name])
-    changed = {name for name, value in given.items() if secrets.known(folder / name) != value}
-    secrets.write(folder, {name: given[name] for name in changed})
+    changed = {name for name, value in given.items() if secrets.known(SECRETS / name) != value}
+    secrets.write(SECRETS, {name: given[name] for name in changed})
     host = settings.host_address or "127.0.0.1"
-    made = secrets.make(folder, f"{host}:27017", f"{host}:5672", keep=given)
+    made = secrets.make(SECRETS, f"{host}:27017", f"{host}:5672", keep=given)
     return sorted(changed | set(made) & set(CREDENTIALS))
 
 

@@ -16,6 +16,7 @@ from functions.drift.references import Candidate, References, Watched
 from functions.drift.settings import Settings
 from records import now
 from records.drift import DriftRecords, ScoredText
+from sentiment.counts import count_texts
 from sentiment.drift.check import check
 from sentiment.drift.confirm import next_state
 from sentiment.drift.measures import measure
@@ -107,7 +108,8 @@ class Checker:
         labels = self._records.unlearned_labels(self._settings.maximum_labels, since=watched.promoted_at)
         if not labels:
             return window
-        measured = measure((text for text, _ in labels), watched.model, (label for _, label in labels))
+        counted = count_texts(text for text, _ in labels)
+        measured = measure(counted, watched.model, [label for _, label in labels])
         return dataclasses.replace(window, labelled=len(measured), errors=int(measured.wrong.sum()))
 
     def _follow(self, found: Status, findings: Findings, number: int, last: DriftReport | None) -> DriftReport:

@@ -10,7 +10,7 @@ from functions.retrain.champion import Champion
 from functions.retrain.settings import Settings
 from model_store.publishing import VersionInfo
 from sentiment.artifact import HOLDOUT_PART, LABELS_PART, REFERENCE_PART, Artifact
-from sentiment.drift.measures import measure_counts
+from sentiment.drift.measures import measure
 from sentiment.drift.samples import Reference
 from sentiment.model import Model
 from sentiment.packing import pack
@@ -38,7 +38,7 @@ def successor(
     if HOLDOUT_PART in champion.artifact.parts:
         parts[HOLDOUT_PART] = champion.artifact.parts[HOLDOUT_PART]
     if len(champion.holdout_labels):
-        measured = measure_counts(champion.holdout, model, champion.holdout_labels.tolist())
+        measured = measure(champion.holdout, model, champion.holdout_labels.tolist())
         parts[REFERENCE_PART] = Reference.from_measured([measured]).to_bytes()
     about = About(
         trained_at=present_time(),

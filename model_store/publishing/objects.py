@@ -1,38 +1,23 @@
 """One bucket in five operations, with the store's own errors in place of botocore's; builds the S3 client."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import boto3.session
+from botocore import exceptions as botocore
 from botocore.config import Config
-from botocore.exceptions import (
-    BotoCoreError,
-    ClientError,
-    ConnectionError,  # noqa: A004  # botocore's name
-    CredentialRetrievalError,
-    HTTPClientError,
-    IncompleteReadError,
-    NoCredentialsError,
-    PartialCredentialsError,
-)
 
-from model_store.errors import (
-    NO_KEYS,
-    ConditionalWritesIgnored,
-    ObjectTooLarge,
-    StoreDenied,
-    StoreError,
-    StoreUnavailable,
-    error_of_answer,
-)
+from model_store import errors
+from model_store.errors import ConditionalWritesIgnored, ObjectTooLarge
 from model_store.settings import CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS, Settings
 from model_store.versions import StoredObject
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
+    from mypy_boto3_s3.type_defs import CreateBucketConfigurationTypeDef
 
 
 @dataclass(frozen=True)
@@ -77,7 +62,7 @@ class Objects:
                     answer = self._client.put_object(Bucket=self._bucket, Key=key, Body=content, IfNoneMatch="*")
                 else:
                     answer = self._client.put_object(Bucket=self._bucket, Key=key, Body=content, IfMatch=etag)
-            except ClientError as error:
+            except botocore.ClientError as error:
                 status, code, _ = _answer(error)
                 # 412: another object is there; 404: none is; 409: Amazon's answer to two at once.
                 if status in (404, 409, 412) and code != "NoSuchBucket":
@@ -107,27 +92,20 @@ class Objects:
         with _store_errors():
             try:
                 self._client.head_bucket(Bucket=self._bucket)
-            except ClientError as error:
+            except botocore.ClientError as error:
                 if _answer(error)[0] != 404:
                     raise
                 self._create_bucket()
 
     def _create_bucket(self) -> None:
-        region = self._client.meta.region_name
-        exists = (
-            self._client.exceptions.BucketAlreadyOwnedByYou,
-            self._client.exceptions.BucketAlreadyExists,
-        )
-        try:
+        region: Any = self._client.meta.region_name
+        # Another process may make it in between.
+        with suppress(self._client.exceptions.BucketAlreadyOwnedByYou, self._client.exceptions.BucketAlreadyExists):
             if region == "us-east-1":  # S3 takes every region's name but this one
                 self._client.create_bucket(Bucket=self._bucket)
             else:
-                self._client.create_bucket(
-                    Bucket=self._bucket,
-                    CreateBucketConfiguration={"LocationConstraint": region},  # type: ignore[typeddict-item]  # str
-                )
-        except exists:
-            pass  # another process made it in between
+                where: CreateBucketConfigurationTypeDef = {"LocationConstraint": region}
+                self._client.create_bucket(Bucket=self._bucket, CreateBucketConfiguration=where)
 
 
 def client(settings: Settings) -> "S3Client":
@@ -153,7 +131,7 @@ def client(settings: Settings) -> "S3Client":
     )
 
 
-def _answer(error: ClientError) -> tuple[int, str, str]:
+def _answer(error: botocore.ClientError) -> tuple[int, str, str]:
     """Return the HTTP status, S3's error code and its message."""
     details = error.response.get("Error", {})
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
@@ -164,11 +142,11 @@ def _answer(error: ClientError) -> tuple[int, str, str]:
 def _store_errors() -> Iterator[None]:
     try:
         yield
-    except ClientError as error:
-        raise error_of_answer(*_answer(error)) from error
-    except (HTTPClientError, ConnectionError, IncompleteReadError) as error:
-        raise StoreUnavailable(f"the store can't be reached: {error}") from error
-    except (NoCredentialsError, PartialCredentialsError, CredentialRetrievalError) as error:
-        raise StoreDenied(f"{NO_KEYS} ({error})") from error
-    except BotoCoreError as error:
-        raise StoreError(str(error)) from error
+    except botocore.ClientError as error:
+        raise errors.error_of_answer(*_answer(error)) from error
+    except (botocore.HTTPClientError, botocore.ConnectionError, botocore.IncompleteReadError) as error:
+        raise errors.StoreUnavailable(f"the store can't be reached: {error}") from error
+    except (botocore.NoCredentialsError, botocore.PartialCredentialsError, botocore.CredentialRetrievalError) as error:
+        raise errors.StoreDenied(f"{errors.NO_KEYS} ({error})") from error
+    except botocore.BotoCoreError as error:
+        raise errors.StoreError(str(error)) from error

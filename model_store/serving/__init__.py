@@ -1,8 +1,7 @@
 """Following what is served: polled, loaded beside the old model, checked, swapped in. Brings no boto3 and no NumPy."""
 
 from model_store.serving.loader import load_scorer
-from model_store.serving.poller import CurrentPoller
-from model_store.serving.reader import StoreReader
+from model_store.serving.reader import CurrentPoller, StoreReader
 from model_store.serving.watcher import ModelWatcher, Served
 
 __all__ = ["CurrentPoller", "ModelWatcher", "Served", "StoreReader", "load_scorer"]

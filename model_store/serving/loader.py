@@ -1,12 +1,17 @@
 """A version as a serving process takes it: its manifest and the table of words, and nothing else of it."""
 
-from contracts.manifest import Manifest
+import math
+
+from contracts.manifest import CanaryText, Manifest
 from model_store.errors import StoreError, VersionNotFound, VersionRefused
-from model_store.serving.canary import check_canary
 from model_store.versions import Read, load_manifest, load_parts
 from sentiment.artifact import TRIE_PART, WEIGHTS_PART, check_format
 from sentiment.scorer import Scorer
 from sentiment.table import Table
+
+# What a model must answer at all, whatever it is.
+TEXTS = ("", "a", "I love you", "A complete waste of time.", "naïve — “quoted” 🙂<br />", "good bad " * 500)
+TOLERANCE = 1e-6
 
 
 def load_scorer(read: Read, version: str) -> tuple[Scorer, Manifest]:
@@ -27,3 +32,17 @@ def load_scorer(read: Read, version: str) -> tuple[Scorer, Manifest]:
     except StoreError as error:
         raise VersionRefused(version, str(error), passing=True) from error
     return scorer, manifest
+
+
+def check_canary(scorer: Scorer, expected: list[CanaryText]) -> None:
+    """Raise ValueError unless TEXTS get probabilities, and those of the manifest the ones that they had when packed."""
+    for text in TEXTS:
+        found = scorer.probability(text)
+        if not 0 <= found <= 1:  # which not-a-number fails too
+            raise ValueError(f"its canary {text[:40]!r} scored {found}, which is no probability")
+    for canary in expected:
+        found = scorer.probability(canary.text)
+        if not math.isclose(found, canary.probability, rel_tol=0, abs_tol=TOLERANCE):
+            raise ValueError(
+                f"its canary {canary.text[:40]!r} scored {found}, and {canary.probability} when it was packed"
+            )

@@ -1,11 +1,9 @@
 """What is measured of each text, under a model."""
 
-from array import array
-from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import count, repeat
+from itertools import repeat
 from typing import Self
 
 import numpy as np
@@ -14,7 +12,6 @@ from scipy.sparse import csr_array
 
 from sentiment.counts import TextCounts
 from sentiment.model import Model
-from sentiment.text import tokens
 
 # The measures whose distributions are compared, by the name of their test.
 MEASURES = ("score", "unknown_words", "log_likelihood", "length")
@@ -57,24 +54,8 @@ class MeasuredTexts:
         return type(self)(self.words, self.occurrences[indices], measures, self.labelled[indices], self.wrong[indices])
 
 
-def measure(texts: Iterable[str], model: Model, labels: Iterable[int | None] | None = None) -> MeasuredTexts:
-    """Measure each text under `model`; see `measure_counts`."""
-    index: defaultdict[str, int] = defaultdict(count().__next__)
-    columns = array("i")
-    offsets = [0]
-    for text in texts:
-        columns.extend(map(index.__getitem__, tokens(text)))
-        offsets.append(len(columns))
-    found = (np.ones(len(columns)), np.array(columns, dtype=np.int32), np.array(offsets, dtype=np.int32))
-    occurrences = csr_array(found, shape=(len(offsets) - 1, len(index)))
-    # A single character is no word; dropping them here, once each, takes less time than from every text.
-    is_word = np.fromiter(map(len, index), dtype=np.int64, count=len(index)) > 1
-    words = tuple(word for word in index if len(word) > 1)
-    return _measure(words, occurrences[:, is_word], model, labels)
-
-
-def measure_counts(counts: TextCounts, model: Model, labels: Iterable[int | None] | None = None) -> MeasuredTexts:
-    """Measure counted texts under `model`; `labels` are 0, 1 or None where unknown, one a text.
+def measure(texts: TextCounts, model: Model, labels: Iterable[int | None] | None = None) -> MeasuredTexts:
+    """Measure texts under `model`; `labels` are 0, 1 or None where unknown, one a text.
 
     The unigram model behind the log-likelihood is that of the model's own training counts, both classes
     together, with its smoothing. Estimated on the reference it would have seen the reference's rare words
@@ -83,9 +64,35 @@ def measure_counts(counts: TextCounts, model: Model, labels: Iterable[int | None
 
     Raises ValueError where there are not as many labels as texts.
     """
-    found = (counts.occurrences.astype(np.float64), counts.columns, counts.offsets)
-    occurrences = csr_array(found, shape=(len(counts), len(counts.vocabulary)))
-    return _measure(counts.vocabulary, occurrences, model, labels)
+    found = (texts.occurrences.astype(np.float64), texts.columns, texts.offsets)
+    occurrences = csr_array(found, shape=(len(texts), len(texts.vocabulary)))
+    tables = _tables(model)
+    unknown = len(tables.rows)
+    rows = np.fromiter(
+        map(tables.rows.get, texts.vocabulary, repeat(unknown)), dtype=np.intp, count=len(texts.vocabulary)
+    )
+    weights = [np.ones(len(rows)), rows == unknown, tables.log_odds[rows], tables.log_likelihood[rows]]
+    length, unknown_words, log_odds, log_likelihood = (occurrences @ np.column_stack(weights)).T
+    divisor = np.maximum(length, 1)
+    score = tables.bias + log_odds
+    measures = {
+        "score": score,
+        "unknown_words": unknown_words / divisor,
+        "log_likelihood": log_likelihood / divisor,
+        "length": length,
+    }
+    label_list = [None] * len(score) if labels is None else list(labels)
+    if len(label_list) != len(score):
+        raise ValueError(f"{len(score)} texts came with {len(label_list)} labels")
+    labelled = np.array([label is not None for label in label_list], dtype=np.bool_)
+    positive = np.array([label == 1 for label in label_list], dtype=np.bool_)
+    return MeasuredTexts(
+        texts.vocabulary,
+        occurrences,
+        {name: values.astype(np.float32) for name, values in measures.items()},
+        labelled,
+        labelled & ((score > 0) != positive),
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,37 +115,4 @@ def _tables(model: Model) -> _Tables:
         np.append(model.log_odds(), 0.0),
         np.log(counts / counts.sum()),
         model.bias(),
-    )
-
-
-def _measure(
-    words: tuple[str, ...],
-    occurrences: csr_array[np.float64, tuple[int, int]],
-    model: Model,
-    labels: Iterable[int | None] | None,
-) -> MeasuredTexts:
-    tables = _tables(model)
-    unknown = len(tables.rows)
-    rows = np.fromiter(map(tables.rows.get, words, repeat(unknown)), dtype=np.intp, count=len(words))
-    weights = [np.ones(len(rows)), rows == unknown, tables.log_odds[rows], tables.log_likelihood[rows]]
-    length, unknown_words, log_odds, log_likelihood = (occurrences @ np.column_stack(weights)).T
-    divisor = np.maximum(length, 1)
-    score = tables.bias + log_odds
-    measures = {
-        "score": score,
-        "unknown_words": unknown_words / divisor,
-        "log_likelihood": log_likelihood / divisor,
-        "length": length,
-    }
-    label_list = [None] * len(score) if labels is None else list(labels)
-    if len(label_list) != len(score):
-        raise ValueError(f"{len(score)} texts came with {len(label_list)} labels")
-    labelled = np.array([label is not None for label in label_list], dtype=np.bool_)
-    positive = np.array([label == 1 for label in label_list], dtype=np.bool_)
-    return MeasuredTexts(
-        words,
-        occurrences,
-        {name: values.astype(np.float32) for name, values in measures.items()},
-        labelled,
-        labelled & ((score > 0) != positive),
     )

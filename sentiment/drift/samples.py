@@ -4,13 +4,14 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import repeat
+from itertools import chain, repeat
 from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sentiment.artifact import ArtifactError
+from sentiment.counts import count_texts
 from sentiment.drift.measures import MEASURES, MeasuredTexts, measure
 from sentiment.model import Model
 from sentiment.packing import load_arrays, pack_words, save_arrays, unpack_words
@@ -113,20 +114,16 @@ def _measure_batches(
     texts: Iterable[str], model: Model, labels: Iterable[int | None] | None
 ) -> Iterator[MeasuredTexts]:
     pairs = zip(texts, repeat(None), strict=False) if labels is None else zip(texts, labels, strict=True)
-    batch: list[tuple[str, int | None]] = []
+    waiting: list[tuple[str, int | None]] = []
     characters = 0
-    for text, label in pairs:
-        batch.append((text, label))
-        characters += len(text)
-        if len(batch) == _BATCH_TEXTS or characters > _BATCH_CHARACTERS:
-            yield _measure_batch(batch, model)
-            batch, characters = [], 0
-    if batch:
-        yield _measure_batch(batch, model)
-
-
-def _measure_batch(batch: list[tuple[str, int | None]], model: Model) -> MeasuredTexts:
-    return measure((text for text, _ in batch), model, (label for _, label in batch))
+    for pair in chain(pairs, [None]):
+        if pair is None or len(waiting) == _BATCH_TEXTS or characters > _BATCH_CHARACTERS:
+            if waiting:
+                yield measure(count_texts(text for text, _ in waiting), model, [label for _, label in waiting])
+            waiting, characters = [], 0
+        if pair is not None:
+            waiting.append(pair)
+            characters += len(pair[0])
 
 
 def _sorted_sample(batches: list[NDArray[np.float32]]) -> NDArray[np.float32]:

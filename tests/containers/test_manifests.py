@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -77,6 +78,42 @@ def test_faas_cli_finds_all_that_the_dockerfile_copies() -> None:
         assert (ROOT / path).exists()
     for function in STACK["functions"].values():
         assert (ROOT / "requirements" / f"{function['build_args']['LOCK']}.lock").exists()
+
+
+def copied_by_the_dockerfile() -> list[str]:
+    """Return the packages that every image gets."""
+    found = re.search(r"cp -r --parents ([a-z_ ]+) \$", (ROOT / "Dockerfile").read_text())
+    assert found
+    return found[1].split()
+
+
+def test_the_packages_that_the_dockerfile_copies_get_into_a_build() -> None:
+    let_in = (ROOT / ".dockerignore").read_text().splitlines()
+    for package in copied_by_the_dockerfile():
+        assert f"!{package}" in let_in
+        assert f"./{package}" in STACK["configuration"]["copy"]
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_an_image_has_all_that_its_part_imports(tmp_path: Path, name: str) -> None:
+    """Of the project itself: the Dockerfile's own command copies it, out of what .dockerignore lets in."""
+    app, context = tmp_path / "app", tmp_path / "context"
+    app.mkdir()
+    for line in (ROOT / ".dockerignore").read_text().splitlines():
+        if line.startswith("!"):
+            for path in ROOT.glob(line[1:]):
+                copy = shutil.copytree if path.is_dir() else shutil.copy
+                (context / path.relative_to(ROOT)).parent.mkdir(parents=True, exist_ok=True)
+                copy(path, context / path.relative_to(ROOT))
+    found = re.search(r"part=\$\(.*?/app ", (ROOT / "Dockerfile").read_text(), re.DOTALL)
+    assert found
+    module = COMPOSE["services"][name]["build"]["args"]["MODULE"]
+    command = found[0].replace(" /app ", f" {app}")
+    subprocess.run(["sh", "-c", command], cwd=context, env={**os.environ, "MODULE": module}, check=True)
+    start = f"{module}.__main__" if (ROOT / module.replace(".", "/")).is_dir() else module
+    command = f"import {start}"
+    result = subprocess.run([sys.executable, "-c", command], cwd=app, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
 
 
 def test_compose_and_the_stack_build_the_same_images() -> None:

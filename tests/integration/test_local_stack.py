@@ -1,23 +1,30 @@
 """`./deploy.sh --local` as a user meets it: in a copy of the project, from nothing to ready, and back."""
 
+import json
 import os
 import signal
 import socket
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 
-from tests.project import Project
+from tests.project import Project, copy_project
 
 
 def test_stack_starts_answers_stops_whole_and_resumes(project: Project) -> None:
+    project.environment["http_proxy"] = "http://127.0.0.1:9"  # what is on this machine needs no proxy
     started = project.deploy("--local", "--detach")
     assert started.returncode == 0, started.stdout
     assert started.stdout.startswith("training data: ")
     assert "training the first model" in started.stdout
     answer = project.predict("I love you")
     assert answer["prediction"] == "positive"
+    with urlopen(f"http://127.0.0.1:{project.port}/function/retrain") as response:
+        assert json.load(response)["promotions"][0]["by"] == "deploy.sh --local"
     elsewhere = replace(project, environment={k: v for k, v in project.environment.items() if k != "VENV"})
     assert elsewhere.deploy("--status").returncode == 0
     assert "it runs already" in project.deploy("--local", "--detach").stdout
@@ -40,6 +47,23 @@ def test_stack_starts_answers_stops_whole_and_resumes(project: Project) -> None:
     os.kill(supervisor, signal.SIGKILL)
     assert project.deploy("--stop").returncode == 0
     assert project.processes() == []
+
+
+def test_two_stacks_that_start_at_once_take_no_port_of_each_other(tmp_path: Path) -> None:
+    projects = [copy_project(tmp_path / name) for name in ("one", "other")]
+    try:
+        with ThreadPoolExecutor() as threads:
+            started = list(threads.map(lambda each: each.deploy("--local", "--detach"), projects))
+        assert [each.returncode for each in started] == [0, 0], "\n".join(each.stdout for each in started)
+        first, second = (json.loads((each.folder / ".local" / "ports.json").read_text()) for each in projects)
+        assert "s3" in first
+        assert not set(first.values()) & set(second.values())
+        for project in projects:
+            assert project.predict("I love you")["prediction"] == "positive"
+    finally:
+        for project in projects:
+            project.deploy("--stop")
+    assert [project.processes() for project in projects] == [[], []]
 
 
 def test_ctrl_c_stops_the_foreground_stack_while_it_starts_and_while_it_runs(project: Project) -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from sentiment.artifact import ArtifactError
 from sentiment.counts import count_texts
-from sentiment.drift.measures import MEASURES, measure, measure_counts
+from sentiment.drift.measures import MEASURES, measure
 from sentiment.drift.samples import MAXIMUM_SAMPLE, Reference, Window
 from sentiment.model import Model
 from tests.unit.drift_texts import MODEL, make_texts
@@ -18,7 +18,7 @@ SMALL = Model(("bad", "good"), np.array([[2.0, 0.0], [1.0, 4.0]]), np.array([2.0
 
 
 def test_measures_are_those_of_the_definition() -> None:
-    documents = measure(["Good, good new!", "bad"], SMALL)
+    documents = measure(count_texts(["Good, good new!", "bad"]), SMALL)
     # Both classes together: bad 3, good 4, unknown 0, each plus 1.
     good, bad, unknown = (math.log(count / 10) for count in (5, 4, 1))
     assert documents.measures["length"].tolist() == [3, 1]
@@ -29,11 +29,13 @@ def test_measures_are_those_of_the_definition() -> None:
 @given(st.lists(st.text() | st.sampled_from(["good bad", "Good! GOOD?", "so bad"]), max_size=5))
 def test_the_score_is_that_of_the_served_model(texts: list[str]) -> None:
     scorer = SMALL.scorer()
-    assert measure(texts, SMALL).measures["score"] == pytest.approx([scorer.log_odds(text) for text in texts], rel=1e-6)
+    assert measure(count_texts(texts), SMALL).measures["score"] == pytest.approx(
+        [scorer.log_odds(text) for text in texts], rel=1e-6
+    )
 
 
 def test_a_text_without_words_has_neither_unknown_nor_unlikely_words() -> None:
-    documents = measure(["", "! ?"], SMALL)
+    documents = measure(count_texts(["", "! ?"]), SMALL)
     assert [documents.measures[name].tolist() for name in MEASURES[1:]] == [[0, 0], [0, 0], [0, 0]]
 
 
@@ -65,7 +67,7 @@ def test_batches_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_taken_documents_are_as_if_measured_again() -> None:
     texts = make_texts(30, 2)
     indices = np.array([4, 4, 29, 0])
-    taken = Window.from_measured([measure(texts, MODEL, [1] * 30).take(indices)])
+    taken = Window.from_measured([measure(count_texts(texts), MODEL, [1] * 30).take(indices)])
     again = Window.from_texts([texts[i] for i in indices], MODEL, [1] * 4)
     assert dict(zip(taken.words, taken.word_texts.tolist(), strict=True)) == dict(
         zip(again.words, again.word_texts.tolist(), strict=True)
@@ -76,7 +78,7 @@ def test_taken_documents_are_as_if_measured_again() -> None:
 
 def test_counts_are_measured_as_their_texts_are() -> None:
     texts = make_texts(20, 4)
-    counted = Reference.from_measured([measure_counts(count_texts(texts), MODEL, [1] * 20)])
+    counted = Reference.from_measured([measure(count_texts(texts), MODEL, [1] * 20)])
     assert counted.to_bytes() == Reference.from_texts(texts, MODEL, [1] * 20).to_bytes()
 
 

@@ -35,7 +35,7 @@ def test_two_folders_planned_at_once_get_different_ports(tmp_path: Path) -> None
 
 
 def test_a_port_that_another_process_has_reserved_is_taken_until_that_process_ends() -> None:
-    port = free_port()
+    port = free_port("this test")
     code = "import sys; from deploy.ports import reserve; print(reserve(int(sys.argv[1]), 'it'))"
 
     def asked_by_another_process(number: int) -> str:

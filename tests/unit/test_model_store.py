@@ -15,7 +15,7 @@ from model_store.errors import StoreError, StoreUnavailable, VersionRefused
 from model_store.layout import Current, next_promotion, promotion_key, to_bytes
 from model_store.publishing.objects import client
 from model_store.serving import ModelWatcher
-from model_store.serving.canary import check_canary
+from model_store.serving.loader import check_canary
 from model_store.serving.reader import Unchanged
 from model_store.serving.watcher import Poller
 from model_store.settings import Settings
