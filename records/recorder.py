@@ -6,6 +6,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 
 import bson
 
@@ -65,7 +66,7 @@ class BatchRecorder:
         self._on_written = on_written
         self._on_lost = on_lost
         self._on_drained = on_drained
-        self._indexed = False
+        self._ensure_indexes = cache(records.ensure_indexes)  # until it has worked once: errors are not kept
         self._backoff = Backoff(FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS)
         self._closing = threading.Event()
         self._deadline = float("inf")
@@ -142,9 +143,7 @@ class BatchRecorder:
         """Write one batch, trying until it works; False where closing ran out of time."""
         while True:
             try:
-                if not self._indexed:
-                    self._records.ensure_indexes()
-                    self._indexed = True
+                self._ensure_indexes()
                 self._records.write_encoded_predictions(batch.content)
             except RecordsUnavailable as error:
                 if time.monotonic() >= self._deadline:
