@@ -5,7 +5,6 @@ from collections.abc import Callable
 from flask import Flask, Response, request
 
 from functions.drift.checker import Checker
-from functions.drift.metrics import Metrics
 from model_store.errors import StoreError
 from process.web import FunctionApp, Problem, json_response
 from records import InvalidRecord, RecordsUnavailable
@@ -15,7 +14,7 @@ MAX_REPORTS_SHOWN = 1_000
 REPORTS_SHOWN = 100
 
 
-def build(checker: Checker, metrics: Metrics, *, not_ready: Callable[[], str | None]) -> Flask:
+def build(checker: Checker, *, not_ready: Callable[[], str | None]) -> Flask:
     """Return the app over a checker; raises SettingsError."""
     app = FunctionApp("drift", not_ready=not_ready)
     app.answer_errors(500, InvalidRecord)
@@ -23,8 +22,7 @@ def build(checker: Checker, metrics: Metrics, *, not_ready: Callable[[], str | N
 
     @app.route("/", methods=["GET", "POST"])
     def check_now() -> Response:
-        with metrics.seconds.time():
-            return json_response(checker.run())
+        return json_response(checker.run())
 
     @app.get("/reports")
     def history() -> Response:

@@ -8,7 +8,7 @@ from process.run import run
 from process.server import serve
 from process.web import ready_if
 from records import Records, RecordsUnavailable
-from records.generated import GeneratedTexts
+from records.drift import GeneratedTexts
 
 # Probes are answered while one thread waits for predict.
 THREADS = 2

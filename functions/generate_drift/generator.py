@@ -14,7 +14,7 @@ from contracts.generate_drift import Deleted, Generated
 from contracts.predict import TextsRequest
 from functions.generate_drift.texts import generate
 from process.exclusive import Exclusive
-from records.generated import GeneratedTexts
+from records.drift import GeneratedTexts
 
 logger = logging.getLogger(__name__)
 

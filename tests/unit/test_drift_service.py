@@ -39,8 +39,7 @@ def no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_without_variables_the_defaults_hold_and_no_alert_goes_anywhere() -> None:
-    settings = Settings.from_environment()
-    assert settings == Settings()
+    settings = Settings()
     assert (settings.window_texts, settings.minimum_texts, settings.confirm_checks) == (500, 200, 2)
     assert channels(settings) == []
 
@@ -54,7 +53,7 @@ def test_variables_and_secrets_are_read(
     monkeypatch.setenv("RABBITMQ_URL", "amqp://user:password@broker/")
     monkeypatch.setenv("DRIFT_WINDOW", "300")
     monkeypatch.setenv("DRIFT_REFERENCE", "Holdout")
-    settings = Settings.from_environment()
+    settings = Settings()
     assert (settings.window_texts, settings.reference) == (300, "holdout")
     assert settings.webhook_url == "https://hooks.example.org/T0/secret"
     assert [channel.name for channel in channels(settings)] == ["rabbitmq", "webhook"]
@@ -78,7 +77,7 @@ def test_a_bad_variable_is_named_with_what_is_allowed(
 ) -> None:
     monkeypatch.setenv(name, value)
     with pytest.raises(SettingsError) as caught:
-        Settings.from_environment()
+        Settings()
     assert words in str(caught.value)
 
 
