@@ -1,7 +1,7 @@
 """Settings as environment variables give them."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import field
 from functools import partial
 from typing import ParamSpec, TypeVar
@@ -14,9 +14,14 @@ class SettingsError(Exception):
     """A variable has a value that can't be used; says which and what is allowed."""
 
 
-def number(name: str, default: float, *, least: float, most: float = float("inf")) -> float:
-    """Return the variable `name` as a number from `least` to `most`, or `default` without it; raises SettingsError."""
-    value = os.environ.get(name)
+def number(
+    name: str, default: float, *, least: float, most: float = float("inf"), given: Mapping[str, str] = os.environ
+) -> float:
+    """Return the variable `name` as a number from `least` to `most`, or `default` without it; raises SettingsError.
+
+    given: the environment, or what else has settings by name, as the query of a request has.
+    """
+    value = given.get(name)
     if not value:
         return default
     try:

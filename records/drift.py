@@ -35,7 +35,6 @@ class DriftRecords:
     """
 
     def __init__(self, records: Records) -> None:
-        """Ask and write beside the other records."""
         self._records = records
         self._predictions = records.database["predictions"]
         self._labels = records.database["labels"]
@@ -120,7 +119,6 @@ class GeneratedTexts:
     """The texts that generate-drift made. Every method raises RecordsUnavailable while MongoDB can't answer."""
 
     def __init__(self, records: Records) -> None:
-        """Ask beside the other records."""
         self._predictions = records.database["predictions"]
 
     def ensure_index(self) -> None:

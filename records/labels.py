@@ -45,7 +45,6 @@ class Labels:
     """The collection `labels`. Every method raises RecordsUnavailable while MongoDB can't answer."""
 
     def __init__(self, records: Records) -> None:
-        """Keep labels beside the other records."""
         self._collection = records.database["labels"]
 
     def ensure_indexes(self) -> None:

@@ -1,6 +1,6 @@
 """Runs drift: `python -m functions.drift`. SIGTERM: answer what is in hand, exit 0; alerts not sent stay due."""
 
-from functions.drift.alerts import Channel, Courier, Exchange, Webhook
+from functions.drift.alerts import Channel, Courier, Webhook
 from functions.drift.app import build
 from functions.drift.checker import Checker
 from functions.drift.references import References
@@ -41,7 +41,7 @@ def channels(settings: Settings) -> list[Channel]:
     """Return the channels that the settings name."""
     found: list[Channel] = []
     if settings.rabbitmq_url:
-        found.append(Exchange(AlertExchange(settings.rabbitmq_url)))
+        found.append(AlertExchange(settings.rabbitmq_url))
     if settings.webhook_url:
         found.append(Webhook(settings.webhook_url))
     return found

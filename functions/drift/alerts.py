@@ -16,7 +16,6 @@ from prometheus_client import Counter
 
 from contracts.codec import encode
 from contracts.drift import Alert, DriftReport
-from messages.alerts import AlertExchange
 from messages.ports import BrokerUnavailable
 from process.retry import Abandoned, Retry
 from records import RecordsUnavailable
@@ -46,40 +45,22 @@ class ChannelDown(NotSent):
         self.retry_after_seconds = retry_after_seconds
 
 
+DOWN = (ChannelDown, BrokerUnavailable)
+
+
 class Channel(Protocol):
-    """A way by which alerts go."""
+    """A way by which alerts go: `Webhook`, or the exchange at the broker.
+
+    Both methods raise ChannelDown or BrokerUnavailable where trying again later is right.
+    """
 
     name: str
 
     def prepare(self) -> None:
-        """Make what a listener needs before the first alert; raises ChannelDown."""
+        """Make what a listener needs before the first alert."""
 
-    def send(self, alert: Alert) -> None:
-        """Return once the alert is taken; raises ChannelDown, or NotSent where trying again soon would not help."""
-
-
-class Exchange:
-    """RabbitMQ's exchange `alerts`, with the event as routing key."""
-
-    name = "rabbitmq"
-
-    def __init__(self, exchange: AlertExchange) -> None:
-        """Send to `exchange`."""
-        self._exchange = exchange
-
-    def prepare(self) -> None:
-        """Declare the exchange, so that queues can be bound to it."""
-        try:
-            self._exchange.prepare()
-        except BrokerUnavailable as error:
-            raise ChannelDown(str(error)) from error
-
-    def send(self, alert: Alert) -> None:
-        """See Channel."""
-        try:
-            self._exchange.send(alert.event, alert.id, encode(alert))
-        except BrokerUnavailable as error:
-            raise ChannelDown(str(error)) from error
+    def send(self, event: str, alert_id: str, body: bytes) -> None:
+        """Return once an alert, as JSON, is taken; raises NotSent where trying again soon would not help."""
 
 
 class Webhook:
@@ -88,21 +69,19 @@ class Webhook:
     name = "webhook"
 
     def __init__(self, url: str) -> None:
-        """Send to `url`."""
         self._url = url
         self._pool = urllib3.PoolManager(
             retries=False, timeout=urllib3.Timeout(connect=CONNECT_TIMEOUT_SECONDS, read=ANSWER_TIMEOUT_SECONDS)
         )
 
     def prepare(self) -> None:
-        """Nothing: a webhook is there, or is not."""
+        """Do nothing: a webhook is there, or is not."""
 
-    def send(self, alert: Alert) -> None:
-        """See Channel."""
+    def send(self, event: str, alert_id: str, body: bytes) -> None:  # noqa: ARG002 - the body has both
+        """Send the alert; see Channel."""
+        headers = {"Content-Type": "application/json"}
         try:
-            response = self._pool.request(
-                "POST", self._url, body=encode(alert), headers={"Content-Type": "application/json"}
-            )
+            response = self._pool.request("POST", self._url, body=body, headers=headers)
         except urllib3.exceptions.HTTPError as error:
             raise ChannelDown(f"the webhook can't be reached: {type(error).__name__}") from error
         if response.status >= 500 or response.status in PASSING:
@@ -160,7 +139,7 @@ class Courier:
     def _prepare(self) -> bool:
         try:
             self._channel.prepare()
-        except ChannelDown as error:
+        except DOWN as error:
             logger.warning("%s; tried again after the next check", error)
             return False
         return True
@@ -168,7 +147,7 @@ class Courier:
     def _send_due(self) -> None:
         for report in self._records.undelivered(self.name):
             alert = compose(report)
-            self._retry(partial(self._channel.send, alert), ChannelDown)
+            self._retry(partial(self._channel.send, alert.event, alert.id, encode(alert)), *DOWN)
             self._records.mark_delivered(report.number, self.name)
             self._sent.inc()
             logger.info("%s sent by %s", alert.event, self.name)

@@ -70,7 +70,6 @@ class Trainer:
     """
 
     def __init__(self, store: ModelStore, labels: Labels, settings: Settings) -> None:
-        """Train from `labels` onto what `store` serves."""
         self._store = store
         self._labels = labels
         self._settings = settings
