@@ -34,9 +34,11 @@ def number(
     return found
 
 
-def whole_number(name: str, default: int, *, least: float, most: float = float("inf")) -> int:
+def whole_number(
+    name: str, default: int, *, least: float, most: float = float("inf"), given: Mapping[str, str] = os.environ
+) -> int:
     """Return the variable `name` as `number` does, without what is behind the point."""
-    return int(number(name, default, least=least, most=most))
+    return int(number(name, default, least=least, most=most, given=given))
 
 
 def choice(name: str, choices: Sequence[str]) -> str:

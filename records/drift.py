@@ -16,10 +16,9 @@ MAX_REPORTS = 20_000
 
 
 @dataclass(frozen=True)
-class ScoredText:
-    """A text, by which model it was scored, when, and whether generate-drift made it."""
+class Scoring:
+    """By which model a text was scored, when, and whether generate-drift made it."""
 
-    text: str
     model: str
     scored_at: datetime
     synthetic: bool
@@ -31,6 +30,8 @@ class DriftRecords:
     Reports are numbered without gaps, and a report's `_id` is its number in twelve digits: as text it sorts alike in
     every server.
 
+    Texts are yielded one by one, since they may be large; `seen` gets the scoring of each, in the same order.
+
     Times that texts are asked for by are best whole seconds: nx-27017 compares no finer.
     """
 
@@ -41,24 +42,25 @@ class DriftRecords:
         self._reports = records.database["drift_reports"]
 
     def ensure_indexes(self) -> None:
-        """Create the indexes of all records, and of the questions below."""
+        """Create the indexes of all records, and the one that `undelivered` needs."""
         self._records.ensure_indexes()
         with unavailable():
             self._reports.create_index("undelivered", sparse=True)
 
-    def last_texts(self, limit: int, *, since: datetime | None = None) -> Iterator[ScoredText]:
+    def last_texts(self, limit: int, seen: list[Scoring], *, since: datetime | None = None) -> Iterator[str]:
         """Yield the texts scored last, newest first, at most `limit`, and none from before `since`."""
-        return self._texts(_scored(since), -1, limit)
+        return self._texts(_scored(since), -1, limit, seen)
 
-    def live_texts(self, limit: int, *, since: datetime, model: str) -> Iterator[ScoredText]:
+    def live_texts(self, limit: int, seen: list[Scoring], *, since: datetime, model: str) -> Iterator[str]:
         """Yield the first texts, at most `limit`, that `model` scored from `since` on and that nobody generated."""
-        return self._texts(_scored(since, model), 1, limit)
+        return self._texts(_scored(since, model), 1, limit, seen)
 
-    def _texts(self, query: Mapping[str, Any], direction: int, limit: int) -> Iterator[ScoredText]:
+    def _texts(self, query: Mapping[str, Any], direction: int, limit: int, seen: list[Scoring]) -> Iterator[str]:
         fields = {"text": 1, "model": 1, "scored_at": 1, "synthetic": 1}
         with unavailable():
             for found in self._predictions.find(query, fields).sort("scored_at", direction).limit(limit):
-                yield ScoredText(found["text"], found["model"], found["scored_at"], bool(found.get("synthetic")))
+                seen.append(Scoring(found["model"], found["scored_at"], bool(found.get("synthetic"))))
+                yield found["text"]
 
     def count_texts(self, at_most: int, *, since: datetime | None, live_of: str | None = None) -> int:
         """Return how many texts `last_texts`, or `live_texts` of a model, would yield; counting stops at `at_most`."""

@@ -1,6 +1,5 @@
 """Labels: what people say a text is, from which source, and which model has learned it."""
 
-import dataclasses
 import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -10,7 +9,7 @@ from typing import Any
 
 from pymongo import UpdateOne
 
-from contracts.codec import to_documents
+from contracts.codec import extended, to_documents
 from contracts.records import LabelRecord
 from contracts.retrain import Conflict, ConflictingLabel
 from records.mongo import Records, now, read, read_valid, unavailable
@@ -37,8 +36,7 @@ class Label:
 
     def record(self, received_at: datetime) -> LabelRecord:
         """Return the label as it is kept: pending, and by its id."""
-        about = dataclasses.asdict(self)
-        return LabelRecord(id=self.id, received_at=received_at, text_sha256=_digest(self.text), **about)
+        return extended(self, LabelRecord, received_at=received_at, text_sha256=_digest(self.text))
 
 
 class Labels:

@@ -14,7 +14,7 @@ from typing import Protocol
 import urllib3
 from prometheus_client import Counter
 
-from contracts.codec import encode
+from contracts.codec import encode, extended
 from contracts.drift import Alert, DriftReport
 from messages.ports import BrokerUnavailable
 from process.retry import Abandoned, Retry
@@ -155,17 +155,13 @@ class Courier:
 
 def compose(report: DriftReport) -> Alert:
     """Return the alert of a report whose state has changed."""
-    return Alert(
+    return extended(
+        report,
+        Alert,
         text=_sentence(report),
         event=f"drift.{report.alert}",
         id=f"drift-{report.number}",
-        drift=report.drift,
-        checked_at=report.checked_at,
-        model=report.model,
         tests={name: test for name, test in report.tests.items() if test.drift},
-        words=report.words,
-        window=report.window,
-        reference=report.reference,
     )
 
 

@@ -13,10 +13,10 @@ from prometheus_client import Counter, Gauge, Histogram
 from contracts.codec import extended
 from contracts.drift import Check, DriftReport, ModelShare, Reports, State, Status, WindowFigures
 from functions.drift.alerts import Courier
-from functions.drift.references import Candidate, References, Watched, noting
+from functions.drift.references import Candidate, References, Watched
 from functions.drift.settings import Settings
 from records import InvalidRecord, RecordsUnavailable, now
-from records.drift import DriftRecords, ScoredText
+from records.drift import DriftRecords, Scoring
 from sentiment.counts import count_texts
 from sentiment.drift.check import check
 from sentiment.drift.confirm import next_state
@@ -93,28 +93,27 @@ class Checker:
         return self._compare(watched, reference, reason)
 
     def _compare(self, watched: Watched, reference: Candidate, message: str | None) -> tuple[Status, Findings]:
-        seen: list[ScoredText] = []
-        texts = noting(self._records.last_texts(self._settings.window_texts, since=reference.since), seen)
+        seen: list[Scoring] = []
+        texts = self._records.last_texts(self._settings.window_texts, seen, since=reference.since)
         window = self._with_labels(Window.from_texts(texts, watched.model), watched)
         comparison = check(
             reference.statistics, window, level=self._settings.level, minimum_texts=self._settings.minimum_texts
+        )
+        models = collections.Counter(scoring.model for scoring in seen)
+        figures = extended(
+            comparison.window,
+            WindowFigures,
+            first_scored_at=seen[-1].scored_at if seen else None,
+            last_scored_at=seen[0].scored_at if seen else None,
+            synthetic=sum(scoring.synthetic for scoring in seen),
+            models=[ModelShare(model, count) for model, count in models.items()],
         )
         return comparison.status, partial(
             DriftReport,
             model=watched.version,
             tests=comparison.tests,
             words=comparison.words,
-            window=extended(
-                comparison.window,
-                WindowFigures,
-                first_scored_at=seen[-1].scored_at if seen else None,
-                last_scored_at=seen[0].scored_at if seen else None,
-                synthetic=sum(text.synthetic for text in seen),
-                models=[
-                    ModelShare(model, count)
-                    for model, count in collections.Counter(text.model for text in seen).items()
-                ],
-            ),
+            window=figures,
             reference=reference.describe(comparison.reference),
             message=message,
         )

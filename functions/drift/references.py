@@ -2,7 +2,6 @@
 
 import dataclasses
 import logging
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
@@ -15,7 +14,7 @@ from contracts.promotion import Period
 from functions.drift.settings import HOLDOUT, LIVE, Settings
 from model_store.layout import Current
 from model_store.publishing import ModelStore, Statistics
-from records.drift import DriftRecords, ScoredText
+from records.drift import DriftRecords, Scoring
 from sentiment.artifact import REFERENCE_PART
 from sentiment.drift.samples import Reference
 from sentiment.model import Model
@@ -128,8 +127,8 @@ class References:
         count = self._records.count_texts(wanted, since=watched.promoted_at, live_of=version)
         if count < wanted:
             return f"only {count} of {wanted} live texts have been scored by {version} since its promotion"
-        seen: list[ScoredText] = []
-        texts = noting(self._records.live_texts(wanted, since=watched.promoted_at, model=version), seen)
+        seen: list[Scoring] = []
+        texts = self._records.live_texts(wanted, seen, since=watched.promoted_at, model=version)
         reference = Reference.from_texts(texts, watched.model)
         period = Period(seen[0].scored_at.isoformat(), seen[-1].scored_at.isoformat())
         # Of two processes that make it at once, the first one's stays.
@@ -147,10 +146,3 @@ class References:
             known = watched.holdout.statistics
             reference = dataclasses.replace(reference, labelled=known.labelled, errors=known.errors)
         return Candidate(reference, LIVE, watched.version, kept.about)
-
-
-def noting(texts: Iterable[ScoredText], seen: list[ScoredText]) -> Iterator[str]:
-    """Yield texts one by one, noting in `seen` all about them but the text itself, which may be large."""
-    for text in texts:
-        seen.append(dataclasses.replace(text, text=""))
-        yield text.text

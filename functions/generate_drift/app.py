@@ -8,7 +8,7 @@ from flask import Flask, Response, request
 from contracts.limits import MAX_BATCH_TEXTS
 from functions.generate_drift.generator import Generator, NotScored
 from process.exclusive import Busy
-from process.settings import SettingsError, number
+from process.settings import SettingsError, number, whole_number
 from process.web import FunctionApp, Problem, json_response
 from records import RecordsUnavailable
 
@@ -32,9 +32,9 @@ def build(generator: Generator, *, enabled: bool, not_ready: Callable[[], str | 
 
     @app.route("/", methods=["GET", "POST"])
     def generate() -> Response:
-        count = int(number("count", DEFAULT_COUNT, least=1, most=MAX_BATCH_TEXTS, given=request.args))
+        count = whole_number("count", DEFAULT_COUNT, least=1, most=MAX_BATCH_TEXTS, given=request.args)
         share = number("share", DEFAULT_SHARE, least=0, most=1, given=request.args)
-        seed = int(number("seed", secrets.randbelow(MAX_SEED), least=0, most=MAX_SEED, given=request.args))
+        seed = whole_number("seed", secrets.randbelow(MAX_SEED), least=0, most=MAX_SEED, given=request.args)
         return json_response(generator.generate(count, share, seed))
 
     @app.delete("/")

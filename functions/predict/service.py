@@ -9,7 +9,7 @@ from secrets import token_hex
 from msgspec import Raw
 from prometheus_client import Counter, Histogram
 
-from contracts.codec import Malformed
+from contracts.codec import Malformed, extended
 from contracts.limits import TextTooLong, within_limit
 from contracts.names import CLASSES
 from contracts.predict import BatchScored, Score, Scored, ServedModel, Unscored, read_text
@@ -52,17 +52,7 @@ class Predictor:
     def model(self) -> ServedModel:
         """Return what is served; raises NoModel."""
         served = self._require()
-        manifest = served.manifest
-        return ServedModel(
-            model=served.version,
-            trained_at=manifest.trained_at,
-            trainer=manifest.trainer,
-            metrics=manifest.metrics,
-            vocabulary_size=manifest.vocabulary_size,
-            parent=manifest.parent,
-            data=manifest.data,
-            examples=manifest.examples,
-        )
+        return extended(served.manifest, ServedModel, model=served.version)
 
     def score(self, text: str, *, record: bool = True, synthetic: bool = False) -> Scored:
         """Return the answer for one text; raises NoModel, TextTooLong."""

@@ -16,6 +16,7 @@ import threading
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import cache
 
 import numpy as np
 from msgspec.structs import asdict, replace
@@ -73,6 +74,7 @@ class Trainer:
         self._store = store
         self._labels = labels
         self._settings = settings
+        self._ensure_indexes = cache(labels.ensure_indexes)  # until it has worked once: errors are not kept
         self._exclusive = Exclusive("another run is under way")
         self._last_run: LastRun | None = None
         self._progress: Progress | None = None
@@ -166,14 +168,15 @@ class Trainer:
             return RolledBack(current.version, current.promotion, requeued)
 
     def _keep(self, labels: Sequence[Label]) -> LabelsStored:
+        self._ensure_indexes()
         waiting = self._labels.count("pending")
         if waiting + len(labels) > self._settings.max_pending_labels:
             raise TooManyPending(f"{waiting} labels are pending already; try again when they are learned")
         new = self._labels.add(labels)
-        stored = LabelsStored(accepted=len(new), repeated=len(labels) - len(new), pending=waiting + len(new), ids=new)
-        LABELS.labels("accepted").inc(stored.accepted)
-        LABELS.labels("repeated").inc(stored.repeated)
-        return stored
+        repeated = len(labels) - len(new)
+        LABELS.labels("accepted").inc(len(new))
+        LABELS.labels("repeated").inc(repeated)
+        return LabelsStored(accepted=len(new), repeated=repeated, pending=waiting + len(new), ids=new)
 
     def _run_in_background(self) -> None:
         """Run because enough labels are pending; if it fails, the next label or the schedule tries again."""

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
-import msgspec
 import numpy as np
 
+from contracts.codec import extended
 from contracts.manifest import About, Contender, Evaluation
 from contracts.records import LabelRecord
 from contracts.retrain import VersionMetrics, VersionSummary
@@ -116,14 +116,6 @@ def first_version(labels: Sequence[LabelRecord]) -> Artifact:
 
 def summary(info: VersionInfo) -> VersionSummary:
     """Return a version as a list shows it."""
-    if (manifest := info.manifest) is None:
-        return VersionSummary(version=info.version, problem=info.problem)
-    return VersionSummary(
-        version=info.version,
-        problem=info.problem,
-        trained_at=manifest.trained_at,
-        trainer=manifest.trainer,
-        parent=manifest.parent,
-        labels=manifest.labels,
-        metrics=msgspec.convert(manifest.metrics, VersionMetrics | None, from_attributes=True),
-    )
+    figures = info.manifest.metrics if info.manifest else None
+    metrics = extended(figures, VersionMetrics) if figures else None
+    return extended(info.manifest, VersionSummary, version=info.version, problem=info.problem, metrics=metrics)
