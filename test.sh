@@ -16,4 +16,6 @@ ruff check
 ruff format --check
 mypy
 shellcheck ./*.sh deploy/local/*.sh tests/containers/*.sh requirements/*.sh .ci/run
+# Of all tests together, the lines that none of them runs are shown.
+if [ $# = 0 ]; then set -- --cov --cov-report=term; fi
 exec pytest "$@"

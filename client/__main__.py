@@ -2,13 +2,7 @@
 
 import sys
 
-from process.extras import command
-
-
-def main() -> int:
-    """Run one command; returns its exit code."""
-    return command("client.commandline")
-
+from client.commandline import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -3,7 +3,8 @@
 import argparse
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import IO
 
@@ -12,10 +13,11 @@ from tqdm import tqdm
 from client import drift
 from contracts.codec import Malformed, encode, indented
 from contracts.manifest import MANIFEST, Evaluation, read_manifest
+from contracts.names import CLASSES
 from datasets import DataError, load_corpus, read_json_lines
+from sentiment import evaluation
 from sentiment.artifact import Artifact, ArtifactError
 from sentiment.counts import count_texts
-from sentiment.evaluation import evaluate
 from sentiment.model import Model
 from sentiment.packing import unpack
 
@@ -25,33 +27,23 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m sentiment", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    command = commands.add_parser("train", help="train a model and write it to a folder")
-    command.add_argument(
-        "--data",
-        required=True,
-        metavar="imdb|starter|PATH",
-        help="aclImdb archive or folder, .csv or .jsonl of text,label",
-    )
-    command.add_argument("--output", required=True, type=Path, metavar="DIR")
-    command.add_argument(
-        "--holdout",
-        type=float,
-        default=0.0,
-        metavar="SHARE",
-        help="share of texts kept out of training, for the gate and for drift (default 0)",
-    )
-    command.set_defaults(run=_train)
+    def command(name: str, run: Callable[[argparse.Namespace], int], text: str) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=text, description=text.capitalize() + ".")
+        sub.set_defaults(run=run)
+        return sub
 
-    command = commands.add_parser("evaluate", help="measure a model on labelled texts")
-    command.add_argument("--model", required=True, type=Path, metavar="DIR")
-    command.add_argument("--data", required=True, metavar="imdb|starter|PATH")
-    command.add_argument("--json", action="store_true", help="print JSON")
-    command.set_defaults(run=_evaluate)
-
-    command = commands.add_parser("predict", help="score texts from standard input, a text or a JSON object a line")
-    command.add_argument("--model", required=True, type=Path, metavar="DIR")
-    command.set_defaults(run=_predict)
-
+    train = command("train", _train, "train a model and write it to a folder")
+    evaluate = command("evaluate", _evaluate, "measure a model on labelled texts")
+    predict = command("predict", _predict, "score texts from standard input, a text or a JSON object a line")
+    kinds = "aclImdb archive or folder, .csv or .jsonl of text,label"
+    for reading in (train, evaluate):
+        reading.add_argument("--data", required=True, metavar="imdb|starter|PATH", help=kinds)
+    for serving in (evaluate, predict):
+        serving.add_argument("--model", required=True, type=Path, metavar="DIR")
+    train.add_argument("--output", required=True, type=Path, metavar="DIR")
+    kept = "share of texts kept out of training, for the gate and for drift (default 0)"
+    train.add_argument("--holdout", type=float, default=0.0, metavar="SHARE", help=kept)
+    evaluate.add_argument("--json", action="store_true", help="print JSON")
     drift.add_parser(commands, load_model)
 
     parsed = parser.parse_args(arguments)
@@ -119,13 +111,13 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     scorer = load_model(arguments.model).scorer()
     corpus = load_corpus(arguments.data, part="test" if arguments.data == "imdb" else None)
     log_odds = count_texts(tqdm(corpus.texts, unit=" texts", disable=None)).log_odds(scorer)
-    result = evaluate(log_odds, corpus.labels)
+    result = evaluation.evaluate(log_odds, corpus.labels)
     print(indented(result) if arguments.json else _table(result))
     return 0
 
 
 def _table(result: Evaluation) -> str:
-    rows = zip(("negative", "positive"), (result.negative, result.positive), result.confusion, strict=True)
+    rows = zip(CLASSES, (result.negative, result.positive), result.confusion, strict=True)
     lines = [
         f"{result.texts} texts, accuracy {result.accuracy:.2%}, log loss {result.log_loss:.4f}, "
         f"calibration error {result.calibration_error:.4f}",
@@ -144,7 +136,7 @@ def _table(result: Evaluation) -> str:
 
 def _predict(arguments: argparse.Namespace) -> int:
     scorer = load_model(arguments.model).scorer()
-    lines = tqdm(sys.stdin, unit=" texts", disable=None if sys.stdin.isatty() is False else True)
+    lines = tqdm(sys.stdin, unit=" texts", disable=True if sys.stdin.isatty() else None)
     try:
         for text in _texts(lines, sys.stdin):
             sys.stdout.write(encode(scorer.score(text)).decode() + "\n")
@@ -156,20 +148,8 @@ def _predict(arguments: argparse.Namespace) -> int:
 def _texts(lines: Iterable[str], file: IO[str]) -> Iterator[str]:
     """Yield one text a line; lines are JSONL where the first one is a JSON object."""
     iterator = iter(lines)
-    first = next(iterator, None)
-    if first is None:
-        return
-    chained = _chain(first, iterator)
+    first = next(iterator, "")
+    lines = chain([first] if first else [], iterator)
     if first.lstrip().startswith("{"):
-        yield from (example.text for example in read_json_lines(chained, file.name))
-    else:
-        yield from (line.rstrip("\r\n") for line in chained)
-
-
-def _chain(first: str, rest: Iterator[str]) -> Iterator[str]:
-    yield first
-    yield from rest
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+        return (example.text for example in read_json_lines(lines, file.name))
+    return (line.rstrip("\r\n") for line in lines)

@@ -1,7 +1,8 @@
-"""Files of texts: archives and folders in the layout of aclImdb, CSV, JSONL."""
+"""Files of texts, archives and folders in the layout of aclImdb, CSV, JSONL; and where they are kept."""
 
 import csv
 import json
+import os
 import tarfile
 import zlib
 from collections.abc import Iterable, Iterator
@@ -24,6 +25,21 @@ class Example:
     label: int | None
 
 
+def default_cache() -> Path:
+    """Return the folder that data sets are kept in: $SENTIMENT_CACHE, else one in the user's cache folder."""
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(os.environ.get("SENTIMENT_CACHE") or Path(base) / "sentiment-openfaas")
+
+
+def make_folder(folder: Path) -> None:
+    """Make the folder that data are kept in; raises DataError."""
+    """Make a folder for data; raises DataError."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(f"{folder}: can't be made ({error}); name another folder in SENTIMENT_CACHE") from error
+
+
 def read_examples(path: Path, *, part: str | None = None) -> Iterator[Example]:
     """Yield the texts of an aclImdb archive or folder, or of a CSV or JSONL file with `text` and maybe `label`.
 
@@ -44,6 +60,7 @@ def read_examples(path: Path, *, part: str | None = None) -> Iterator[Example]:
 
 
 def archive_files(path: Path) -> Iterator[tuple[str, bytes]]:
+    """Yield the files of a tar archive, name and content; raises DataError where it is not whole."""
     try:
         with tarfile.open(path) as tar:
             for member in tar:

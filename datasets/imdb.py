@@ -8,8 +8,7 @@ import urllib.request
 from pathlib import Path
 
 from contracts.names import IMDB_URL
-from datasets.cache import make_folder
-from datasets.files import DataError
+from datasets.files import DataError, make_folder
 
 URL = IMDB_URL
 # The checksum that data set libraries (torchtext, PaddlePaddle) publish for it; the authors give none.

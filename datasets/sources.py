@@ -3,8 +3,7 @@
 from pathlib import Path
 
 from datasets import imdb, starter
-from datasets.cache import default_cache
-from datasets.files import DataError, read_examples
+from datasets.files import DataError, default_cache, read_examples
 from sentiment.corpus import Corpus
 
 

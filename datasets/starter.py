@@ -10,8 +10,7 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from datasets.cache import make_folder
-from datasets.files import DataError, Example, archive_files
+from datasets.files import DataError, Example, archive_files, make_folder
 
 logger = logging.getLogger(__name__)
 

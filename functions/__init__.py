@@ -1,1 +1,5 @@
-"""The OpenFaaS functions: each a thin Flask app over `sentiment`, `model_store` and `records`."""
+"""The OpenFaaS functions: each an HTTP interface, and beside it the service that does the work."""
+
+from process.extras import require
+
+require("functions", "flask", "granian")

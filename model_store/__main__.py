@@ -6,10 +6,7 @@ import sys
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from msgspec import Struct
-
-from contracts.codec import indented
-from contracts.manifest import Evaluation
+from contracts.codec import extended, indented
 from model_store.errors import StoreError
 from model_store.publishing import ModelStore, VersionInfo
 from process.settings import SettingsError
@@ -24,10 +21,7 @@ def main(arguments: list[str] | None = None) -> int:
     except (StoreError, ArtifactError, SettingsError) as error:
         print(f"model_store: {error}", file=sys.stderr)
         return 1
-    if options.json:
-        print(indented(answer))
-    else:
-        print(*lines, sep="\n")
+    print(*([indented(answer)] if options.json else lines), sep="\n")
     return 0
 
 
@@ -36,10 +30,8 @@ Answer = tuple[object, Iterable[str]]
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m model_store",
-        description="Versions of the model in the bucket S3_BUCKET of S3_ENDPOINT_URL.",
-    )
+    description = "Versions of the model in the bucket S3_BUCKET of S3_ENDPOINT_URL."
+    parser = argparse.ArgumentParser(prog="python -m model_store", description=description)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     def command(name: str, run: Callable[[ModelStore, Any], Answer], text: str) -> argparse.ArgumentParser:
@@ -58,56 +50,25 @@ def _parser() -> argparse.ArgumentParser:
     promote.add_argument("version", metavar="VERSION")
     rollback.add_argument("version", metavar="VERSION", nargs="?")
     for moving in (promote, rollback):
-        moving.add_argument(
-            "--by", default=os.environ.get("USER") or f"uid {os.getuid()}", help="who (default: %(default)s)"
-        )
+        who = os.environ.get("USER") or f"uid {os.getuid()}"
+        moving.add_argument("--by", default=who, help="who (default: %(default)s)")
         moving.add_argument("--reason", default="by hand", help="why (default: %(default)s)")
     return parser
 
 
-class Listed(Struct, frozen=True, kw_only=True):
+class Listed(VersionInfo, frozen=True, kw_only=True):
     """A version as `list --json` shows it."""
 
-    version: str
-    written_at: str
-    size_bytes: int
-    problem: str | None
-    trained_at: str | None
-    trainer: str | None
-    parent: str | None
-    metrics: Evaluation | None
     served: bool
-
-
-class Checked(Struct, frozen=True):
-    """What `check --json` found."""
-
-    conditional_writes: bool
 
 
 def _list(store: ModelStore, _: argparse.Namespace) -> Answer:
     current = store.current()
-    served = current.version if current else None
-    infos = store.versions()
-    return (
-        [_listed(info, served=info.version == served) for info in infos],
-        [f"{'*' if info.version == served else ' '} {_line(info)}" for info in infos] or ["no versions"],
-    )
-
-
-def _listed(info: VersionInfo, *, served: bool) -> Listed:
-    manifest = info.manifest
-    return Listed(
-        version=info.version,
-        written_at=info.written_at.isoformat(),
-        size_bytes=info.size_bytes,
-        problem=info.problem,
-        trained_at=manifest.trained_at if manifest else None,
-        trainer=manifest.trainer if manifest else None,
-        parent=manifest.parent if manifest else None,
-        metrics=manifest.metrics if manifest else None,
-        served=served,
-    )
+    infos = [
+        extended(info, Listed, served=current is not None and info.version == current.version)
+        for info in store.versions()
+    ]
+    return infos, [f"{'*' if info.served else ' '} {_line(info)}" for info in infos] or ["no versions"]
 
 
 def _line(info: VersionInfo) -> str:
@@ -135,21 +96,16 @@ def _rollback(store: ModelStore, options: argparse.Namespace) -> Answer:
 
 def _history(store: ModelStore, _: argparse.Namespace) -> Answer:
     promotions = store.history()
-    return (
-        promotions,
-        [
-            f"{promotion.at}  {promotion.previous or 'none'} -> {promotion.version}"
-            f"  by {promotion.by}: {promotion.reason}"
-            for promotion in promotions
-        ]
-        or ["no promotions"],
-    )
+    lines = [
+        f"{each.at}  {each.previous or 'none'} -> {each.version}  by {each.by}: {each.reason}" for each in promotions
+    ]
+    return promotions, lines or ["no promotions"]
 
 
 def _check(store: ModelStore, _: argparse.Namespace) -> Answer:
     store.ensure_bucket()
     store.check_conditional_writes()
-    return Checked(True), ["the store answers and honours conditional writes"]
+    return {"conditional_writes": True}, ["the store answers and honours conditional writes"]
 
 
 if __name__ == "__main__":

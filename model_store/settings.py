@@ -10,26 +10,17 @@ READ_TIMEOUT_SECONDS = 15
 
 
 @dataclass(frozen=True)
-class Keys:
-    """What requests are signed with."""
-
-    access_key: str
-    secret_key: str = field(repr=False)
-    session_token: str | None = field(default=None, repr=False)
-
-
-@dataclass(frozen=True)
 class Settings:
     """How to reach a bucket.
 
     endpoint_url: None for Amazon's own.
-    keys: None leaves the search to botocore: profile, web identity, instance role.
+    keys: access key, secret key, session token; None leaves the search to botocore: profile, web identity, role.
     """
 
     bucket: str
     region: str
     endpoint_url: str | None
-    keys: Keys | None
+    keys: tuple[str, str, str | None] | None = field(repr=False)
 
     @classmethod
     def from_environment(cls) -> "Settings":
@@ -41,5 +32,5 @@ class Settings:
             bucket=os.environ.get("S3_BUCKET") or "models",
             region=os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1",
             endpoint_url=os.environ.get("S3_ENDPOINT_URL") or None,
-            keys=Keys(access_key, secret_key, session_token) if access_key and secret_key else None,
+            keys=(access_key, secret_key, session_token) if access_key and secret_key else None,
         )

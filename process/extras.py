@@ -1,29 +1,12 @@
-"""Commands whose libraries come with an extra of the package: they say which one is missing."""
+"""Libraries that come with an extra of the package: who needs one that is missing says what to install."""
 
-import importlib
 import sys
-
-# The module that a command finds missing, and the extra that brings it.
-EXTRAS = {
-    "flask": "functions",
-    "granian": "functions",
-    "matplotlib": "plot",
-    "pika": "bridge",
-    "scipy": "train",
-    "sklearn": "train",
-    "tenacity": "bridge",
-    "tqdm": "train",
-}
+from importlib.util import find_spec
 
 
-def command(module: str) -> int:
-    """Call `main` of a module, and return what it does; 2, with a line that says what to install, without its extra."""
-    try:
-        return int(importlib.import_module(module).main())
-    except ModuleNotFoundError as error:
-        missing = (error.name or "").partition(".")[0]
-        if missing not in EXTRAS:
-            raise
-        extra = EXTRAS[missing]
-        sys.stderr.write(f"{missing} is not installed: pip install 'sentiment-openfaas[{extra}]' brings it\n")
-        return 2
+def require(extra: str, *modules: str) -> None:
+    """End the process with status 2 and one line, where one of the modules that `extra` brings is not installed."""
+    for module in modules:
+        if find_spec(module) is None:
+            sys.stderr.write(f"{module} is not installed: pip install 'sentiment-openfaas[{extra}]' brings it\n")
+            sys.exit(2)

@@ -2,12 +2,9 @@
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from typing import TypeVar
-
-from tenacity import RetryCallState, RetryError, Retrying, retry_if_exception_type, stop_after_delay
-from tenacity.nap import sleep_using_event
-from tenacity.stop import stop_when_event_set
 
 from process.backoff import Backoff
 
@@ -43,27 +40,14 @@ class Retry:
         An error with `retry_after_seconds` asks for at least that wait.
         """
         backoff = Backoff(FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS)
-
-        def wait(state: RetryCallState) -> float:
-            return backoff.failed(getattr(_error(state), "retry_after_seconds", None) or 0.0)
-
-        retrying = Retrying(
-            retry=retry_if_exception_type(errors),
-            wait=wait,
-            stop=stop_when_event_set(self._give_up) | stop_after_delay(self._timeout_seconds),
-            sleep=sleep_using_event(self._give_up),
-            before_sleep=self._log,
-        )
-        try:
-            return retrying(operation)
-        except RetryError as error:
-            raise Abandoned from error.last_attempt.exception()
-
-    def _log(self, state: RetryCallState) -> None:
-        error = _error(state)
-        self._on_retry(type(error).__name__)
-        logger.warning("%s; attempt %d follows", error, state.attempt_number + 1)
-
-
-def _error(state: RetryCallState) -> BaseException | None:
-    return state.outcome.exception() if state.outcome else None
+        deadline = time.monotonic() + self._timeout_seconds
+        while True:
+            try:
+                return operation()
+            except errors as error:
+                if self._give_up.is_set() or time.monotonic() >= deadline:
+                    raise Abandoned from error
+                self._on_retry(type(error).__name__)
+                wait_seconds = backoff.failed(getattr(error, "retry_after_seconds", None) or 0.0)
+                logger.warning("%s; tried again in %.1f s", error, wait_seconds)
+            self._give_up.wait(wait_seconds)

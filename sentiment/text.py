@@ -1,11 +1,11 @@
-"""Text to words: lower case, punctuation removed, words of two characters or more.
+r"""Text to words: lower case, punctuation removed, words of two characters or more.
 
 Exactly:
 
 * *Lower case* is `str.lower`.
 * *Punctuation* is the 32 characters of `string.punctuation` (ASCII). Each is removed, not replaced by a
   space, so `don't` becomes `dont` and `<br />` becomes `br`.
-* A *word* is a maximal run of two or more characters that match `\\w` of a Unicode regular expression:
+* A *word* is a maximal run of two or more characters that match `\w` of a Unicode regular expression:
   letters with or without accents, digits. All else separates words: white space, typographic quotes and
   dashes, emoji. Typographic punctuation is not removed, so `don’t` with a typographic apostrophe gives
   `don` (its `t` is too short to be a word).

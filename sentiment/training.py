@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
-from typing import TypeVar
+from itertools import compress
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,8 +21,6 @@ from sentiment.evaluation import evaluate
 from sentiment.model import Model
 from sentiment.packing import Holdout, pack
 from sentiment.text import remove_punctuation
-
-Item = TypeVar("Item")
 
 
 def pipeline() -> Pipeline:
@@ -51,11 +49,11 @@ def train_artifact(corpus: Corpus, *, holdout_share: float = 0.0) -> Artifact:
     metrics are measured on them.
     """
     held = held_out(corpus.labels, holdout_share)
-    model = train(_where(~held, corpus.texts), _where(~held, corpus.labels))
+    model = train([*compress(corpus.texts, ~held)], [*compress(corpus.labels, ~held)])
     parts: dict[str, bytes] = {}
     metrics = None
     if held.any():
-        texts, labels = _where(held, corpus.texts), _where(held, corpus.labels)
+        texts, labels = [*compress(corpus.texts, held)], [*compress(corpus.labels, held)]
         counted = count_texts(texts)
         parts[HOLDOUT_PART] = Holdout(counted, np.array(labels, dtype=np.int8)).to_bytes()
         metrics = evaluate(counted.log_odds(model.scorer()), labels)
@@ -87,7 +85,3 @@ def held_out(labels: Sequence[int], share: float) -> NDArray[np.bool_]:
         (members,) = np.nonzero(truth == label)
         held[members[len(members) - round(len(members) * share) :]] = True
     return held
-
-
-def _where(chosen: NDArray[np.bool_], items: Sequence[Item]) -> list[Item]:
-    return [item for item, taken in zip(items, chosen, strict=True) if taken]

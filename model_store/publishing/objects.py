@@ -110,14 +110,14 @@ class Objects:
 
 def client(settings: Settings) -> "S3Client":
     """Return an S3 client of the store that the settings name."""
-    keys = settings.keys
+    access_key, secret_key, session_token = settings.keys or (None, None, None)
     return boto3.session.Session().client(
         "s3",
         endpoint_url=settings.endpoint_url,
         region_name=settings.region,
-        aws_access_key_id=keys.access_key if keys else None,
-        aws_secret_access_key=keys.secret_key if keys else None,
-        aws_session_token=keys.session_token if keys else None,
+        aws_access_key_id=access_key,
+        aws_secret_access_key=secret_key,
+        aws_session_token=session_token,
         config=Config(
             # A store of one's own has one host name, not one a bucket.
             s3={"addressing_style": "path" if settings.endpoint_url else "auto"},

@@ -2,9 +2,10 @@
 
 import hashlib
 from collections import defaultdict
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from contracts.manifest import FORMAT, MANIFEST, Manifest
 from contracts.promotion import Promotion, read_promotion
@@ -37,8 +38,7 @@ if TYPE_CHECKING:
 ABANDONED_AFTER = timedelta(days=1)
 
 
-@dataclass(frozen=True)
-class VersionInfo:
+class VersionInfo(Struct, frozen=True, kw_only=True):
     """A version as listed; one without a good manifest has None there, and the reason in `problem`."""
 
     version: str
@@ -216,7 +216,7 @@ class ModelStore:
         except (ArtifactError, ObjectTooLarge) as error:
             problem = str(error)
         return VersionInfo(
-            version,
+            version=version,
             written_at=max(file.written_at for file in files.values()),
             size_bytes=sum(file.size_bytes for file in files.values()),
             manifest=manifest,

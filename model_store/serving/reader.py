@@ -6,13 +6,12 @@ boto3.
 
 import os
 import re
-import ssl
 from dataclasses import dataclass
-from functools import cache
-from http.client import HTTPConnection, HTTPException, HTTPSConnection
-from importlib.util import find_spec
-from urllib.parse import quote, urlsplit
+from pathlib import Path
+from urllib.parse import quote
 
+import botocore
+import urllib3
 from botocore.auth import S3SigV4QueryAuth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
@@ -38,6 +37,12 @@ class StoreReader:
     def __init__(self) -> None:
         """Read nothing yet: the settings are read with the first object, and again where keys are refused."""
         self._signer: Signer | None = None
+        self._pool = urllib3.PoolManager(
+            timeout=urllib3.Timeout(connect=CONNECT_TIMEOUT_SECONDS, read=READ_TIMEOUT_SECONDS),
+            retries=False,
+            # Whom boto3 trusts: the authorities that botocore brings.
+            ca_certs=os.environ.get("AWS_CA_BUNDLE") or str(Path(botocore.__file__).with_name("cacert.pem")),
+        )
 
     def get(self, key: str, max_bytes: int) -> StoredObject | None:
         """Return an object, None if there is none.
@@ -54,13 +59,32 @@ class StoreReader:
         if signer is None:
             signer = self._signer = Signer(Settings.from_environment())
         try:
-            return _read(signer.url(key), key, max_bytes, etag)
+            return self._read(signer.url(key), key, max_bytes, etag)
         except StoreDenied:
             # The keys may have been changed since they were read.
             self._signer = None
             if not at_hand:
                 raise
         return self.get_unless(key, max_bytes, etag=etag)
+
+    def _read(self, url: str, key: str, max_bytes: int, etag: str | None) -> StoredObject | Unchanged | None:
+        headers = {"If-None-Match": etag} if etag else {}
+        try:
+            with self._pool.request("GET", url, headers=headers, preload_content=False) as response:
+                limit = max_bytes if response.status == 200 else MAX_ERROR_BYTES
+                content = response.read(limit + 1)
+        except urllib3.exceptions.HTTPError as error:
+            raise StoreUnavailable(f"the store can't be reached, or broke off while {key} was read: {error}") from error
+        if response.status == 304:
+            return Unchanged()
+        if response.status == 404:
+            return None
+        if response.status != 200:
+            code = re.search(rb"<Code>(\w+)</Code>", content)
+            raise error_of_answer(response.status, code[1].decode() if code else "")
+        if len(content) > limit:
+            raise ObjectTooLarge(key, max_bytes)
+        return StoredObject(content, response.headers["ETag"])
 
 
 class CurrentPoller:
@@ -95,10 +119,7 @@ class Signer:
         endpoint_url = settings.endpoint_url or f"https://s3.{settings.region}.amazonaws.com"
         self._base_url = f"{endpoint_url.rstrip('/')}/{settings.bucket}/"
         self._region = settings.region
-        keys = settings.keys
-        self._credentials = (
-            Credentials(keys.access_key, keys.secret_key, keys.session_token) if keys else _found_credentials()
-        )
+        self._credentials = Credentials(*settings.keys) if settings.keys else _found_credentials()
 
     def url(self, key: str) -> str:
         """Return the URL that gives an object for the next SIGNED_FOR_SECONDS."""
@@ -121,46 +142,3 @@ def _found_credentials() -> Credentials:
     if credentials is None:
         raise StoreDenied(NO_KEYS)
     return credentials
-
-
-def _read(url: str, key: str, max_bytes: int, etag: str | None) -> StoredObject | Unchanged | None:
-    address = urlsplit(url)
-    connection = _connection(address.scheme, address.netloc)
-    try:
-        connection.connect()
-        connection.sock.settimeout(READ_TIMEOUT_SECONDS)
-        connection.request("GET", f"{address.path}?{address.query}", headers={"If-None-Match": etag} if etag else {})
-        response = connection.getresponse()
-        limit = max_bytes if response.status == 200 else MAX_ERROR_BYTES
-        content = response.read(limit + 1)
-    except (HTTPException, OSError) as error:
-        raise StoreUnavailable(f"the store can't be reached, or broke off while {key} was read: {error!r}") from error
-    finally:
-        connection.close()
-    if response.status == 304:
-        return Unchanged()
-    if response.status == 404:
-        return None
-    if response.status != 200:
-        code = re.search(rb"<Code>(\w+)</Code>", content)
-        raise error_of_answer(response.status, code[1].decode() if code else "")
-    if len(content) > limit:
-        raise ObjectTooLarge(key, max_bytes)
-    if len(content) < int(response.headers.get("Content-Length", len(content))):
-        raise StoreUnavailable(f"the store broke off while {key} was read")
-    return StoredObject(content, response.headers["ETag"])
-
-
-def _connection(scheme: str, host: str) -> HTTPConnection:
-    if scheme == "https":
-        return HTTPSConnection(host, timeout=CONNECT_TIMEOUT_SECONDS, context=_tls())
-    return HTTPConnection(host, timeout=CONNECT_TIMEOUT_SECONDS)
-
-
-@cache
-def _tls() -> ssl.SSLContext:
-    """Trust whom boto3 trusts: AWS_CA_BUNDLE, else the authorities that botocore brings."""
-    authorities = os.environ.get("AWS_CA_BUNDLE")
-    if not authorities and (botocore := find_spec("botocore")) and botocore.submodule_search_locations:
-        authorities = os.path.join(botocore.submodule_search_locations[0], "cacert.pem")  # noqa: PTH118
-    return ssl.create_default_context(cafile=authorities)

@@ -213,7 +213,7 @@ def test_keys_that_were_changed_are_read_again_once_the_old_ones_are_refused(
     for _ in range(2):  # each poll tries, and says so
         with pytest.raises(StoreDenied, match="403"):
             polled.poll()
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", right.keys.secret_key)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", right.keys[1])
     assert polled.poll() == first
 
 
@@ -228,7 +228,7 @@ def test_keys_that_are_refused_are_read_again_within_the_same_poll(
         store_reader.get("current.json", 1000)
     store_reader._signer = reader.Signer(Settings.from_environment())  # as keys that held until now
     assert right.keys is not None
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", right.keys.secret_key)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", right.keys[1])
     stored = store_reader.get("current.json", 10_000)
     assert stored is not None
     assert Current.from_bytes(stored.content, stored.etag) == first

@@ -213,21 +213,41 @@ def test_a_damaged_model_is_told_in_a_line(model: Path, tmp_path: Path) -> None:
     refused(run("predict", "--model", tmp_path, stdin="good\n"), "missing required field")
 
 
-def test_a_command_without_its_extra_says_what_to_install(tmp_path: Path) -> None:
-    # A tqdm that can't be found, as in an environment without the extra.
-    (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['tqdm'] = None\n")
+@pytest.mark.parametrize(
+    ("command", "missing", "extra"),
+    [
+        ("sentiment", "tqdm", "train"),
+        ("bridge", "pika", "bridge"),
+        ("bridge.client", "pika", "bridge"),
+        ("functions.predict", "granian", "functions"),
+        ("functions.retrain", "sklearn", "train"),
+        ("functions.drift", "scipy", "drift"),
+    ],
+)
+def test_a_command_without_its_extra_says_what_to_install(
+    command: str, missing: str, extra: str, tmp_path: Path
+) -> None:
+    # A finder that finds everything but that module, as in an environment without the extra.
+    (tmp_path / "sitecustomize.py").write_text(
+        f"""
+import importlib.machinery, sys
+class Finder(importlib.machinery.PathFinder):
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
+        return None if name == {missing!r} else super().find_spec(name, path, target)
+sys.meta_path[-1] = Finder
+"""
+    )
     done = subprocess.run(
-        [*COMMAND, "train", "--data", "x", "--output", "y"],
+        [sys.executable, "-m", command],
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": str(tmp_path)},
         capture_output=True,
         text=True,
         check=False,
     )
-    assert (done.returncode, done.stderr) == (
-        2,
-        "tqdm is not installed: pip install 'sentiment-openfaas[train]' brings it\n",
-    )
+    says = f"{missing} is not installed: pip install 'sentiment-openfaas[{extra}]' brings it\n"
+    assert (done.returncode, done.stderr) == (2, says)
 
 
 @pytest.mark.parametrize(

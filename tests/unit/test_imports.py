@@ -39,7 +39,7 @@ def test_the_imports_are_those_of_the_drawing() -> None:
     [
         ("contracts/limits.py", "import sentiment.text"),
         ("sentiment/text.py", "import datasets.files"),
-        ("datasets/cache.py", "import process.settings"),
+        ("datasets/files.py", "import process.settings"),
         ("process/backoff.py", "import records.mongo"),
         ("records/mongo.py", "import model_store.layout"),
         ("messages/ports.py", "import records.mongo"),
