@@ -32,13 +32,16 @@ class _Batch:
     content: bytearray = field(default_factory=bytearray)
     records: int = 0
 
+    def is_full(self) -> bool:
+        return self.records >= BATCH_RECORDS or len(self.content) >= BATCH_BYTES
+
 
 class BatchRecorder:
     """Writes predictions in batches from a bounded queue, in a thread of its own.
 
     Records wait as BSON, in a quarter of the memory of dictionaries, and in pieces large enough for the allocator to
-    give back. While MongoDB is away, they wait and the write is tried again, with back-off and jitter. When the queue
-    is full, further records are counted as lost, not waited for.
+    give back; `waiting` is how many they are. While MongoDB is away, they wait and the write is tried again, with
+    back-off and jitter. When the queue is full, further records are counted as lost, not waited for.
     """
 
     def __init__(
@@ -58,9 +61,8 @@ class BatchRecorder:
         """
         self._records = records
         self._queue: deque[_Batch] = deque()
-        self._limit_bytes = queue_bytes
-        self._waiting = 0
-        self._waiting_bytes = 0
+        self._room_bytes = queue_bytes
+        self.waiting = 0
         self._lock = threading.Lock()
         self._filled = threading.Event()
         self._on_written = on_written
@@ -75,11 +77,6 @@ class BatchRecorder:
     def start(self) -> None:
         """Begin to write."""
         self._thread.start()
-
-    @property
-    def waiting(self) -> int:
-        """How many records wait to be written."""
-        return self._waiting
 
     def record(self, records: Sequence[PredictionRecord]) -> None:
         """Take predictions to be written soon; returns at once."""
@@ -103,14 +100,14 @@ class BatchRecorder:
 
     def _take(self, encoded: bytes) -> bool:
         """Put a record in the last batch, or a new one; False where the queue is full."""
-        if self._waiting_bytes + len(encoded) > self._limit_bytes:
+        if len(encoded) > self._room_bytes:
             return False
-        if not self._queue or _is_full(self._queue[-1]):
+        if not self._queue or self._queue[-1].is_full():
             self._queue.append(_Batch())
         self._queue[-1].content += encoded
         self._queue[-1].records += 1
-        self._waiting += 1
-        self._waiting_bytes += len(encoded)
+        self.waiting += 1
+        self._room_bytes -= len(encoded)
         return True
 
     def _run(self) -> None:
@@ -120,8 +117,8 @@ class BatchRecorder:
             if not self._write(batch):
                 return
             with self._lock:
-                self._waiting -= batch.records
-                self._waiting_bytes -= len(batch.content)
+                self.waiting -= batch.records
+                self._room_bytes += len(batch.content)
             self._on_written(batch.records)
             if backlog and not self.waiting:
                 backlog = False
@@ -130,7 +127,7 @@ class BatchRecorder:
     def _next_batch(self) -> _Batch | None:
         """Wait for records and return a batch of them; None when closing and none are left."""
         self._filled.wait()
-        if not (self._queue and _is_full(self._queue[0])):
+        if not (self._queue and self._queue[0].is_full()):
             # A short wait lets a batch fill; whoever closes does not want to wait.
             self._closing.wait(BATCH_WAIT_SECONDS)
         with self._lock:
@@ -154,7 +151,3 @@ class BatchRecorder:
             else:
                 self._backoff.worked()
                 return True
-
-
-def _is_full(batch: _Batch) -> bool:
-    return batch.records >= BATCH_RECORDS or len(batch.content) >= BATCH_BYTES

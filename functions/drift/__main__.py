@@ -18,8 +18,8 @@ from records.drift import DriftRecords
 THREADS = 2
 
 
-def main() -> int:
-    """Serve until SIGTERM; returns the exit code. Raises SettingsError."""
+def main() -> None:
+    """Serve until SIGTERM; raises SettingsError."""
     settings = Settings()
     store = ModelStore.from_environment()
     all_records = Records.from_environment()
@@ -34,7 +34,6 @@ def main() -> int:
     for courier in couriers:
         courier.close()
     all_records.close()
-    return 0
 
 
 def channels(settings: Settings) -> list[Channel]:

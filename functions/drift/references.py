@@ -4,7 +4,6 @@ import dataclasses
 import logging
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Literal
 
 from msgspec.structs import asdict
 
@@ -25,10 +24,9 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Candidate:
-    """A reference of a version; period: when its texts were scored, None for those held out of training."""
+    """A reference of a version: `live`, with the period in which its texts were scored, or its `holdout`."""
 
     statistics: Reference
-    kind: Literal["live", "holdout"]
     model: str
     period: Period | None = None
 
@@ -42,8 +40,8 @@ class Candidate:
 
     def describe(self, figures: SampleFigures) -> ReferenceFigures:
         """Return its figures as a report shows them."""
-        period = asdict(self.period) if self.period else {}
-        return extended(figures, ReferenceFigures, kind=self.kind, model=self.model, **period)
+        kind = LIVE if self.period else HOLDOUT
+        return extended(self.period, ReferenceFigures, kind=kind, model=self.model, **asdict(figures))
 
 
 @dataclass
@@ -90,7 +88,7 @@ class References:
             artifact = self._store.load(current.version)
             holdout = None
             if content := artifact.parts.get(REFERENCE_PART):
-                holdout = Candidate(Reference.from_bytes(content), HOLDOUT, current.version)
+                holdout = Candidate(Reference.from_bytes(content), current.version)
             self._watched = Watched(current, unpack(artifact), holdout)
         else:
             self._watched.current = current
@@ -145,4 +143,4 @@ class References:
             # Live texts have no labels; the error rate is compared with the holdout's.
             known = watched.holdout.statistics
             reference = dataclasses.replace(reference, labelled=known.labelled, errors=known.errors)
-        return Candidate(reference, LIVE, watched.version, kept.about)
+        return Candidate(reference, watched.version, kept.about)

@@ -24,8 +24,8 @@ LOST = Counter("predict_records_lost", "Records that could not be written and ar
 WAITING = Gauge("predict_records_waiting", "Records that wait to be written")
 
 
-def main() -> int:
-    """Serve until SIGTERM; returns the exit code."""
+def main() -> None:
+    """Serve until SIGTERM; raises SettingsError."""
     reader = StoreReader()
     watcher = ModelWatcher(
         CurrentPoller(reader),
@@ -45,7 +45,6 @@ def main() -> int:
     watcher.stop()
     recorder.close(FLUSH_TIMEOUT_SECONDS)
     records.close()
-    return 0
 
 
 def swapped(served: Served) -> None:

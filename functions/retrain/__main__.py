@@ -15,8 +15,8 @@ from records.labels import Labels
 THREADS = 4
 
 
-def main() -> int:
-    """Serve until SIGTERM; returns the exit code. Raises SettingsError."""
+def main() -> None:
+    """Serve until SIGTERM; raises SettingsError."""
     settings = Settings()
     store = ModelStore.from_environment()
     records = Records.from_environment()
@@ -24,7 +24,6 @@ def main() -> int:
     not_ready = ready_if(store.current, records.ping, errors=(StoreError, RecordsUnavailable))
     serve(build(trainer, token=settings.token, not_ready=not_ready), blocking_threads=THREADS)
     records.close()
-    return 0
 
 
 if __name__ == "__main__":
