@@ -14,7 +14,7 @@ LOG_LEVELS = ("info", "debug", "warning", "error", "critical")
 
 
 def run(name: str, main: Callable[[], int | None]) -> NoReturn:
-    """Log as `name`, call `main` and exit with what it returns, None for 0; with 2 and a line, where a setting is wrong."""
+    """Log as `name`, call `main` and exit with what it returns, None for 0; with 2 and one line for a wrong setting."""
     try:
         log_to_stdout(name)
         sys.exit(main())
