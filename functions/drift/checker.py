@@ -88,11 +88,10 @@ class Checker:
             return "not-enough-data", partial(DriftReport, model=None, message="no model is promoted yet")
         self._references.update_live(watched)
         reference, reason = self._references.choose(watched)
-        if reference is None:
-            return "not-enough-data", partial(DriftReport, model=watched.version, message=reason)
-        return self._compare(watched, reference, reason)
+        findings = partial(DriftReport, model=watched.version, message=reason)
+        return self._compare(watched, reference, findings) if reference else ("not-enough-data", findings)
 
-    def _compare(self, watched: Watched, reference: Candidate, message: str | None) -> tuple[Status, Findings]:
+    def _compare(self, watched: Watched, reference: Candidate, findings: Findings) -> tuple[Status, Findings]:
         seen: list[Scoring] = []
         texts = self._records.last_texts(self._settings.window_texts, seen, since=reference.since)
         window = self._with_labels(Window.from_texts(texts, watched.model), watched)
@@ -109,13 +108,11 @@ class Checker:
             models=[ModelShare(model, count) for model, count in models.items()],
         )
         return comparison.status, partial(
-            DriftReport,
-            model=watched.version,
+            findings,
             tests=comparison.tests,
             words=comparison.words,
             window=figures,
             reference=reference.describe(comparison.reference),
-            message=message,
         )
 
     def _with_labels(self, window: Window, watched: Watched) -> Window:
