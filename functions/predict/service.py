@@ -39,7 +39,7 @@ class Predictor:
     def __init__(
         self, served: Callable[[], Served | None], record: Callable[[Sequence[PredictionRecord]], None]
     ) -> None:
-        """Answer with what `served` returns, None while there is no model; `record` remembers, without waiting."""
+        """Answer with what `served` returns, None before the first model; `record` remembers, without waiting."""
         self._served = served
         self._record = record
         # Unique over processes and restarts; cheaper than a UUID a text.

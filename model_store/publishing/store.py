@@ -2,14 +2,15 @@
 
 import hashlib
 from collections import defaultdict
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
 from contracts.manifest import FORMAT, MANIFEST, Manifest
-from contracts.promotion import Promotion, read_promotion
-from model_store.errors import ObjectTooLarge, PromotionConflict, VersionExists, VersionNotFound
+from contracts.promotion import Period, Promotion, StatisticsDocument, read_promotion, read_statistics_document
+from model_store.errors import InvalidDocument, ObjectTooLarge, PromotionConflict, VersionExists, VersionNotFound
 from model_store.layout import (
     CURRENT_KEY,
     MAX_DOCUMENT_BYTES,
@@ -17,6 +18,7 @@ from model_store.layout import (
     STATISTICS_PREFIX,
     VERSIONS_PREFIX,
     Current,
+    check_name,
     next_promotion,
     promotion_key,
     read_document,
@@ -25,10 +27,9 @@ from model_store.layout import (
 )
 from model_store.publishing.objects import Listed, Objects, client
 from model_store.publishing.probe import check_conditional_writes
-from model_store.publishing.statistics import Statistics, read_statistics, write_statistics
 from model_store.settings import Settings
 from model_store.versions import load_artifact, load_manifest
-from sentiment.artifact import Artifact, ArtifactError
+from sentiment.artifact import Artifact, ArtifactError, part_of
 from sentiment.packing import repack
 
 if TYPE_CHECKING:
@@ -36,6 +37,15 @@ if TYPE_CHECKING:
 
 # A version without manifest may be one that is being written; after this long nobody writes it any more.
 ABANDONED_AFTER = timedelta(days=1)
+MAX_STATISTICS_BYTES = 64 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """`content` as it was kept, and the period of the texts that it was made of."""
+
+    content: bytes
+    about: Period
 
 
 class VersionInfo(Struct, frozen=True, kw_only=True):
@@ -160,11 +170,24 @@ class ModelStore:
 
     def put_statistics(self, version: str, name: str, statistics: Statistics) -> None:
         """Keep statistics beside a version, such as a reference of live texts; what is there under `name` stays."""
-        write_statistics(self._objects, version, name, statistics)
+        part = part_of(statistics.content)
+        self._objects.put_if(_statistics_key(version, f"{part.sha256}.npz"), statistics.content, etag=None)
+        # Written last: it names the content by its hash.
+        document = StatisticsDocument(part.sha256, part.size_bytes, statistics.about)
+        self._objects.put_if(_statistics_key(version, f"{name}.json"), to_bytes(document), etag=None)
 
     def statistics(self, version: str, name: str) -> Statistics | None:
         """Return the statistics kept beside a version under `name`, if any; raises InvalidDocument."""
-        return read_statistics(self._objects, version, name)
+        key = _statistics_key(version, f"{name}.json")
+        stored = self._objects.get(key, MAX_DOCUMENT_BYTES)
+        if stored is None:
+            return None
+        document = read_document(read_statistics_document, stored.content, key)
+        max_bytes = min(document.size_bytes, MAX_STATISTICS_BYTES)
+        content = self._objects.get(_statistics_key(version, f"{document.sha256}.npz"), max_bytes)
+        if content is None or part_of(content.content).sha256 != document.sha256:
+            raise InvalidDocument(f"{key} names statistics that are gone or damaged; delete it to have them made again")
+        return Statistics(content.content, document.about)
 
     def prune(self, keep: int = 10) -> list[str]:
         """Delete all but the newest `keep` versions, and return which.
@@ -249,3 +272,7 @@ class ModelStore:
     def _log(self, promotion: Promotion) -> None:
         """Append to the log; an entry that is there already stays."""
         self._objects.put_if(promotion_key(promotion), to_bytes(promotion), etag=None)
+
+
+def _statistics_key(version: str, file: str) -> str:
+    return f"{STATISTICS_PREFIX}{check_name(version)}/{check_name(file)}"

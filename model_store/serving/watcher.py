@@ -74,7 +74,6 @@ class ModelWatcher:
         self._load_at = 0.0  # on the monotonic clock
         self._away = False
         self._polls, self._loads = self._backoff(), self._backoff()
-        self._ready = threading.Event()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="model-watcher", daemon=True)
 
@@ -91,10 +90,6 @@ class ModelWatcher:
         """End watching; what is served stays."""
         self._stopping.set()
         self._thread.join(timeout_seconds)
-
-    def wait_until_ready(self, timeout_seconds: float) -> bool:
-        """Wait for the first model; False when there is none by then."""
-        return self._ready.wait(timeout_seconds)
 
     def _run(self) -> None:
         while not self._stopping.wait(self._step_or_log()):
@@ -136,7 +131,6 @@ class ModelWatcher:
 
     def _swap(self, served: Served) -> None:
         before, self._served = self._served, served
-        self._ready.set()
         logger.info("serving model %s, before: %s", served.version, before.version if before else "none")
         self._on_swap(served)
 

@@ -41,7 +41,7 @@ def test_the_old_model_serves_through_an_outage_and_the_next_promotion_is_follow
             models = ModelStore.from_environment()
             models.ensure_bucket()
             first = models.promote(models.publish(artifact(1)), expected=None, by="test", reason="first")
-            assert watching.wait_until_ready(20)
+            assert runner.wait_until(lambda: watching.served is not None, 20)
         outages.clear()
         assert runner.wait_until(lambda: len(outages) > 1, timeout_seconds=30)
         assert all(isinstance(outage, StoreUnavailable) for outage in outages)

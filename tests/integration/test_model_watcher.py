@@ -325,10 +325,10 @@ def test_a_watcher_that_waits_for_the_store_can_be_stopped(
 
 def test_a_promotion_is_followed_while_the_old_model_serves(models: ModelStore, observed: Observed) -> None:
     assert observed.watcher.served is None
-    assert not observed.watcher.wait_until_ready(0.2)
+    assert not wait_until(lambda: observed.watcher.served is not None, 0.2)
     one, two = artifact(), artifact(2)
     promoted(models, models.publish(one, "v1"))
-    assert observed.watcher.wait_until_ready(20)
+    assert wait_until(lambda: observed.watcher.served is not None, 20)
     before = observed.watcher.served
     promoted(models, models.publish(two, "v2"))
     assert observed.serves("v2")

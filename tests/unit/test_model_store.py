@@ -11,6 +11,7 @@ import pytest
 from contracts.codec import Malformed
 from contracts.manifest import FORMAT, CanaryText, ClassTexts, Manifest
 from contracts.promotion import read_promotion
+from deploy.runner import wait_until
 from model_store.errors import StoreError, StoreUnavailable, VersionRefused
 from model_store.layout import Current, next_promotion, promotion_key, to_bytes
 from model_store.publishing.objects import client
@@ -140,7 +141,7 @@ def test_a_watcher_without_a_model_keeps_its_pace_through_an_outage() -> None:
     poller = Script(*[StoreUnavailable("away")] * 20, current("v1"), Unchanged())
     watcher = ModelWatcher(poller, load, poll_seconds=0.01, on_outage=outages.append)
     watcher.start()
-    assert watcher.wait_until_ready(5)
+    assert wait_until(lambda: watcher.served is not None, 5)
     watcher.stop()
     assert len(outages) == 20
     assert watcher.served is not None
@@ -158,7 +159,7 @@ def test_a_load_that_failed_in_passing_is_tried_again_and_told_once() -> None:
 
     watcher = ModelWatcher(Script(current("v1"), Unchanged()), flaky, poll_seconds=0.01, on_refusal=refusals.append)
     watcher.start()
-    assert watcher.wait_until_ready(5)
+    assert wait_until(lambda: watcher.served is not None, 5)
     watcher.stop()
     assert len(refusals) == 1
 
@@ -193,7 +194,7 @@ def test_an_error_that_nobody_foresaw_is_logged_and_the_watcher_goes_on(caplog: 
 
     watcher = ModelWatcher(Script(current("v1"), Unchanged()), buggy, poll_seconds=0.01)
     watcher.start()
-    assert watcher.wait_until_ready(5)
+    assert wait_until(lambda: watcher.served is not None, 5)
     watcher.stop()
     assert [str(record.exc_info[1]) for record in caplog.records if record.exc_info] == ["a bug", "another"]
 
@@ -202,7 +203,7 @@ def test_a_stopped_watcher_polls_no_more_and_goes_on_serving() -> None:
     poller = Script(current("v1"), Unchanged())
     watcher = ModelWatcher(poller, load, poll_seconds=60)
     watcher.start()
-    assert watcher.wait_until_ready(5)
+    assert wait_until(lambda: watcher.served is not None, 5)
     before = time.monotonic()
     watcher.stop()
     assert time.monotonic() - before < 5
