@@ -7,6 +7,7 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 T = TypeVar("T")
+S = TypeVar("S", bound=msgspec.Struct)
 
 encode = msgspec.json.encode
 """Return a structure, or what is made of JSON's types, as JSON."""
@@ -61,9 +62,10 @@ def from_document(document: Any, kind: type[T]) -> T:
         raise Malformed(f"does not fit: {error}") from error
 
 
-def extended(value: msgspec.Struct, kind: type[T], /, **more: object) -> T:
-    """Return a structure of `kind`, which has the fields of `value` and `more`."""
-    return kind(**{**msgspec.structs.asdict(value), **more})
+def extended(value: object, kind: type[S], /, **more: object) -> S:
+    """Return a structure of `kind`: of its fields `more` has some, and `value`, under the same names, the others."""
+    known = {name: getattr(value, name) for name in kind.__struct_fields__ if name not in more and hasattr(value, name)}
+    return kind(**known, **more)
 
 
 def indented(value: object) -> str:

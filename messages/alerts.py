@@ -17,6 +17,8 @@ ANSWER_TIMEOUT_SECONDS = 10
 class AlertExchange:
     """The durable topic exchange `alerts`. A connection lasts for one alert, since there are so few."""
 
+    name = "rabbitmq"
+
     def __init__(self, url: str) -> None:
         """Publish at the broker with that AMQP URL."""
         self._parameters = parameters(url)

@@ -13,8 +13,8 @@ from process.settings import SettingsError, choice
 LOG_LEVELS = ("info", "debug", "warning", "error", "critical")
 
 
-def run(name: str, main: Callable[[], int]) -> NoReturn:
-    """Log as `name`, call `main` and exit with what it returns; with 2, and one line, where a setting can't be used."""
+def run(name: str, main: Callable[[], int | None]) -> NoReturn:
+    """Log as `name`, call `main` and exit with what it returns, None for 0; with 2 and one line for a wrong setting."""
     try:
         log_to_stdout(name)
         sys.exit(main())

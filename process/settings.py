@@ -1,16 +1,27 @@
 """Settings as environment variables give them."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import field
+from functools import partial
+from typing import ParamSpec, TypeVar
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class SettingsError(Exception):
     """A variable has a value that can't be used; says which and what is allowed."""
 
 
-def number(name: str, default: float, *, least: float, most: float = float("inf")) -> float:
-    """Return the variable `name` as a number from `least` to `most`, or `default` without it; raises SettingsError."""
-    value = os.environ.get(name)
+def number(
+    name: str, default: float, *, least: float, most: float = float("inf"), given: Mapping[str, str] = os.environ
+) -> float:
+    """Return the variable `name` as a number from `least` to `most`, or `default` without it; raises SettingsError.
+
+    given: the environment, or what else has settings by name, as the query of a request has.
+    """
+    value = given.get(name)
     if not value:
         return default
     try:
@@ -23,6 +34,13 @@ def number(name: str, default: float, *, least: float, most: float = float("inf"
     return found
 
 
+def whole_number(
+    name: str, default: int, *, least: float, most: float = float("inf"), given: Mapping[str, str] = os.environ
+) -> int:
+    """Return the variable `name` as `number` does, without what is behind the point."""
+    return int(number(name, default, least=least, most=most, given=given))
+
+
 def choice(name: str, choices: Sequence[str]) -> str:
     """Return the variable `name`, one of `choices`, the first of them without it; raises SettingsError."""
     value = (os.environ.get(name) or choices[0]).lower()
@@ -31,6 +49,11 @@ def choice(name: str, choices: Sequence[str]) -> str:
     return value
 
 
+def setting(read: Callable[P, T], *arguments: P.args, **options: P.kwargs) -> T:
+    """Return a dataclass's field that, where it is not given, is what `read` reads; no `repr` shows it."""
+    return field(default_factory=partial(read, *arguments, **options), repr=False)
+
+
 def listen_address(default_port: int) -> tuple[str, int]:
     """Return LISTEN_HOST and LISTEN_PORT, without them 127.0.0.1 and `default_port`; raises SettingsError."""
-    return os.environ.get("LISTEN_HOST") or "127.0.0.1", int(number("LISTEN_PORT", default_port, least=1, most=65535))
+    return os.environ.get("LISTEN_HOST") or "127.0.0.1", whole_number("LISTEN_PORT", default_port, least=1, most=65535)

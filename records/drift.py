@@ -1,4 +1,4 @@
-"""The texts that drift checks, and the reports that it leaves in `drift_reports`."""
+"""The texts that drift checks, its reports in `drift_reports`, and the texts that generate-drift made."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -16,10 +16,9 @@ MAX_REPORTS = 20_000
 
 
 @dataclass(frozen=True)
-class ScoredText:
-    """A text, by which model it was scored, when, and whether generate-drift made it."""
+class Scoring:
+    """By which model a text was scored, when, and whether generate-drift made it."""
 
-    text: str
     model: str
     scored_at: datetime
     synthetic: bool
@@ -31,48 +30,43 @@ class DriftRecords:
     Reports are numbered without gaps, and a report's `_id` is its number in twelve digits: as text it sorts alike in
     every server.
 
+    Texts are yielded one by one, since they may be large; `seen` gets the scoring of each, in the same order.
+
     Times that texts are asked for by are best whole seconds: nx-27017 compares no finer.
     """
 
     def __init__(self, records: Records) -> None:
-        """Ask and write beside the other records."""
         self._records = records
         self._predictions = records.database["predictions"]
         self._labels = records.database["labels"]
         self._reports = records.database["drift_reports"]
 
     def ensure_indexes(self) -> None:
-        """Create the indexes of all records, and of the questions below."""
+        """Create the indexes of all records, and the one that `undelivered` needs."""
         self._records.ensure_indexes()
         with unavailable():
             self._reports.create_index("undelivered", sparse=True)
 
-    def last_texts(self, limit: int, *, since: datetime | None = None) -> Iterator[ScoredText]:
+    def last_texts(self, limit: int, seen: list[Scoring], *, since: datetime | None = None) -> Iterator[str]:
         """Yield the texts scored last, newest first, at most `limit`, and none from before `since`."""
-        yield from self._texts(_scored(since), -1, limit)
+        return self._texts(_scored(since), -1, limit, seen)
 
-    def live_texts(self, model: str, since: datetime, limit: int) -> Iterator[ScoredText]:
+    def live_texts(self, limit: int, seen: list[Scoring], *, since: datetime, model: str) -> Iterator[str]:
         """Yield the first texts, at most `limit`, that `model` scored from `since` on and that nobody generated."""
-        yield from self._texts(_live(model, since), 1, limit)
+        return self._texts(_scored(since, model), 1, limit, seen)
 
-    def _texts(self, query: Mapping[str, Any], direction: int, limit: int) -> Iterator[ScoredText]:
+    def _texts(self, query: Mapping[str, Any], direction: int, limit: int, seen: list[Scoring]) -> Iterator[str]:
         fields = {"text": 1, "model": 1, "scored_at": 1, "synthetic": 1}
         with unavailable():
             for found in self._predictions.find(query, fields).sort("scored_at", direction).limit(limit):
-                yield ScoredText(found["text"], found["model"], found["scored_at"], bool(found.get("synthetic")))
+                seen.append(Scoring(found["model"], found["scored_at"], bool(found.get("synthetic"))))
+                yield found["text"]
 
-    def count_texts(self, at_most: int, *, since: datetime | None = None) -> int:
-        """Return how many texts `last_texts` would yield; counting stops at `at_most`."""
-        return self._count(_scored(since), at_most)
-
-    def count_live_texts(self, model: str, since: datetime, at_most: int) -> int:
-        """Return how many texts `live_texts` would yield; counting stops at `at_most`."""
-        return self._count(_live(model, since), at_most)
-
-    def _count(self, query: Mapping[str, Any], at_most: int) -> int:
+    def count_texts(self, at_most: int, *, since: datetime | None, live_of: str | None = None) -> int:
+        """Return how many texts `last_texts`, or `live_texts` of a model, would yield; counting stops at `at_most`."""
         # Not count_documents, which nx-27017 answers by reading all of them.
         with unavailable():
-            return sum(1 for _ in self._predictions.find(query, {"_id": 1}).limit(at_most))
+            return sum(1 for _ in self._predictions.find(_scored(since, live_of), {"_id": 1}).limit(at_most))
 
     def unlearned_labels(self, limit: int, *, since: datetime) -> list[tuple[str, int]]:
         """Return the newest labelled texts that came in from `since` on and that no model has been trained on."""
@@ -123,12 +117,38 @@ class DriftRecords:
             self._reports.update_one({"_id": _id(number)}, {"$pull": {"undelivered": channel}})
 
 
-def _scored(since: datetime | None) -> Mapping[str, Any]:
-    return {"scored_at": {"$gte": since}} if since else {}
+class GeneratedTexts:
+    """The texts that generate-drift made. Every method raises RecordsUnavailable while MongoDB can't answer."""
+
+    def __init__(self, records: Records) -> None:
+        self._predictions = records.database["predictions"]
+
+    def ensure_index(self) -> None:
+        """Create the index that finds them: only where any are made, for each index costs every insert its time."""
+        with unavailable():
+            self._predictions.create_index("synthetic", partialFilterExpression={"synthetic": True})
+
+    def count(self) -> int:
+        """Return how many are recorded."""
+        with unavailable():
+            return sum(1 for _ in self._predictions.find({"synthetic": True}, {"_id": 1}))
+
+    def delete(self) -> int:
+        """Delete them; returns how many they were."""
+        with unavailable():
+            return self._predictions.delete_many({"synthetic": True}).deleted_count
+
+    def ordinary(self, limit: int) -> Iterator[str]:
+        """Yield the last texts, at most `limit`, that came from elsewhere, newest first."""
+        with unavailable():
+            newest = self._predictions.find({"synthetic": {"$ne": True}}, {"text": 1}).sort("scored_at", -1)
+            for document in newest.limit(limit):
+                yield document["text"]
 
 
-def _live(model: str, since: datetime) -> Mapping[str, Any]:
-    return {"model": model, "synthetic": {"$ne": True}, "scored_at": {"$gte": since}}
+def _scored(since: datetime | None, live_of: str | None = None) -> Mapping[str, Any]:
+    live = {"model": live_of, "synthetic": {"$ne": True}} if live_of else {}
+    return {**live, "scored_at": {"$gte": since}} if since else live
 
 
 def _id(number: int) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 from pymongo import UpdateOne
 
-from contracts.codec import to_documents
+from contracts.codec import extended, to_documents
 from contracts.records import LabelRecord
 from contracts.retrain import Conflict, ConflictingLabel
 from records.mongo import Records, now, read, read_valid, unavailable
@@ -34,12 +34,15 @@ class Label:
         """The label's id: the same for the same text, label and source."""
         return _digest(f"{self.label}\0{self.source}\0{self.text}")
 
+    def record(self, received_at: datetime) -> LabelRecord:
+        """Return the label as it is kept: pending, and by its id."""
+        return extended(self, LabelRecord, received_at=received_at, text_sha256=_digest(self.text))
+
 
 class Labels:
     """The collection `labels`. Every method raises RecordsUnavailable while MongoDB can't answer."""
 
     def __init__(self, records: Records) -> None:
-        """Keep labels beside the other records."""
         self._collection = records.database["labels"]
 
     def ensure_indexes(self) -> None:
@@ -54,26 +57,29 @@ class Labels:
         A label is there already if one of the same text, label and source is, or one of the same client_id.
         """
         by_id = {label.id: label for label in labels}
-        client_ids = [label.client_id for label in by_id.values() if label.client_id is not None]
-        with unavailable():
-            known_ids = {found["_id"] for found in self._collection.find({"_id": {"$in": [*by_id]}}, {"_id": 1})}
-            known = self._collection.find({"client_id": {"$in": client_ids}}, {"client_id": 1})
-            known_client_ids = {found["client_id"] for found in known}
-        new: dict[str, Label] = {}
-        for identifier, label in by_id.items():
-            if identifier in known_ids or label.client_id in known_client_ids:
-                continue
-            if label.client_id is not None:
-                known_client_ids.add(label.client_id)
-            new[identifier] = label
+        known_ids = self._known("_id", [*by_id])
+        known_client_ids = self._known(
+            "client_id", [label.client_id for label in labels if label.client_id is not None]
+        )
+        new: list[LabelRecord] = []
+        received_at = now()
+        for label in by_id.values():
+            if label.id not in known_ids and label.client_id not in known_client_ids:
+                if label.client_id is not None:
+                    known_client_ids.add(label.client_id)
+                new.append(label.record(received_at))
         if new:
-            received_at = now()
-            documents = to_documents([_record(label, received_at) for label in new.values()])
+            documents = to_documents(new)
             writes = [UpdateOne({"_id": each.pop("_id")}, {"$setOnInsert": each}, upsert=True) for each in documents]
             with unavailable():
                 self._collection.bulk_write(writes, ordered=False)
-            self._mark_conflicts({_digest(label.text) for label in new.values()})
-        return list(new)
+            self._mark_conflicts({label.text_sha256 for label in new})
+        return [label.id for label in new]
+
+    def _known(self, field: str, values: Sequence[str]) -> set[str]:
+        """Return those of `values` that labels have in a field already."""
+        with unavailable():
+            return {found[field] for found in self._collection.find({field: {"$in": values}}, {field: 1})}
 
     def _mark_conflicts(self, keys: set[str]) -> None:
         """Mark the labels of texts that have both; keys: the hashes of texts that have got a new one."""
@@ -99,12 +105,10 @@ class Labels:
                 conflict.labels.append(ConflictingLabel(found.id, found.label, found.source))
         return [*by_text.values()]
 
-    def pending(
-        self, *, maximum: int, maximum_per_source: int | None = None, refused: bool = False
-    ) -> list[LabelRecord]:
-        """Return the oldest labels that no model has used, at most so many, and so many of each source.
+    def pending(self, *, maximum: int, maximum_per_source: int = 0, refused: bool = False) -> list[LabelRecord]:
+        """Return the oldest labels that no model has used, at most so many.
 
-        refused: those that the gate refused as well.
+        maximum_per_source: how many of one source, 0 for any number. refused: those that the gate refused too.
         """
         states = ["pending", "refused"] if refused else ["pending"]
         chosen: list[LabelRecord] = []
@@ -112,7 +116,7 @@ class Labels:
         with unavailable():
             oldest = self._collection.find({"state": {"$in": states}}).sort([("received_at", 1), ("_id", 1)])
             for label in read_valid(oldest, LabelRecord):
-                if maximum_per_source is None or by_source[label.source] < maximum_per_source:
+                if not maximum_per_source or by_source[label.source] < maximum_per_source:
                     by_source[label.source] += 1
                     chosen.append(label)
                 if len(chosen) == maximum:
@@ -142,27 +146,14 @@ class Labels:
     def find(self, identifier: str) -> LabelRecord | None:
         """Return the label of this id, or of this client_id, None if there is none; raises InvalidRecord."""
         with unavailable():
-            document = self._collection.find_one({"_id": identifier}) or self._collection.find_one(
-                {"client_id": identifier}
-            )
+            by_id = self._collection.find_one({"_id": identifier})
+            document = by_id or self._collection.find_one({"client_id": identifier})
         return read(document, LabelRecord) if document else None
 
     def delete(self, identifier: str) -> None:
         """Forget a label."""
         with unavailable():
             self._collection.delete_one({"_id": identifier})
-
-
-def _record(label: Label, received_at: datetime) -> LabelRecord:
-    return LabelRecord(
-        id=label.id,
-        text=label.text,
-        label=label.label,
-        source=label.source,
-        client_id=label.client_id,
-        received_at=received_at,
-        text_sha256=_digest(label.text),
-    )
 
 
 def _digest(text: str) -> str:

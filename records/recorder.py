@@ -6,6 +6,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 
 import bson
 
@@ -31,13 +32,16 @@ class _Batch:
     content: bytearray = field(default_factory=bytearray)
     records: int = 0
 
+    def is_full(self) -> bool:
+        return self.records >= BATCH_RECORDS or len(self.content) >= BATCH_BYTES
+
 
 class BatchRecorder:
     """Writes predictions in batches from a bounded queue, in a thread of its own.
 
     Records wait as BSON, in a quarter of the memory of dictionaries, and in pieces large enough for the allocator to
-    give back. While MongoDB is away, they wait and the write is tried again, with back-off and jitter. When the queue
-    is full, further records are counted as lost, not waited for.
+    give back; `waiting` is how many they are. While MongoDB is away, they wait and the write is tried again, with
+    back-off and jitter. When the queue is full, further records are counted as lost, not waited for.
     """
 
     def __init__(
@@ -57,15 +61,14 @@ class BatchRecorder:
         """
         self._records = records
         self._queue: deque[_Batch] = deque()
-        self._limit_bytes = queue_bytes
-        self._waiting = 0
-        self._waiting_bytes = 0
+        self._room_bytes = queue_bytes
+        self.waiting = 0
         self._lock = threading.Lock()
         self._filled = threading.Event()
         self._on_written = on_written
         self._on_lost = on_lost
         self._on_drained = on_drained
-        self._indexed = False
+        self._ensure_indexes = cache(records.ensure_indexes)  # until it has worked once: errors are not kept
         self._backoff = Backoff(FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS)
         self._closing = threading.Event()
         self._deadline = float("inf")
@@ -74,11 +77,6 @@ class BatchRecorder:
     def start(self) -> None:
         """Begin to write."""
         self._thread.start()
-
-    @property
-    def waiting(self) -> int:
-        """How many records wait to be written."""
-        return self._waiting
 
     def record(self, records: Sequence[PredictionRecord]) -> None:
         """Take predictions to be written soon; returns at once."""
@@ -102,14 +100,14 @@ class BatchRecorder:
 
     def _take(self, encoded: bytes) -> bool:
         """Put a record in the last batch, or a new one; False where the queue is full."""
-        if self._waiting_bytes + len(encoded) > self._limit_bytes:
+        if len(encoded) > self._room_bytes:
             return False
-        if not self._queue or _is_full(self._queue[-1]):
+        if not self._queue or self._queue[-1].is_full():
             self._queue.append(_Batch())
         self._queue[-1].content += encoded
         self._queue[-1].records += 1
-        self._waiting += 1
-        self._waiting_bytes += len(encoded)
+        self.waiting += 1
+        self._room_bytes -= len(encoded)
         return True
 
     def _run(self) -> None:
@@ -119,8 +117,8 @@ class BatchRecorder:
             if not self._write(batch):
                 return
             with self._lock:
-                self._waiting -= batch.records
-                self._waiting_bytes -= len(batch.content)
+                self.waiting -= batch.records
+                self._room_bytes += len(batch.content)
             self._on_written(batch.records)
             if backlog and not self.waiting:
                 backlog = False
@@ -129,7 +127,7 @@ class BatchRecorder:
     def _next_batch(self) -> _Batch | None:
         """Wait for records and return a batch of them; None when closing and none are left."""
         self._filled.wait()
-        if not (self._queue and _is_full(self._queue[0])):
+        if not (self._queue and self._queue[0].is_full()):
             # A short wait lets a batch fill; whoever closes does not want to wait.
             self._closing.wait(BATCH_WAIT_SECONDS)
         with self._lock:
@@ -142,9 +140,7 @@ class BatchRecorder:
         """Write one batch, trying until it works; False where closing ran out of time."""
         while True:
             try:
-                if not self._indexed:
-                    self._records.ensure_indexes()
-                    self._indexed = True
+                self._ensure_indexes()
                 self._records.write_encoded_predictions(batch.content)
             except RecordsUnavailable as error:
                 if time.monotonic() >= self._deadline:
@@ -155,7 +151,3 @@ class BatchRecorder:
             else:
                 self._backoff.worked()
                 return True
-
-
-def _is_full(batch: _Batch) -> bool:
-    return batch.records >= BATCH_RECORDS or len(batch.content) >= BATCH_BYTES

@@ -1,19 +1,35 @@
-"""Alerts: what is said when the state changes, and the channels by which it goes."""
+"""Alerts: what is said when the state changes, and how it is sent: at least once, by each channel.
 
+A change of state is stored with its report, and with it the channels that its alert has still to go by. Each channel
+has a courier, a thread that sends what is due and notes that it was sent. So an alert survives a crash between the two
+(it may then be sent again, with the same id), and a channel that is down delays neither an answer nor the other one.
+"""
+
+import logging
+import threading
+from functools import partial
 from http import HTTPStatus
 from typing import Protocol
 
 import urllib3
+from prometheus_client import Counter
 
-from contracts.codec import encode
+from contracts.codec import encode, extended
 from contracts.drift import Alert, DriftReport
-from messages.alerts import AlertExchange
 from messages.ports import BrokerUnavailable
+from process.retry import Abandoned, Retry
+from records import RecordsUnavailable
+from records.drift import DriftRecords
+
+logger = logging.getLogger(__name__)
 
 CONNECT_TIMEOUT_SECONDS = 5
 ANSWER_TIMEOUT_SECONDS = 10
+CLOSE_TIMEOUT_SECONDS = 5
 # Statuses below 500 that speak of the moment and not of the request.
 PASSING = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS)
+SENT = Counter("drift_alerts_sent", "Alerts sent, by channel", ["channel"])
+FAILED = Counter("drift_alerts_failed", "Times an alert was given up until later", ["channel"])
 
 
 class NotSent(Exception):
@@ -29,40 +45,22 @@ class ChannelDown(NotSent):
         self.retry_after_seconds = retry_after_seconds
 
 
+DOWN = (ChannelDown, BrokerUnavailable)
+
+
 class Channel(Protocol):
-    """A way by which alerts go."""
+    """A way by which alerts go: `Webhook`, or the exchange at the broker.
+
+    Both methods raise ChannelDown or BrokerUnavailable where trying again later is right.
+    """
 
     name: str
 
     def prepare(self) -> None:
-        """Make what a listener needs before the first alert; raises ChannelDown."""
+        """Make what a listener needs before the first alert."""
 
-    def send(self, alert: Alert) -> None:
-        """Return once the alert is taken; raises ChannelDown, or NotSent where trying again soon would not help."""
-
-
-class Exchange:
-    """RabbitMQ's exchange `alerts`, with the event as routing key."""
-
-    name = "rabbitmq"
-
-    def __init__(self, exchange: AlertExchange) -> None:
-        """Send to `exchange`."""
-        self._exchange = exchange
-
-    def prepare(self) -> None:
-        """Declare the exchange, so that queues can be bound to it."""
-        try:
-            self._exchange.prepare()
-        except BrokerUnavailable as error:
-            raise ChannelDown(str(error)) from error
-
-    def send(self, alert: Alert) -> None:
-        """See Channel."""
-        try:
-            self._exchange.send(alert.event, alert.id, encode(alert))
-        except BrokerUnavailable as error:
-            raise ChannelDown(str(error)) from error
+    def send(self, event: str, alert_id: str, body: bytes) -> None:
+        """Return once an alert, as JSON, is taken; raises NotSent where trying again soon would not help."""
 
 
 class Webhook:
@@ -71,21 +69,19 @@ class Webhook:
     name = "webhook"
 
     def __init__(self, url: str) -> None:
-        """Send to `url`."""
         self._url = url
         self._pool = urllib3.PoolManager(
             retries=False, timeout=urllib3.Timeout(connect=CONNECT_TIMEOUT_SECONDS, read=ANSWER_TIMEOUT_SECONDS)
         )
 
     def prepare(self) -> None:
-        """Nothing: a webhook is there, or is not."""
+        """Do nothing: a webhook is there, or is not."""
 
-    def send(self, alert: Alert) -> None:
-        """See Channel."""
+    def send(self, event: str, alert_id: str, body: bytes) -> None:  # noqa: ARG002 - the body has both
+        """Send the alert; see Channel."""
+        headers = {"Content-Type": "application/json"}
         try:
-            response = self._pool.request(
-                "POST", self._url, body=encode(alert), headers={"Content-Type": "application/json"}
-            )
+            response = self._pool.request("POST", self._url, body=body, headers=headers)
         except urllib3.exceptions.HTTPError as error:
             raise ChannelDown(f"the webhook can't be reached: {type(error).__name__}") from error
         if response.status >= 500 or response.status in PASSING:
@@ -95,19 +91,77 @@ class Webhook:
             raise NotSent(f"the webhook refused the alert with {response.status}: check ALERT_WEBHOOK_URL")
 
 
+class Courier:
+    """Sends by one channel what is due there, oldest first, in a thread of its own."""
+
+    def __init__(self, records: DriftRecords, channel: Channel, timeout_seconds: float) -> None:
+        """Send the alerts in `records`.
+
+        timeout_seconds: how long one alert is tried, with back-off and jitter, before it waits for the next `wake`.
+        """
+        self.name = channel.name
+        self._records = records
+        self._channel = channel
+        self._sent, self._failed = SENT.labels(self.name), FAILED.labels(self.name)
+        self._due = threading.Event()
+        self._closing = threading.Event()
+        self._retry = Retry(self._closing, timeout_seconds=timeout_seconds)
+        self._thread = threading.Thread(target=self._run, name=f"alerts-{self.name}", daemon=True)
+
+    def start(self) -> None:
+        """Begin, with what an earlier process left."""
+        self._due.set()
+        self._thread.start()
+
+    def wake(self) -> None:
+        """Look for what is due; returns at once."""
+        self._due.set()
+
+    def close(self) -> None:
+        """Stop. What was not sent stays due."""
+        self._closing.set()
+        self._due.set()
+        self._thread.join(CLOSE_TIMEOUT_SECONDS)
+
+    def _run(self) -> None:
+        prepared = False
+        while self._due.wait() and not self._closing.is_set():
+            self._due.clear()
+            prepared = prepared or self._prepare()
+            try:
+                self._send_due()
+            except (NotSent, Abandoned) as error:
+                self._failed.inc()
+                logger.error("%s; the alert is tried again after the next check", error.__cause__ or error)
+            except RecordsUnavailable as error:
+                logger.warning("what alerts are due can't be seen until the next check: %s", error)
+
+    def _prepare(self) -> bool:
+        try:
+            self._channel.prepare()
+        except DOWN as error:
+            logger.warning("%s; tried again after the next check", error)
+            return False
+        return True
+
+    def _send_due(self) -> None:
+        for report in self._records.undelivered(self.name):
+            alert = compose(report)
+            self._retry(partial(self._channel.send, alert.event, alert.id, encode(alert)), *DOWN)
+            self._records.mark_delivered(report.number, self.name)
+            self._sent.inc()
+            logger.info("%s sent by %s", alert.event, self.name)
+
+
 def compose(report: DriftReport) -> Alert:
     """Return the alert of a report whose state has changed."""
-    return Alert(
+    return extended(
+        report,
+        Alert,
         text=_sentence(report),
         event=f"drift.{report.alert}",
         id=f"drift-{report.number}",
-        drift=report.drift,
-        checked_at=report.checked_at,
-        model=report.model,
         tests={name: test for name, test in report.tests.items() if test.drift},
-        words=report.words,
-        window=report.window,
-        reference=report.reference,
     )
 
 

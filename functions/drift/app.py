@@ -5,9 +5,9 @@ from collections.abc import Callable
 from flask import Flask, Response, request
 
 from functions.drift.checker import Checker
-from functions.drift.metrics import Metrics
 from model_store.errors import StoreError
-from process.web import FunctionApp, Problem, json_response
+from process.settings import SettingsError, whole_number
+from process.web import FunctionApp, json_response
 from records import InvalidRecord, RecordsUnavailable
 from sentiment.artifact import ArtifactError
 
@@ -15,22 +15,20 @@ MAX_REPORTS_SHOWN = 1_000
 REPORTS_SHOWN = 100
 
 
-def build(checker: Checker, metrics: Metrics, *, not_ready: Callable[[], str | None]) -> Flask:
+def build(checker: Checker, *, not_ready: Callable[[], str | None]) -> Flask:
     """Return the app over a checker; raises SettingsError."""
     app = FunctionApp("drift", not_ready=not_ready)
+    app.answer_errors(400, SettingsError)
     app.answer_errors(500, InvalidRecord)
     app.answer_errors(503, RecordsUnavailable, StoreError, ArtifactError, then="; try again.", Retry_After="5")
 
     @app.route("/", methods=["GET", "POST"])
     def check_now() -> Response:
-        with metrics.seconds.time():
-            return json_response(checker.run())
+        return json_response(checker.run())
 
     @app.get("/reports")
     def history() -> Response:
-        limit = request.args.get("limit", str(REPORTS_SHOWN))
-        if not limit.isdecimal() or not 1 <= int(limit) <= MAX_REPORTS_SHOWN:
-            raise Problem(400, f"limit must be a whole number from 1 to {MAX_REPORTS_SHOWN}.")
-        return json_response(checker.reports(int(limit)))
+        limit = whole_number("limit", REPORTS_SHOWN, least=1, most=MAX_REPORTS_SHOWN, given=request.args)
+        return json_response(checker.reports(limit))
 
     return app

@@ -1,21 +1,22 @@
 """One check: the last texts against the reference, the state that follows, and the report that keeps both."""
 
+import collections
 import dataclasses
 import logging
 import threading
-from collections import Counter
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
+from functools import cache, partial
 
 from msgspec import UNSET
+from prometheus_client import Counter, Gauge, Histogram
 
 from contracts.codec import extended
-from contracts.drift import Check, DriftReport, ModelShare, Reports, SampleFigures, State, Status, WindowFigures
-from functions.drift.live import noting
+from contracts.drift import Check, DriftReport, ModelShare, Reports, State, Status, WindowFigures
+from functions.drift.alerts import Courier
 from functions.drift.references import Candidate, References, Watched
 from functions.drift.settings import Settings
-from records import now
-from records.drift import DriftRecords, ScoredText
+from records import InvalidRecord, RecordsUnavailable, now
+from records.drift import DriftRecords, Scoring
 from sentiment.counts import count_texts
 from sentiment.drift.check import check
 from sentiment.drift.confirm import next_state
@@ -24,7 +25,16 @@ from sentiment.drift.samples import Window
 
 logger = logging.getLogger(__name__)
 
-NO_MODEL = "no model is promoted yet"
+STATE = Gauge("drift_state", "1 while the state is drift, confirmed; 0 else")
+DOCUMENTS = Gauge("drift_window_documents", "Texts in the last window")
+P_VALUE = Gauge("drift_p_value", "P-values of the last check, corrected by Holm", ["test"])
+EFFECT_SIZE = Gauge("drift_effect_size", "Effect sizes of the last check", ["test"])
+CHECKS = Counter("drift_checks", "Checks, by what each found", ["status"])
+SECONDS = Histogram(
+    "drift_check_seconds",
+    "Time of a check with its queries, in seconds",
+    buckets=(0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10),
+)
 
 Findings = partial[DriftReport]
 """A report that lacks the state, which follows from the report before it, and what comes with that."""
@@ -34,40 +44,39 @@ class Checker:
     """Runs one check at a time."""
 
     def __init__(
-        self,
-        records: DriftRecords,
-        references: References,
-        settings: Settings,
-        *,
-        channels: Sequence[str] = (),
-        on_report: Callable[[DriftReport], None] = lambda report: None,
+        self, records: DriftRecords, references: References, settings: Settings, couriers: Sequence[Courier]
     ) -> None:
-        """Check the texts in `records`; on_report is told each report once it is stored.
-
-        channels: by which the alert of a changed state is to be sent.
-        """
+        """Check the texts in `records`, and have `couriers` send the alert of a changed state."""
         self._records = records
         self._references = references
         self._settings = settings
-        self._channels = [*channels]
-        self._on_report = on_report
+        self._couriers = couriers
         self._running = threading.Lock()
-        self._indexed = False
+        self._ensure_indexes = cache(records.ensure_indexes)  # until it has worked once: errors are not kept
 
     def run(self) -> DriftReport:
         """Check, and return the report that was stored.
 
         Raises RecordsUnavailable, InvalidRecord, StoreError, ArtifactError.
         """
-        with self._running:
-            if not self._indexed:
-                self._records.ensure_indexes()
-                self._indexed = True
+        with self._running, SECONDS.time():
+            self._ensure_indexes()
             status, findings = self._look()
             report = self._records.append_report(partial(self._follow, status, findings))
         logger.info("check %d: %s, %s", report.number, report.check.status, "drift" if report.drift else "no drift")
-        self._on_report(report)
+        show(report)
+        CHECKS.labels(report.check.status).inc()
+        for courier in self._couriers:
+            courier.wake()
         return report
+
+    def show_last(self) -> None:
+        """Let the metrics begin with the last report: a restart is no change of state."""
+        try:
+            if report := self._records.last_report():
+                show(report)
+        except (RecordsUnavailable, InvalidRecord) as error:
+            logger.warning("the last report can't be read: %s", error)
 
     def reports(self, limit: int) -> Reports:
         """Return the last reports, newest first; raises RecordsUnavailable."""
@@ -76,28 +85,34 @@ class Checker:
     def _look(self) -> tuple[Status, Findings]:
         watched = self._references.watched()
         if watched is None:
-            return "not-enough-data", partial(DriftReport, model=None, message=NO_MODEL)
+            return "not-enough-data", partial(DriftReport, model=None, message="no model is promoted yet")
         self._references.update_live(watched)
         reference, reason = self._references.choose(watched)
-        if reference is None:
-            return "not-enough-data", partial(DriftReport, model=watched.version, message=reason)
-        return self._compare(watched, reference, reason)
+        findings = partial(DriftReport, model=watched.version, message=reason)
+        return self._compare(watched, reference, findings) if reference else ("not-enough-data", findings)
 
-    def _compare(self, watched: Watched, reference: Candidate, message: str | None) -> tuple[Status, Findings]:
-        seen: list[ScoredText] = []
-        texts = noting(self._records.last_texts(self._settings.window_texts, since=reference.since), seen)
+    def _compare(self, watched: Watched, reference: Candidate, findings: Findings) -> tuple[Status, Findings]:
+        seen: list[Scoring] = []
+        texts = self._records.last_texts(self._settings.window_texts, seen, since=reference.since)
         window = self._with_labels(Window.from_texts(texts, watched.model), watched)
         comparison = check(
             reference.statistics, window, level=self._settings.level, minimum_texts=self._settings.minimum_texts
         )
+        models = collections.Counter(scoring.model for scoring in seen)
+        figures = extended(
+            comparison.window,
+            WindowFigures,
+            first_scored_at=seen[-1].scored_at if seen else None,
+            last_scored_at=seen[0].scored_at if seen else None,
+            synthetic=sum(scoring.synthetic for scoring in seen),
+            models=[ModelShare(model, count) for model, count in models.items()],
+        )
         return comparison.status, partial(
-            DriftReport,
-            model=watched.version,
+            findings,
             tests=comparison.tests,
             words=comparison.words,
-            window=_describe(comparison.window, seen),
+            window=figures,
             reference=reference.describe(comparison.reference),
-            message=message,
         )
 
     def _with_labels(self, window: Window, watched: Watched) -> Window:
@@ -125,17 +140,15 @@ class Checker:
             state=state,
             confirm=self._settings.confirm_checks,
             alert=alert,
-            undelivered=self._channels if alert else UNSET,
+            undelivered=[courier.name for courier in self._couriers] if alert else UNSET,
         )
 
 
-def _describe(figures: SampleFigures, seen: Sequence[ScoredText]) -> WindowFigures:
-    """Return the figures of a window with what it is made of; `seen` has its newest text first."""
-    return extended(
-        figures,
-        WindowFigures,
-        first_scored_at=seen[-1].scored_at if seen else None,
-        last_scored_at=seen[0].scored_at if seen else None,
-        synthetic=sum(text.synthetic for text in seen),
-        models=[ModelShare(model, count) for model, count in Counter(text.model for text in seen).items()],
-    )
+def show(report: DriftReport) -> None:
+    """Let the metrics show what a report says."""
+    STATE.set(report.drift)
+    DOCUMENTS.set(report.window.documents)
+    for gauge, field in ((P_VALUE, "adjusted_p_value"), (EFFECT_SIZE, "effect_size")):
+        gauge.clear()  # a test that this check has not made has no value
+        for name, test in report.tests.items():
+            gauge.labels(name).set(getattr(test, field))

@@ -1,32 +1,32 @@
 """What a window is compared with: the references of the served version, and which of them is chosen."""
 
 import dataclasses
+import logging
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Literal
 
 from msgspec.structs import asdict
 
 from contracts.codec import extended
 from contracts.drift import ReferenceFigures, SampleFigures
 from contracts.promotion import Period
-from functions.drift.live import LiveReferences
 from functions.drift.settings import HOLDOUT, LIVE, Settings
 from model_store.layout import Current
-from model_store.publishing import ModelStore
-from records.drift import DriftRecords
+from model_store.publishing import ModelStore, Statistics
+from records.drift import DriftRecords, Scoring
 from sentiment.artifact import REFERENCE_PART
 from sentiment.drift.samples import Reference
 from sentiment.model import Model
 from sentiment.packing import unpack
 
+logger = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True)
 class Candidate:
-    """A reference of a version; period: when its texts were scored, None for those held out of training."""
+    """A reference of a version: `live`, with the period in which its texts were scored, or its `holdout`."""
 
     statistics: Reference
-    kind: Literal["live", "holdout"]
     model: str
     period: Period | None = None
 
@@ -40,8 +40,8 @@ class Candidate:
 
     def describe(self, figures: SampleFigures) -> ReferenceFigures:
         """Return its figures as a report shows them."""
-        period = asdict(self.period) if self.period else {}
-        return extended(figures, ReferenceFigures, kind=self.kind, model=self.model, **period)
+        kind = LIVE if self.period else HOLDOUT
+        return extended(self.period, ReferenceFigures, kind=kind, model=self.model, **asdict(figures))
 
 
 @dataclass
@@ -66,14 +66,16 @@ class Watched:
 
 
 class References:
-    """The served version, its references, and the choice between them."""
+    """The served version, its references, and the choice between them.
+
+    The live reference is of the first texts that a version scored since its promotion, made once and kept in the store.
+    """
 
     def __init__(self, store: ModelStore, records: DriftRecords, settings: Settings) -> None:
         """Read versions from `store`, which keeps the live references too."""
         self._store = store
         self._records = records
         self._settings = settings
-        self._live = LiveReferences(store, records, texts=settings.reference_texts)
         self._watched: Watched | None = None
 
     def watched(self) -> Watched | None:
@@ -83,57 +85,62 @@ class References:
             self._watched = None
         elif self._watched is None or self._watched.version != current.version:
             self._watched = None  # the old model goes before the new one comes: two would take twice the memory
-            self._watched = self._load(current)
+            artifact = self._store.load(current.version)
+            holdout = None
+            if content := artifact.parts.get(REFERENCE_PART):
+                holdout = Candidate(Reference.from_bytes(content), current.version)
+            self._watched = Watched(current, unpack(artifact), holdout)
         else:
             self._watched.current = current
         return self._watched
 
     def update_live(self, watched: Watched) -> None:
-        """Have the live reference made where there is none yet, unless the settings want none."""
-        if self._settings.reference != HOLDOUT and watched.live is None:
-            watched.no_live = self._live.make(watched.version, watched.model, watched.promoted_at)
-            if watched.no_live is None:
-                self._read_live(watched)
+        """Have the live reference read, and made once there are texts enough, unless the settings want none."""
+        if self._settings.reference == HOLDOUT or watched.live:
+            return
+        watched.live = self._kept(watched)
+        if watched.live is None:
+            watched.no_live = self._make(watched)
+            watched.live = None if watched.no_live else self._kept(watched)
 
     def choose(self, watched: Watched) -> tuple[Candidate | None, str | None]:
         """Return the reference for the next window, or None, and why there is no better one, if so."""
         no_holdout = None if watched.holdout else f"{watched.version} was trained without a holdout"
         if self._settings.reference == HOLDOUT:
             return watched.holdout, no_holdout
-        not_yet = self._live_not_yet(watched)
-        if watched.live and (self._settings.reference == LIVE or not_yet is None):
-            return watched.live, None
         if self._settings.reference == LIVE:
-            return None, not_yet
+            return watched.live, None if watched.live else watched.no_live
+        not_yet = watched.no_live
+        if watched.live:
+            minimum = self._settings.minimum_texts
+            count = self._records.count_texts(minimum, since=watched.live.since)
+            if count == minimum:
+                return watched.live, None
+            not_yet = f"only {count} of {minimum} texts have come after those of the live reference"
         return watched.holdout, f"{no_holdout}, and {not_yet}" if no_holdout else not_yet
 
-    def _live_not_yet(self, watched: Watched) -> str | None:
-        """Return why a window can't be compared with the live reference yet; None where it can."""
-        if watched.live is None:
-            return watched.no_live
-        minimum = self._settings.minimum_texts
-        count = self._records.count_texts(minimum, since=watched.live.since)
-        if count == minimum:
-            return None
-        return f"only {count} of {minimum} texts have come after those of the live reference"
+    def _make(self, watched: Watched) -> str | None:
+        """Make the live reference and keep it beside its version; returns why it can't be made yet, None once it is."""
+        version, wanted = watched.version, self._settings.reference_texts
+        count = self._records.count_texts(wanted, since=watched.promoted_at, live_of=version)
+        if count < wanted:
+            return f"only {count} of {wanted} live texts have been scored by {version} since its promotion"
+        seen: list[Scoring] = []
+        texts = self._records.live_texts(wanted, seen, since=watched.promoted_at, model=version)
+        reference = Reference.from_texts(texts, watched.model)
+        period = Period(seen[0].scored_at.isoformat(), seen[-1].scored_at.isoformat())
+        # Of two processes that make it at once, the first one's stays.
+        self._store.put_statistics(version, LIVE, Statistics(reference.to_bytes(), period))
+        logger.info("%d live texts are the reference of %s from now on", reference.texts, version)
+        return None
 
-    def _load(self, current: Current) -> Watched:
-        artifact = self._store.load(current.version)
-        holdout = None
-        if content := artifact.parts.get(REFERENCE_PART):
-            holdout = Candidate(Reference.from_bytes(content), HOLDOUT, current.version)
-        watched = Watched(current, unpack(artifact), holdout)
-        if self._settings.reference != HOLDOUT:
-            self._read_live(watched)
-        return watched
-
-    def _read_live(self, watched: Watched) -> None:
-        kept = self._live.read(watched.version)
+    def _kept(self, watched: Watched) -> Candidate | None:
+        kept = self._store.statistics(watched.version, LIVE)
         if kept is None:
-            return
+            return None
         reference = Reference.from_bytes(kept.content)
         if watched.holdout:
             # Live texts have no labels; the error rate is compared with the holdout's.
             known = watched.holdout.statistics
             reference = dataclasses.replace(reference, labelled=known.labelled, errors=known.errors)
-        watched.live = Candidate(reference, LIVE, watched.version, kept.about)
+        return Candidate(reference, watched.version, kept.about)

@@ -8,21 +8,20 @@ from process.run import run
 from process.server import serve
 from process.web import ready_if
 from records import Records, RecordsUnavailable
-from records.generated import GeneratedTexts
+from records.drift import GeneratedTexts
 
 # Probes are answered while one thread waits for predict.
 THREADS = 2
 
 
-def main() -> int:
-    """Serve until SIGTERM; returns the exit code. Raises SettingsError."""
+def main() -> None:
+    """Serve until SIGTERM; raises SettingsError."""
     records = Records.from_environment()
     generator = Generator(GeneratedTexts(records), os.environ.get("GATEWAY_URL") or "http://127.0.0.1:8080")
     enabled = (os.environ.get("ENABLE_GENERATE_DRIFT") or "").lower() == "true"
     not_ready = ready_if(records.ping, errors=(RecordsUnavailable,)) if enabled else ready_if(errors=())
     serve(build(generator, enabled=enabled, not_ready=not_ready), blocking_threads=THREADS)
     records.close()
-    return 0
 
 
 if __name__ == "__main__":

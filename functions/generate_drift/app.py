@@ -8,6 +8,7 @@ from flask import Flask, Response, request
 from contracts.limits import MAX_BATCH_TEXTS
 from functions.generate_drift.generator import Generator, NotScored
 from process.exclusive import Busy
+from process.settings import SettingsError, number, whole_number
 from process.web import FunctionApp, Problem, json_response
 from records import RecordsUnavailable
 
@@ -20,6 +21,7 @@ OFF = "generate-drift is off, since it fills the records with texts that nobody 
 def build(generator: Generator, *, enabled: bool, not_ready: Callable[[], str | None]) -> Flask:
     """Return the app over a generator; not `enabled`, it says how to enable it and does nothing."""
     app = FunctionApp("generate-drift", not_ready=not_ready)
+    app.answer_errors(400, SettingsError)
     app.answer_errors(409, Busy)
     app.answer_errors(503, RecordsUnavailable, NotScored, then="; try again.", Retry_After="5")
 
@@ -30,9 +32,9 @@ def build(generator: Generator, *, enabled: bool, not_ready: Callable[[], str | 
 
     @app.route("/", methods=["GET", "POST"])
     def generate() -> Response:
-        count = int(number("count", DEFAULT_COUNT, least=1, most=MAX_BATCH_TEXTS))
-        share = number("share", DEFAULT_SHARE, least=0, most=1)
-        seed = int(number("seed", secrets.randbelow(MAX_SEED), least=0, most=MAX_SEED))
+        count = whole_number("count", DEFAULT_COUNT, least=1, most=MAX_BATCH_TEXTS, given=request.args)
+        share = number("share", DEFAULT_SHARE, least=0, most=1, given=request.args)
+        seed = whole_number("seed", secrets.randbelow(MAX_SEED), least=0, most=MAX_SEED, given=request.args)
         return json_response(generator.generate(count, share, seed))
 
     @app.delete("/")
@@ -40,17 +42,3 @@ def build(generator: Generator, *, enabled: bool, not_ready: Callable[[], str | 
         return json_response(generator.delete())
 
     return app
-
-
-def number(name: str, default: float, *, least: float, most: float) -> float:
-    """Return a number of the query; raises Problem 400 where it is none, or out of range."""
-    value = request.args.get(name)
-    if value is None:
-        return default
-    try:
-        found = float(value)
-    except ValueError:
-        found = float("nan")
-    if not least <= found <= most:
-        raise Problem(400, f"{name} must be a number from {least:g} to {most:g}, not {value!r}.")
-    return found

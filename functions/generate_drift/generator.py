@@ -2,7 +2,6 @@
 
 import logging
 import random
-import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -14,7 +13,7 @@ from contracts.generate_drift import Deleted, Generated
 from contracts.predict import TextsRequest
 from functions.generate_drift.texts import generate
 from process.exclusive import Exclusive
-from records.generated import GeneratedTexts
+from records.drift import GeneratedTexts
 
 logger = logging.getLogger(__name__)
 
@@ -101,14 +100,13 @@ class Generator:
     def _wait_until_recorded(self, expected: int, sent: int) -> None:
         """Wait for predict, which records in the background; raises NotScored."""
         deadline = time.monotonic() + RECORDED_TIMEOUT_SECONDS
-        pause = threading.Event()
         while (found := self._texts.count()) < expected:
             if time.monotonic() > deadline:
                 raise NotScored(
                     f"predict scored {sent} texts, but {expected - found} of them are not in MongoDB after"
                     f" {RECORDED_TIMEOUT_SECONDS:g} s: does it write to the same one?"
                 )
-            pause.wait(POLL_SECONDS)
+            time.sleep(POLL_SECONDS)
 
 
 def _mix(

@@ -3,8 +3,9 @@
 import gc
 from functools import partial
 
+from prometheus_client import Counter, Gauge, Info
+
 from functions.predict.app import build
-from functions.predict.metrics import Metrics
 from functions.predict.service import Predictor
 from model_store.serving import CurrentPoller, ModelWatcher, Served, StoreReader, load_scorer
 from process.memory import give_back
@@ -14,42 +15,46 @@ from process.settings import number
 from records import BatchRecorder, Records
 
 FLUSH_TIMEOUT_SECONDS = 10
+MODEL = Info("predict_model", "The model served")
+SWAPS = Counter("predict_model_swaps", "Models swapped in")
+REFUSED = Counter("predict_model_refused", "Promoted versions that were refused")
+OUTAGES = Counter("predict_model_store_outages", "Polls of the model store that failed")
+WRITTEN = Counter("predict_records_written", "Records written to MongoDB")
+LOST = Counter("predict_records_lost", "Records that could not be written and are gone")
+WAITING = Gauge("predict_records_waiting", "Records that wait to be written")
 
 
-def main() -> int:
-    """Serve until SIGTERM; returns the exit code."""
-    metrics = Metrics()
-
-    def swapped(served: Served) -> None:
-        metrics.model.info({"version": served.version, "trained_at": served.manifest.trained_at})
-        metrics.swaps.inc()
-        # What is imported stays: scanning it for garbage again and again would be time lost.
-        gc.collect()
-        gc.freeze()
-        give_back()
-
+def main() -> None:
+    """Serve until SIGTERM; raises SettingsError."""
     reader = StoreReader()
     watcher = ModelWatcher(
         CurrentPoller(reader),
         partial(load_scorer, reader.get),
         poll_seconds=number("POLL_SECONDS", 2, least=0.1),
         on_swap=swapped,
-        on_refusal=lambda _: metrics.refused.inc(),
-        on_outage=lambda _: metrics.outages.inc(),
+        on_refusal=lambda _: REFUSED.inc(),
+        on_outage=lambda _: OUTAGES.inc(),
     )
     records = Records.from_environment()
-    recorder = BatchRecorder(
-        records, on_written=metrics.records_written.inc, on_lost=metrics.records_lost.inc, on_drained=give_back
-    )
-    metrics.records_waiting.set_function(lambda: recorder.waiting)
-    app = build(Predictor(lambda: watcher.served, recorder.record, metrics))
+    recorder = BatchRecorder(records, on_written=WRITTEN.inc, on_lost=LOST.inc, on_drained=give_back)
+    WAITING.set_function(lambda: recorder.waiting)
+    app = build(Predictor(lambda: watcher.served, recorder.record))
     watcher.start()
     recorder.start()
     serve(app)
     watcher.stop()
     recorder.close(FLUSH_TIMEOUT_SECONDS)
     records.close()
-    return 0
+
+
+def swapped(served: Served) -> None:
+    """Show what is served from now on, and give back the memory of what was."""
+    MODEL.info({"version": served.version, "trained_at": served.manifest.trained_at})
+    SWAPS.inc()
+    # What is imported stays: scanning it for garbage again and again would be time lost.
+    gc.collect()
+    gc.freeze()
+    give_back()
 
 
 if __name__ == "__main__":

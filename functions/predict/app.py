@@ -18,15 +18,13 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 EXPECTED = '{"text": "..."} or {"texts": ["...", ...]}, or the text itself as text/plain'
+RETRY_AFTER = str(RETRY_AFTER_SECONDS)
 
 
 def build(predictor: Predictor) -> Flask:
     """Return the app; raises SettingsError."""
     app = FunctionApp("predict", not_ready=predictor.not_ready)
-
-    @app.errorhandler(NoModel)
-    def no_model(error: NoModel) -> Response:
-        return _unavailable(error).response()
+    app.answer_errors(503, NoModel, then="", Retry_After=RETRY_AFTER)
 
     @app.get("/")
     def describe() -> Response:
@@ -45,7 +43,6 @@ class Scoring:
     """
 
     def __init__(self, app: FunctionApp, predictor: Predictor) -> None:
-        """Put it before what `app` answers by itself."""
         self._others = app.wsgi_app
         self._read_body = app.read_body
         self._predictor = predictor
@@ -89,8 +86,4 @@ class Scoring:
         except TextTooLong as error:
             raise Problem(413, f"The text {error}.") from error
         except NoModel as error:
-            raise _unavailable(error) from error
-
-
-def _unavailable(error: NoModel) -> Problem:
-    return Problem(503, str(error), Retry_After=str(RETRY_AFTER_SECONDS))
+            raise Problem(503, str(error), Retry_After=RETRY_AFTER) from error

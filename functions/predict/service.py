@@ -1,21 +1,29 @@
 """The predictor: scores texts by the model that is served, and has them remembered."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from itertools import count
 from secrets import token_hex
 
 from msgspec import Raw
+from prometheus_client import Counter, Histogram
 
-from contracts.codec import Malformed
+from contracts.codec import Malformed, extended
 from contracts.limits import TextTooLong, within_limit
+from contracts.names import CLASSES
 from contracts.predict import BatchScored, Score, Scored, ServedModel, Unscored, read_text
 from contracts.records import PredictionRecord
-from functions.predict.metrics import Metrics
 from model_store.serving import Served
 from records import now
-from sentiment.scorer import Scorer
+
+SECONDS = Histogram(
+    "predict_seconds",
+    "Time from the request's body to the answer, in seconds",
+    buckets=(0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5),
+)
+_texts = Counter("predict_texts", "Texts scored, by prediction", ["prediction"])
+TEXTS = {name: _texts.labels(name) for name in CLASSES}
 
 
 class NoModel(Exception):
@@ -29,15 +37,11 @@ class Predictor:
     """Answers texts. Each method reads once which model is served: a swap in between would mix two in one answer."""
 
     def __init__(
-        self,
-        served: Callable[[], Served | None],
-        record: Callable[[Sequence[PredictionRecord]], None],
-        metrics: Metrics,
+        self, served: Callable[[], Served | None], record: Callable[[Sequence[PredictionRecord]], None]
     ) -> None:
         """Answer with what `served` returns, None before the first model; `record` remembers, without waiting."""
         self._served = served
         self._record = record
-        self._metrics = metrics
         # Unique over processes and restarts; cheaper than a UUID a text.
         self._identifiers = map(f"http:{token_hex(8)}:{{}}".format, count())
 
@@ -48,17 +52,7 @@ class Predictor:
     def model(self) -> ServedModel:
         """Return what is served; raises NoModel."""
         served = self._require()
-        manifest = served.manifest
-        return ServedModel(
-            model=served.version,
-            trained_at=manifest.trained_at,
-            trainer=manifest.trainer,
-            metrics=manifest.metrics,
-            vocabulary_size=manifest.vocabulary_size,
-            parent=manifest.parent,
-            data=manifest.data,
-            examples=manifest.examples,
-        )
+        return extended(served.manifest, ServedModel, model=served.version)
 
     def score(self, text: str, *, record: bool = True, synthetic: bool = False) -> Scored:
         """Return the answer for one text; raises NoModel, TextTooLong."""
@@ -67,7 +61,7 @@ class Predictor:
         score = served.scorer.score(within_limit(text))
         if record:
             self._remember([(text, score)], served.version, received_at, synthetic)
-        self._metrics.observe(time.perf_counter() - started, [score])
+        _count(time.perf_counter() - started, [score])
         return Scored(score.prediction, score.probability, served.version)
 
     def score_batch(self, items: Sequence[Raw], *, record: bool = True, synthetic: bool = False) -> BatchScored:
@@ -77,15 +71,19 @@ class Predictor:
         scored: list[tuple[str, Score]] = []
         predictions: list[Score | Unscored] = []
         for item in items:
-            answer = _score_item(served.scorer, item)
-            if isinstance(answer, Unscored):
-                predictions.append(answer)
+            try:
+                text = within_limit(read_text(item))
+            except Malformed:
+                predictions.append(Unscored("must be a string"))
+            except TextTooLong as error:
+                predictions.append(Unscored(str(error)))
             else:
-                scored.append(answer)
-                predictions.append(answer[1])
+                score = served.scorer.score(text)
+                scored.append((text, score))
+                predictions.append(score)
         if record:
             self._remember(scored, served.version, received_at, synthetic)
-        self._metrics.observe(time.perf_counter() - started, (score for _, score in scored))
+        _count(time.perf_counter() - started, (score for _, score in scored))
         return BatchScored(predictions, served.version)
 
     def _require(self) -> Served:
@@ -116,11 +114,7 @@ class Predictor:
         )
 
 
-def _score_item(scorer: Scorer, item: Raw) -> tuple[str, Score] | Unscored:
-    try:
-        text = within_limit(read_text(item))
-    except Malformed:
-        return Unscored("must be a string")
-    except TextTooLong as error:
-        return Unscored(str(error))
-    return text, scorer.score(text)
+def _count(seconds: float, scores: Iterable[Score]) -> None:
+    SECONDS.observe(seconds)
+    for score in scores:
+        TEXTS[score.prediction].inc()

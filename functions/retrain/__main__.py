@@ -1,10 +1,6 @@
 """Runs retrain: `python -m functions.retrain`. SIGTERM: answer what is in hand, exit 0."""
 
-import logging
-from functools import partial
-
 from functions.retrain.app import build
-from functions.retrain.metrics import Metrics
 from functions.retrain.settings import Settings
 from functions.retrain.trainer import Trainer
 from model_store.errors import StoreError
@@ -18,26 +14,16 @@ from records.labels import Labels
 # Reading labels and probes go on while one thread trains.
 THREADS = 4
 
-logger = logging.getLogger("retrain")
 
-
-def main() -> int:
-    """Serve until SIGTERM; returns the exit code. Raises SettingsError."""
-    settings = Settings.from_environment()
+def main() -> None:
+    """Serve until SIGTERM; raises SettingsError."""
+    settings = Settings()
     store = ModelStore.from_environment()
     records = Records.from_environment()
-    labels = Labels(records)
-    metrics = Metrics()
-    trainer = Trainer(store, labels, settings, on_stored=metrics.stored, on_run=metrics.ran)
-    not_ready = ready_if(store.current, partial(labels.count, "pending"), errors=(StoreError, RecordsUnavailable))
-    app = build(trainer, token=settings.token, not_ready=not_ready)
-    try:
-        labels.ensure_indexes()
-    except RecordsUnavailable as error:
-        logger.warning("no indexes yet: %s", error)
-    serve(app, blocking_threads=THREADS)
+    trainer = Trainer(store, Labels(records), settings)
+    not_ready = ready_if(store.current, records.ping, errors=(StoreError, RecordsUnavailable))
+    serve(build(trainer, token=settings.token, not_ready=not_ready), blocking_threads=THREADS)
     records.close()
-    return 0
 
 
 if __name__ == "__main__":

@@ -49,9 +49,10 @@ def build(trainer: Trainer, *, token: str | None, not_ready: Callable[[], str | 
 
     @app.post("/")
     def learn() -> Response:
-        run_now = _flag("now")
+        run_now = request.args.get("now") == "true"
         if not g.body.strip():
-            return json_response(trainer.run(by="request" if run_now else "schedule", refused=_flag("refused")))
+            refused = request.args.get("refused") == "true"
+            return json_response(trainer.run(by="request" if run_now else "schedule", refused=refused))
         labels = read_labels(g.body)
         if run_now:
             return json_response(trainer.learn(labels, by="request"))
@@ -94,7 +95,3 @@ def is_schedule() -> bool:
     cron-connector can send no token. All that this request does is to have labels learned that came with one.
     """
     return request.method == "POST" and request.path == "/" and not request.args and not g.body.strip()
-
-
-def _flag(name: str) -> bool:
-    return request.args.get(name) == "true"

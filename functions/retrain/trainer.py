@@ -14,16 +14,16 @@ The order of a run is what makes it safe to kill at any step:
 import logging
 import threading
 import uuid
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from functools import partial
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from functools import cache
 
 import numpy as np
-from msgspec import UNSET, UnsetType
 from msgspec.structs import asdict, replace
+from prometheus_client import Counter
 
 from contracts.codec import extended
-from contracts.manifest import Contender, Evaluation
+from contracts.manifest import Contender
 from contracts.records import LabelRecord
 from contracts.retrain import (
     LabelsLearned,
@@ -31,20 +31,18 @@ from contracts.retrain import (
     LabelsTaken,
     LastRun,
     Overview,
-    PairedTest,
     Progress,
     RolledBack,
     RunOutcome,
     TakenBack,
 )
-from functions.retrain.champion import Champion, repair
 from functions.retrain.settings import Settings
-from functions.retrain.versions import first_version, present_time, successor, summary
+from functions.retrain.versions import Champion, first_version, summary
 from model_store.errors import PromotionConflict, StoreError
 from model_store.layout import Current
 from model_store.publishing import ModelStore
 from process.exclusive import Busy, Exclusive
-from records import RecordsUnavailable
+from records import RecordsUnavailable, now
 from records.labels import Label, Labels
 from sentiment import gate
 from sentiment.artifact import Artifact, ArtifactError
@@ -53,6 +51,8 @@ from sentiment.counts import count_texts
 logger = logging.getLogger(__name__)
 
 VERSIONS_SHOWN = 50
+LABELS = Counter("retrain_labels", "Labels that came in, by whether they were new", ["outcome"])
+RUNS = Counter("retrain_runs", "Training runs, by outcome", ["outcome"])
 
 
 class TooManyPending(Exception):
@@ -70,24 +70,11 @@ class Trainer:
     the model ArtifactError where the served version is damaged.
     """
 
-    def __init__(
-        self,
-        store: ModelStore,
-        labels: Labels,
-        settings: Settings,
-        *,
-        on_stored: Callable[[LabelsStored], None] = lambda stored: None,
-        on_run: Callable[[RunOutcome], None] = lambda outcome: None,
-    ) -> None:
-        """Train from `labels` onto what `store` serves.
-
-        on_stored is told what labels came in, on_run what came of each run.
-        """
+    def __init__(self, store: ModelStore, labels: Labels, settings: Settings) -> None:
         self._store = store
         self._labels = labels
         self._settings = settings
-        self._on_stored = on_stored
-        self._on_run = on_run
+        self._ensure_indexes = cache(labels.ensure_indexes)  # until it has worked once: errors are not kept
         self._exclusive = Exclusive("another run is under way")
         self._last_run: LastRun | None = None
         self._progress: Progress | None = None
@@ -116,8 +103,8 @@ class Trainer:
 
     def learn(self, labels: Sequence[Label], *, by: str) -> LabelsLearned:
         """Store labels, and run on all that are pending; raises TooManyPending, Busy."""
-        stored = self._keep(labels)
-        return extended(self.run(by=by), LabelsLearned, **asdict(stored))
+        stored = asdict(self._keep(labels))
+        return extended(self.run(by=by), LabelsLearned, **stored)
 
     def run(self, *, by: str, refused: bool = False) -> RunOutcome:
         """Train on what is pending, and return what came of it; raises Busy.
@@ -131,14 +118,18 @@ class Trainer:
                 maximum_per_source=self._settings.max_labels_per_source,
                 refused=refused,
             )
-            if not labels:
-                outcome = _outcome(champion, "no labels are pending", retrained=False)
-            elif champion is None:
-                outcome = self._make_first(labels, by)
-            else:
-                outcome = self._challenge(champion, labels, by)
-            self._on_run(outcome)
-            self._last_run = extended(outcome, LastRun, by=by, labels=len(labels), finished_at=present_time())
+            before = champion.as_contender() if champion else Contender(None, None)
+            outcome = RunOutcome(
+                model=before.model,
+                champion=before,
+                challenger=Contender(None, None),
+                reason="no labels are pending",
+            )
+            if labels:
+                outcome = self._learn(champion, labels, by, outcome)
+            RUNS.labels("promoted" if outcome.promoted else "refused" if outcome.retrained else "nothing-to-do").inc()
+            finished_at = now().isoformat(timespec="seconds")
+            self._last_run = extended(outcome, LastRun, by=by, labels=len(labels), finished_at=finished_at)
             return outcome
 
     def take_back(self, identifier: str, *, by: str) -> TakenBack:
@@ -155,7 +146,7 @@ class Trainer:
             if champion and label.model and label.model in champion.lineage:
                 model = champion.model.updated([label.text], [label.label], weight=-label.counted)
                 reason = f"label {label.id} was taken back"
-                artifact = successor(champion, model, self._settings, reason, taken_back=[label.id])
+                artifact = champion.successor(model, self._settings.label_weight, reason, taken_back=[label.id])
                 version = self._promote(artifact, champion.current, by, reason)
             self._labels.delete(label.id)
             return TakenBack(label.id, version is not None, version)
@@ -177,20 +168,21 @@ class Trainer:
             return RolledBack(current.version, current.promotion, requeued)
 
     def _keep(self, labels: Sequence[Label]) -> LabelsStored:
+        self._ensure_indexes()
         waiting = self._labels.count("pending")
         if waiting + len(labels) > self._settings.max_pending_labels:
             raise TooManyPending(f"{waiting} labels are pending already; try again when they are learned")
         new = self._labels.add(labels)
-        stored = LabelsStored(accepted=len(new), repeated=len(labels) - len(new), pending=waiting + len(new), ids=new)
-        self._on_stored(stored)
-        return stored
+        repeated = len(labels) - len(new)
+        LABELS.labels("accepted").inc(len(new))
+        LABELS.labels("repeated").inc(repeated)
+        return LabelsStored(accepted=len(new), repeated=repeated, pending=waiting + len(new), ids=new)
 
     def _run_in_background(self) -> None:
         """Run because enough labels are pending; if it fails, the next label or the schedule tries again."""
         try:
-            self.run(by="pending labels")
-        except Busy:
-            pass
+            with suppress(Busy):
+                self.run(by="pending labels")
         except (RecordsUnavailable, StoreError, ArtifactError) as error:
             logger.error("training failed: %s", error)
 
@@ -216,12 +208,36 @@ class Trainer:
     def _champion(self) -> Champion | None:
         champion = Champion.load(self._store)
         if champion:
-            repair(champion, self._labels)
+            champion.repair(self._labels)
         return champion
 
-    def _challenge(self, champion: Champion, labels: Sequence[LabelRecord], by: str) -> RunOutcome:
-        weight = self._settings.label_weight
+    def _learn(
+        self, champion: Champion | None, labels: Sequence[LabelRecord], by: str, outcome: RunOutcome
+    ) -> RunOutcome:
+        """Train on labels, promote what comes of it, and return `outcome` with what came of that."""
         self._say("training", len(labels))
+        if champion:
+            artifact, outcome = self._challenge(champion, labels, outcome)
+            if artifact is None:
+                return outcome
+        elif len({label.label for label in labels}) < 2:
+            return replace(outcome, reason="there is no model yet, and the pending labels are all of one class")
+        else:
+            artifact = first_version(labels)
+            outcome = replace(outcome, retrained=True, reason="the first model, with nothing to compare it with")
+        try:
+            reason = f"learned {len(labels)} labels: {outcome.reason}"
+            version = self._promote(artifact, champion.current if champion else None, by, reason)
+        except PromotionConflict as error:
+            return replace(outcome, reason=f"not promoted: {error}; the labels stay pending for the next run")
+        self._labels.mark_used([label.id for label in labels], version, artifact.manifest.label_weight)
+        return replace(outcome, promoted=True, model=version, challenger=replace(outcome.challenger, model=version))
+
+    def _challenge(
+        self, champion: Champion, labels: Sequence[LabelRecord], outcome: RunOutcome
+    ) -> tuple[Artifact | None, RunOutcome]:
+        """Return the challenger, None where the gate refuses it, and `outcome` with what the gate found."""
+        weight = self._settings.label_weight
         texts = count_texts(label.text for label in labels)
         truth = np.array([label.label for label in labels], dtype=np.intp)
         challenger = champion.model.added(texts, truth.tolist(), weight=weight)
@@ -231,32 +247,18 @@ class Trainer:
             gate.on_recent(champion.model, texts, truth, weight=weight),
             level=self._settings.gate_level,
         )
-        outcome = partial(_outcome, champion, challenger=champion.figures(challenger), tests=verdict.tests)
         ids, reason = [label.id for label in labels], verdict.reason
+        figures = Contender(None, champion.figures(challenger))
+        outcome = replace(outcome, retrained=True, challenger=figures, reason=reason, tests=verdict.tests)
         if not verdict.promote:
             logger.warning("challenger %s", reason)
-            if self._settings.gate:
+            if self._settings.gate == "on":
                 self._labels.mark_refused(ids, uuid.uuid4().hex)
-                return outcome(reason)
+                return None, outcome
             reason = f"GATE=off, else {reason}"
         self._say("publishing", len(labels))
-        why = f"learned {len(ids)} labels: {reason}"
-        try:
-            artifact = successor(champion, challenger, self._settings, why, learned=ids)
-            version = self._promote(artifact, champion.current, by, why)
-        except PromotionConflict as error:
-            return outcome(f"not promoted: {error}; the labels stay pending for the next run")
-        self._labels.mark_used(ids, version, weight)
-        return outcome(reason, promoted=version)
-
-    def _make_first(self, labels: Sequence[LabelRecord], by: str) -> RunOutcome:
-        if len({label.label for label in labels}) < 2:
-            reason = "there is no model yet, and the pending labels are all of one class"
-            return _outcome(None, reason, retrained=False)
-        artifact = first_version(labels)
-        version = self._promote(artifact, None, by, f"the first model, from {len(labels)} labels")
-        self._labels.mark_used([label.id for label in labels], version, artifact.manifest.label_weight)
-        return _outcome(None, "the first model, with nothing to compare it with", promoted=version)
+        artifact = champion.successor(challenger, weight, f"learned {len(labels)} labels: {reason}", learned=ids)
+        return artifact, replace(outcome, reason=reason)
 
     def _promote(self, artifact: Artifact, expected: Current | None, by: str, reason: str) -> str:
         version = self._store.publish(artifact)
@@ -264,25 +266,3 @@ class Trainer:
         self._store.prune(self._settings.keep_versions)
         logger.info("promoted %s: %s", version, reason)
         return version
-
-
-def _outcome(
-    champion: Champion | None,
-    reason: str,
-    *,
-    retrained: bool = True,
-    promoted: str | None = None,
-    challenger: Evaluation | None = None,
-    tests: dict[str, PairedTest] | UnsetType = UNSET,
-) -> RunOutcome:
-    """Return what came of a run. promoted: the new version, if it is served; challenger: its figures."""
-    before = champion.as_contender() if champion else Contender(None, None)
-    return RunOutcome(
-        retrained=retrained,
-        promoted=promoted is not None,
-        model=promoted or before.model,
-        champion=before,
-        challenger=Contender(promoted, challenger),
-        reason=reason,
-        tests=tests,
-    )

@@ -1,85 +1,121 @@
-"""New versions: what is packed of a model that has learned labels, and how a list shows what is in the store."""
+"""Versions as a run reads and makes them: the champion, its successor, the first one, and how a list shows each."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from dataclasses import dataclass
+from typing import Self
 
-from contracts.manifest import About
+import numpy as np
+
+from contracts.codec import extended
+from contracts.manifest import About, Contender, Evaluation
 from contracts.records import LabelRecord
 from contracts.retrain import VersionMetrics, VersionSummary
-from functions.retrain.champion import Champion
-from functions.retrain.settings import Settings
-from model_store.publishing import VersionInfo
+from model_store.layout import Current
+from model_store.publishing import ModelStore, VersionInfo
+from records import now
+from records.labels import Labels
+from sentiment import gate
 from sentiment.artifact import HOLDOUT_PART, LABELS_PART, REFERENCE_PART, Artifact
+from sentiment.counts import TextCounts, count_texts
 from sentiment.drift.measures import measure
 from sentiment.drift.samples import Reference
 from sentiment.model import Model
-from sentiment.packing import pack
+from sentiment.packing import Holdout, pack, unpack
+
+MAX_ANCESTORS = 1_000
 
 
-def present_time() -> str:
-    """Return the present time in UTC, ISO 8601, to the second."""
-    return datetime.now(UTC).isoformat(timespec="seconds")
+@dataclass(frozen=True)
+class Champion:
+    """The served model, ready to be compared and updated.
 
-
-def successor(
-    champion: Champion,
-    model: Model,
-    settings: Settings,
-    reason: str,
-    *,
-    learned: Sequence[str] = (),
-    taken_back: Sequence[str] = (),
-) -> Artifact:
-    """Return the version that follows the champion: `model`, which has learned labels or forgotten some, by their ids.
-
-    The holdout goes on from version to version; all else is made anew.
+    holdout, holdout_labels: texts that no model was trained on, (N,) labels; none where it was trained without.
     """
-    parts = {LABELS_PART: "\n".join(learned).encode()}
-    if HOLDOUT_PART in champion.artifact.parts:
-        parts[HOLDOUT_PART] = champion.artifact.parts[HOLDOUT_PART]
-    if len(champion.holdout_labels):
-        measured = measure(champion.holdout, model, champion.holdout_labels.tolist())
-        parts[REFERENCE_PART] = Reference.from_measured([measured]).to_bytes()
-    about = About(
-        trained_at=present_time(),
-        trainer="update of counts (exact)",
-        data=champion.artifact.manifest.data,
-        examples=int(model.class_texts.sum()),
-        metrics=champion.figures(model),
-        parent=champion.version,
-        ancestors=champion.lineage[-settings.max_ancestors :],
-        label_weight=settings.label_weight,
-        labels=len(learned),
-        taken_back=[*taken_back],
-        reason=reason,
-        champion=champion.as_contender(),
-    )
-    return pack(model, about, parts)
+
+    current: Current
+    artifact: Artifact
+    model: Model
+    holdout: TextCounts
+    holdout_labels: gate.LabelArray
+
+    @classmethod
+    def load(cls, store: ModelStore) -> Self | None:
+        """Return what `store` serves, None before the first promotion; raises StoreError, ArtifactError."""
+        current = store.current()
+        if current is None:
+            return None
+        artifact = store.load(current.version)
+        holdout = Holdout(count_texts([]), np.zeros(0, dtype=np.int8))
+        if content := artifact.parts.get(HOLDOUT_PART):
+            holdout = Holdout.from_bytes(content)
+        return cls(current, artifact, unpack(artifact), holdout.texts, holdout.labels.astype(np.intp))
+
+    @property
+    def lineage(self) -> list[str]:
+        """The versions that it has learned from, oldest first, itself last."""
+        return [*self.artifact.manifest.ancestors, self.current.version]
+
+    def as_contender(self) -> Contender:
+        """Return its version and figures, as answers and manifests show what the gate compares."""
+        return Contender(self.current.version, self.artifact.manifest.metrics)
+
+    def figures(self, model: Model) -> Evaluation | None:
+        """Return how good a model is on the holdout; None without one."""
+        return gate.figures(model, self.holdout, self.holdout_labels)
+
+    def repair(self, labels: Labels) -> None:
+        """Bring the labels up to what the champion says of itself; raises RecordsUnavailable.
+
+        A run that was killed after its promotion has not marked the labels that the new version has learned, or not
+        deleted those that it took back: both are named by the version itself.
+        """
+        learned = self.artifact.parts.get(LABELS_PART, b"").decode().split()
+        labels.mark_used(learned, self.current.version, self.artifact.manifest.label_weight)
+        for identifier in self.artifact.manifest.taken_back:
+            labels.delete(identifier)
+
+    def successor(
+        self, model: Model, weight: float, reason: str, *, learned: Sequence[str] = (), taken_back: Sequence[str] = ()
+    ) -> Artifact:
+        """Return the version that follows: `model`, which has learned labels or forgotten some, by their ids.
+
+        The holdout goes on from version to version; all else is made anew. weight: how often each label is counted.
+        """
+        parts = {LABELS_PART: "\n".join(learned).encode()}
+        if HOLDOUT_PART in self.artifact.parts:
+            parts[HOLDOUT_PART] = self.artifact.parts[HOLDOUT_PART]
+        if len(self.holdout_labels):
+            measured = measure(self.holdout, model, self.holdout_labels.tolist())
+            parts[REFERENCE_PART] = Reference.from_measured([measured]).to_bytes()
+        about = About(
+            trained_at=now().isoformat(timespec="seconds"),
+            trainer="update of counts (exact)",
+            data=self.artifact.manifest.data,
+            examples=int(model.class_texts.sum()),
+            metrics=self.figures(model),
+            parent=self.current.version,
+            ancestors=self.lineage[-MAX_ANCESTORS:],
+            label_weight=weight,
+            labels=len(learned),
+            taken_back=[*taken_back],
+            reason=reason,
+            champion=self.as_contender(),
+        )
+        return pack(model, about, parts)
 
 
 def first_version(labels: Sequence[LabelRecord]) -> Artifact:
     """Return a version trained on labels alone, where no model is served; raises ValueError for labels all alike."""
     from sentiment.training import train, trainer_name  # scikit-learn, which only a model from scratch needs
 
-    about = About(
-        trained_at=present_time(), trainer=trainer_name(), data="labels", examples=len(labels), labels=len(labels)
-    )
+    trained_at, count = now().isoformat(timespec="seconds"), len(labels)
+    about = About(trained_at=trained_at, trainer=trainer_name(), data="labels", examples=count, labels=count)
     model = train([label.text for label in labels], [label.label for label in labels])
     return pack(model, about, {LABELS_PART: "\n".join(label.id for label in labels).encode()})
 
 
 def summary(info: VersionInfo) -> VersionSummary:
     """Return a version as a list shows it."""
-    manifest = info.manifest
-    if manifest is None:
-        return VersionSummary(version=info.version, problem=info.problem)
-    metrics = manifest.metrics
-    return VersionSummary(
-        version=info.version,
-        problem=info.problem,
-        trained_at=manifest.trained_at,
-        trainer=manifest.trainer,
-        parent=manifest.parent,
-        labels=manifest.labels,
-        metrics=VersionMetrics(metrics.texts, metrics.accuracy, metrics.log_loss) if metrics else None,
-    )
+    figures = info.manifest.metrics if info.manifest else None
+    metrics = extended(figures, VersionMetrics) if figures else None
+    return extended(info.manifest, VersionSummary, version=info.version, problem=info.problem, metrics=metrics)

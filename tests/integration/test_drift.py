@@ -23,6 +23,7 @@ from contracts.promotion import Period
 from contracts.records import PredictionRecord
 from deploy import ports, runner, servers
 from deploy.runner import wait_until
+from functions.drift.alerts import Courier, Webhook
 from functions.drift.checker import Checker
 from functions.drift.references import References
 from functions.drift.settings import LIVE, Settings
@@ -129,9 +130,10 @@ NewChecker = Callable[..., Checker]
 def new_checker(store: ModelStore, records: DriftRecords) -> NewChecker:
     """Makes a checker, as each process has one."""
 
-    def make(channels: tuple[str, ...] = (), **changes: Any) -> Checker:
+    def make(webhooks: tuple[str, ...] = (), **changes: Any) -> Checker:
         settings = Settings(**changes)
-        return Checker(records, References(store, records, settings), settings, channels=channels)
+        couriers = [Courier(records, Webhook(url), settings.alert_timeout_seconds) for url in webhooks]
+        return Checker(records, References(store, records, settings), settings, couriers)
 
     return make
 
@@ -207,7 +209,7 @@ def test_of_checks_at_the_same_time_one_changes_the_state(scored: Scored, new_ch
     scored(make_texts(300, seed=2, words=OTHER_WORDS))
     new_checker().run()
     found: list[DriftReport] = []
-    checkers = [new_checker(channels=("webhook",)) for _ in range(4)]
+    checkers = [new_checker(webhooks=("http://127.0.0.1:9/",)) for _ in range(4)]
     threads = [threading.Thread(target=lambda checker=checker: found.append(checker.run())) for checker in checkers]
     for thread in threads:
         thread.start()

@@ -56,10 +56,10 @@ def settings(**changes: Any) -> Settings:
         **{
             "retrain_after": 100,
             "label_weight": 1.0,
-            "max_labels_per_source": None,
+            "max_labels_per_source": 0,
             "max_labels_per_run": 10_000,
             "max_pending_labels": 1_000,
-            "gate": True,
+            "gate": "on",
             "gate_level": 0.01,
             "keep_versions": 10,
             "token": None,
@@ -124,7 +124,7 @@ def test_noise_is_refused_with_a_reason_and_does_not_spoil_the_next_run(
 
 def test_the_gate_can_be_turned_off_and_says_so(champion: str, store: ModelStore, labels: Labels) -> None:
     labels.add(noise(200))
-    outcome = Trainer(store, labels, settings(gate=False)).run(by="test")
+    outcome = Trainer(store, labels, settings(gate="off")).run(by="test")
     assert outcome.promoted is True
     assert outcome.model != champion
     assert outcome.reason.startswith("GATE=off")

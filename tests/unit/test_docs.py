@@ -44,7 +44,7 @@ def test_every_page_of_the_docs_can_be_reached_from_the_readme() -> None:
 
 
 def test_configuration_names_every_variable_that_the_code_reads() -> None:
-    reading = r'(?:environ(?:\.get)?[(\[]|_positive\(|number\(|choice\(|read_secret\("[a-z0-9-]+",)'
+    reading = r'(?:environ(?:\.get)?[(\[]|_positive\(|(?:number|choice)[(,]|read_secret[(,]\s*"[a-z0-9-]+",)'
     pattern = reading + r'\s*"([A-Z][A-Z0-9_]+)"'
     folders = ["sentiment", "model_store", "records", "bridge", "functions"]
     read = {

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from functools import cache
 from typing import Any
 
 import pytest
@@ -18,7 +17,6 @@ from contracts.limits import MAX_BATCH_TEXTS, MAX_TEXT_CHARACTERS
 from contracts.manifest import FORMAT, ClassTexts, Manifest
 from contracts.records import PredictionRecord
 from functions.predict.app import build
-from functions.predict.metrics import Metrics
 from functions.predict.service import Predictor
 from model_store.serving import Served
 from sentiment.evaluation import evaluate
@@ -47,19 +45,13 @@ POSITIVE = {"prediction": "positive", "probability": MODEL.scorer.probability("l
 NEGATIVE = {"prediction": "negative", "probability": MODEL.scorer.probability("hate")}
 
 
-@cache
-def metrics() -> Metrics:
-    """Prometheus's client takes each name once a process."""
-    return Metrics()
-
-
 class Predict:
     """The app with a model that can be changed, and what it recorded."""
 
     def __init__(self, served: Served | None = MODEL) -> None:
         self.served = served
         self.recorded: list[PredictionRecord] = []
-        predictor = Predictor(lambda: self.served, self.recorded.extend, metrics())
+        predictor = Predictor(lambda: self.served, self.recorded.extend)
         self.client: FlaskClient = build(predictor).test_client()
 
     def post(self, body: bytes | str, content_type: str | None = "application/json", query: str = "") -> TestResponse:
@@ -317,7 +309,7 @@ def test_a_request_is_answered_whole_by_one_model() -> None:
 
     looks = alternating()
     recorded: list[PredictionRecord] = []
-    client = build(Predictor(lambda: next(looks), recorded.extend, metrics())).test_client()
+    client = build(Predictor(lambda: next(looks), recorded.extend)).test_client()
     for expected in ("v1", "v2") * 3:
         response = client.post("/", json={"texts": ["love", "hate"]})
         body = response.get_json()
