@@ -37,8 +37,11 @@ def number(
 def whole_number(
     name: str, default: int, *, least: float, most: float = float("inf"), given: Mapping[str, str] = os.environ
 ) -> int:
-    """Return the variable `name` as `number` does, without what is behind the point."""
-    return int(number(name, default, least=least, most=most, given=given))
+    """Return the variable `name` as `number` does; raises SettingsError where it is no whole number, too."""
+    found = number(name, default, least=least, most=most, given=given)
+    if found % 1:
+        raise SettingsError(f"{name} must be a whole number, not {given[name]!r}")
+    return int(found)
 
 
 def choice(name: str, choices: Sequence[str]) -> str:

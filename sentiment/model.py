@@ -93,10 +93,10 @@ class Model:
         new_words = [word for word in texts.vocabulary if word not in known]
         known.update(zip(new_words, range(len(known), len(known) + len(new_words)), strict=True))
         columns = np.array([known[word] for word in texts.vocabulary], dtype=np.intp)
-        places = label_array[texts.rows()] * len(known) + columns[texts.columns]
         counts = np.zeros((2, len(known)))
         counts[:, : len(self.vocabulary)] = self.counts
-        counts += np.bincount(places, weight * texts.occurrences, minlength=counts.size).reshape(counts.shape)
+        for label in (0, 1):
+            counts[label, columns] += weight * texts.select(label_array == label).occurrences.sum(axis=0)
         class_texts = self.class_texts + weight * np.bincount(label_array, minlength=2)
         if (counts < 0).any() or (class_texts < 0).any():
             raise ValueError("these texts were not all counted by this model, so they can't be taken back")

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 
 from contracts.codec import extended
 from contracts.manifest import FORMAT, About, CanaryText, ClassTexts, Manifest
@@ -114,49 +115,31 @@ class Holdout:
 
     def to_bytes(self) -> bytes:
         """Return the holdout as `.npz`."""
+        entries = self.texts.occurrences
         return save_arrays(
             vocabulary=pack_words(self.texts.vocabulary),
-            offsets=self.texts.offsets,
-            columns=self.texts.columns,
-            occurrences=self.texts.occurrences,
+            offsets=entries.indptr,
+            columns=entries.indices,
+            occurrences=entries.data.astype(np.int32),
             labels=self.labels,
         )
 
     @classmethod
     def from_bytes(cls, content: bytes) -> "Holdout":
-        """Read what `to_bytes` wrote; raises ArtifactError."""
+        """Read what `to_bytes` wrote; raises ArtifactError unless every text has its entries, words and label."""
         arrays = load_arrays(content, HOLDOUT_PART)
         try:
-            texts = TextCounts(
-                unpack_words(arrays["vocabulary"]),
-                arrays["offsets"],
-                arrays["columns"],
-                arrays["occurrences"],
-            )
-            labels = arrays["labels"]
-            _check_holdout(texts, labels)
+            words, labels = unpack_words(arrays.pop("vocabulary")), arrays["labels"]
+            if not all(array.ndim == 1 and np.issubdtype(array.dtype, np.integer) for array in arrays.values()):
+                raise ValueError("an array is not a row of integers")
+            entries = arrays["occurrences"].astype(np.float64), arrays["columns"], arrays["offsets"]
+            occurrences = csr_array(entries, shape=(len(labels), len(words)))
+            occurrences.check_format(full_check=True)
+            if not (occurrences.data > 0).all() or not np.isin(labels, (0, 1)).all():
+                raise ValueError("its numbers are not counts, or its labels not 0 and 1")
         except (KeyError, ValueError, TypeError) as error:
             raise ArtifactError(f"{HOLDOUT_PART} does not hold labelled texts: {error}") from error
-        return cls(texts, labels)
-
-
-def _check_holdout(texts: TextCounts, labels: NDArray[Any]) -> None:
-    """Raise ValueError unless every text has its entries, its words and its label."""
-    offsets, columns, occurrences = texts.offsets, texts.columns, texts.occurrences
-    arrays: dict[str, NDArray[Any]] = {
-        "offsets": offsets, "columns": columns, "occurrences": occurrences, "labels": labels,
-    }  # fmt: skip
-    for name, array in arrays.items():
-        if array.ndim != 1 or not np.issubdtype(array.dtype, np.integer):
-            raise ValueError(f"{name} is not a row of integers")
-    if len(offsets) != len(labels) + 1 or len(columns) != len(occurrences):
-        raise ValueError("its arrays have different lengths")
-    if offsets[0] != 0 or offsets[-1] != len(columns) or (np.diff(offsets) < 0).any():
-        raise ValueError("its offsets do not divide its entries")
-    if not ((columns >= 0) & (columns < len(texts.vocabulary))).all() or not (occurrences > 0).all():
-        raise ValueError("its entries count words that it has not")
-    if not np.isin(labels, (0, 1)).all():
-        raise ValueError("its labels are not 0 and 1")
+        return cls(TextCounts(words, occurrences), labels)
 
 
 def save_arrays(**arrays: NDArray[Any]) -> bytes:

@@ -8,7 +8,6 @@ from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
 
 from sentiment.counts import TextCounts
 from sentiment.model import Model
@@ -21,15 +20,14 @@ MEASURES = ("score", "unknown_words", "log_likelihood", "length")
 class MeasuredTexts:
     """D measured texts.
 
-    words: W words; occurrences: (D, W), how often each text has each; entries of the same place add up.
+    counts: of D texts over W words.
     measures: (D,) of float32 for each of MEASURES: the log-odds; the share of words that the model does not
         know; the mean log-likelihood a word, in nats; the length in words. A text without words has
         neither unknown words nor unlikely ones: 0 for both.
     labelled: (D,), whether its label is known; wrong: (D,), whether the model says other than the label.
     """
 
-    words: tuple[str, ...]
-    occurrences: csr_array[np.float64, tuple[int, int]]
+    counts: TextCounts
     measures: dict[str, NDArray[np.float32]]
     labelled: NDArray[np.bool_]
     wrong: NDArray[np.bool_]
@@ -40,7 +38,7 @@ class MeasuredTexts:
 
     def word_texts(self) -> NDArray[np.int64]:
         """Return the number of texts that have each word, (W,)."""
-        by_word = self.occurrences.tocsc()
+        by_word = self.counts.occurrences.tocsc()
         # The texts of a word stand in a row, repeats side by side.
         first = np.ones(by_word.nnz + 1, dtype=np.int64)
         first[1:-1] = by_word.indices[1:] != by_word.indices[:-1]
@@ -51,7 +49,7 @@ class MeasuredTexts:
     def take(self, indices: NDArray[np.integer]) -> Self:
         """Return the texts at `indices`, repeats allowed, without measuring anything again."""
         measures = {name: values[indices] for name, values in self.measures.items()}
-        return type(self)(self.words, self.occurrences[indices], measures, self.labelled[indices], self.wrong[indices])
+        return type(self)(self.counts.select(indices), measures, self.labelled[indices], self.wrong[indices])
 
 
 def measure(texts: TextCounts, model: Model, labels: Iterable[int | None] | None = None) -> MeasuredTexts:
@@ -64,15 +62,13 @@ def measure(texts: TextCounts, model: Model, labels: Iterable[int | None] | None
 
     Raises ValueError where there are not as many labels as texts.
     """
-    found = (texts.occurrences.astype(np.float64), texts.columns, texts.offsets)
-    occurrences = csr_array(found, shape=(len(texts), len(texts.vocabulary)))
     tables = _tables(model)
     unknown = len(tables.rows)
     rows = np.fromiter(
         map(tables.rows.get, texts.vocabulary, repeat(unknown)), dtype=np.intp, count=len(texts.vocabulary)
     )
     weights = [np.ones(len(rows)), rows == unknown, tables.log_odds[rows], tables.log_likelihood[rows]]
-    length, unknown_words, log_odds, log_likelihood = (occurrences @ np.column_stack(weights)).T
+    length, unknown_words, log_odds, log_likelihood = (texts.occurrences @ np.column_stack(weights)).T
     divisor = np.maximum(length, 1)
     score = tables.bias + log_odds
     measures = {
@@ -87,8 +83,7 @@ def measure(texts: TextCounts, model: Model, labels: Iterable[int | None] | None
     labelled = np.array([label is not None for label in label_list], dtype=np.bool_)
     positive = np.array([label == 1 for label in label_list], dtype=np.bool_)
     return MeasuredTexts(
-        texts.vocabulary,
-        occurrences,
+        texts,
         {name: values.astype(np.float32) for name, values in measures.items()},
         labelled,
         labelled & ((score > 0) != positive),

@@ -55,7 +55,7 @@ class Sample:
         measures: dict[str, list[NDArray[np.float32]]] = {name: [] for name in MEASURES}
         texts = labelled = errors = 0
         for batch in batches:
-            counted.update(dict(zip(batch.words, batch.word_texts().tolist(), strict=True)))
+            counted.update(dict(zip(batch.counts.vocabulary, batch.word_texts().tolist(), strict=True)))
             for name, values in measures.items():
                 values.append(batch.measures[name])
             texts += len(batch)
