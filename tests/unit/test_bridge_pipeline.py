@@ -169,9 +169,9 @@ def test_reading_resumes_where_it_broke_off(broker: MemoryBroker) -> None:
     told: list[bool] = []
     running = Running(broker, offsets, handler, on_connected=told.append)
     wait_for(handler.changed, lambda: len(handler.seen()) == 3)
-    broker.available = False
+    broker.set_available(False)
     assert wait_until(lambda: False in told, 10)
-    broker.available = True
+    broker.set_available(True)
     fill(broker, 3)
     wait_for(handler.changed, lambda: len(handler.seen()) == 6)
     running.end()
@@ -262,6 +262,6 @@ def test_whatever_is_stopped_when_and_started_again_each_message_is_handled_once
 
 
 def test_publishing_to_a_broker_that_is_away_is_said(broker: MemoryBroker) -> None:
-    broker.available = False
+    broker.set_available(False)
     with pytest.raises(BrokerUnavailable):
         broker.publish([])
