@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from prometheus_client import REGISTRY
 
 from bridge.pipeline import BatchLimits, Handler, OffsetStore, Pipeline
 from deploy.runner import wait_until
@@ -48,8 +49,9 @@ class Running:
     ) -> None:
         self.stop, self.give_up = threading.Event(), threading.Event()
         self.source = source or MemorySource(broker, "reviews")
-        self.pipeline = Pipeline(self.source, handle, offsets, Retry(self.give_up), **options)
-        self.thread = threading.Thread(target=self.pipeline.run, args=(self.stop,))
+        options = {"limits": BatchLimits(), "in_flight": 4, **options}
+        self.pipeline = Pipeline(self.source, handle, offsets, Retry(self.give_up), self.stop, **options)
+        self.thread = threading.Thread(target=self.pipeline.run)
         self.thread.start()
 
     def end(self, timeout_seconds: float = 10) -> None:
@@ -166,11 +168,11 @@ def test_an_offset_that_can_not_be_stored_is_tried_again(broker: MemoryBroker) -
 def test_reading_resumes_where_it_broke_off(broker: MemoryBroker) -> None:
     fill(broker, 3)
     handler, offsets = Recorder(), MemoryOffsets()
-    told: list[bool] = []
-    running = Running(broker, offsets, handler, on_connected=told.append)
+    running = Running(broker, offsets, handler)
     wait_for(handler.changed, lambda: len(handler.seen()) == 3)
+    assert running.pipeline.connected
     broker.set_available(False)
-    assert wait_until(lambda: False in told, 10)
+    assert wait_until(lambda: not running.pipeline.connected, 10)
     broker.set_available(True)
     fill(broker, 3)
     wait_for(handler.changed, lambda: len(handler.seen()) == 6)
@@ -197,16 +199,20 @@ class DyingSource(MemorySource):
         return super().read(limit, timeout_seconds)
 
 
+def errors() -> float:
+    return REGISTRY.get_sample_value("bridge_retries_total", {"error": "BrokerUnavailable"}) or 0
+
+
 def test_a_source_that_dies_right_after_it_opens_is_opened_ever_more_rarely(broker: MemoryBroker) -> None:
     fill(broker, 1)
     source, handler = DyingSource(broker, "reviews"), Recorder()
-    errors: list[str] = []
-    running = Running(broker, MemoryOffsets(), handler, source, on_retry=errors.append)
+    earlier_errors = errors()
+    running = Running(broker, MemoryOffsets(), handler, source)
     # Waits of at least 0.125, 0.25, 0.5 and 1 second: four attempts take 0.9 to 1.8 seconds.
     started = time.monotonic()
     assert wait_until(lambda: source.opened == 4, 10)
     assert time.monotonic() - started > 0.8
-    assert len(errors) >= 3
+    assert errors() - earlier_errors >= 3
     source.dying = False
     wait_for(handler.changed, lambda: handler.seen() == [0])
     running.end()
@@ -230,6 +236,7 @@ def test_a_bug_in_a_handler_stops_the_pipeline_instead_of_passing_the_batch_over
     running = Running(broker, offsets, handle)
     running.thread.join(10)
     assert not running.thread.is_alive()
+    assert running.stop.is_set(), "the others would run on"
     assert offsets.stored == []
 
 
