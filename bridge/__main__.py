@@ -4,13 +4,13 @@ import gc
 import logging
 import threading
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from functools import partial
 
 from bridge.functions import Function
-from bridge.labels import LabelHandler
+from bridge.handlers import LabelHandler, ReviewHandler
 from bridge.metrics import count_retry, count_unroutable
 from bridge.pipeline import Handler, Pipeline
-from bridge.reviews import ReviewHandler
 from bridge.settings import QueueInput, Settings, StreamInput
 from messages.ports import BrokerUnavailable, Publisher
 from messages.publisher import AmqpPublisher
@@ -27,15 +27,7 @@ def main() -> int:
     """Run until SIGTERM or SIGINT; returns the exit code."""
     settings = Settings.from_environment()
     stop, signalled, give_up = threading.Event(), threading.Event(), threading.Event()
-
-    def drain() -> None:
-        logger.info("finishing what is in hand, for at most %g s", settings.drain_seconds)
-        signalled.set()
-        timer = threading.Timer(settings.drain_seconds, give_up.set)
-        timer.daemon = True
-        timer.start()
-
-    stop_at_signal(stop, then=drain)
+    stop_at_signal(stop, then=signalled.set)
     records = Records.from_environment()
     publisher = AmqpPublisher(settings.rabbitmq_url, on_unroutable=count_unroutable)
     pipelines = wire(settings, records, publisher, Retry(give_up, on_retry=count_retry), stop)
@@ -47,16 +39,18 @@ def main() -> int:
         until_stopped(records.ensure_indexes, RecordsUnavailable)
     except Abandoned:
         return 0
-    threads = [threading.Thread(target=pipeline.run, name=f"{pipeline.name}-pipeline") for pipeline in pipelines]
     # Ten thousand messages in hand are no garbage: looking through them at every 700 new objects, Python's default, is
     # a tenth of the throughput.
     gc.freeze()
     gc.set_threshold(50_000, 20, 20)
-    for thread in threads:
-        thread.start()
-    stop.wait()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(len(pipelines), "pipeline") as pool:
+        running = [pool.submit(pipeline.run) for pipeline in pipelines]
+        stop.wait()
+        logger.info("finishing what is in hand, for at most %g s", settings.drain_seconds)
+        wait(running, settings.drain_seconds)
+        give_up.set()
+    for pipeline in running:
+        pipeline.result()
     publisher.close()
     records.close()
     logger.info("stopped")
@@ -69,10 +63,8 @@ def wire(
     """Return the pipelines: reviews to predict and, where labels are read, those to retrain."""
 
     def function(name: str, token: str | None = None) -> Function:
-        seconds = settings.function_timeout_seconds
-        return Function(
-            settings.gateway_url, name, connections=settings.in_flight, timeout_seconds=seconds, token=token
-        )
+        url, timeout_seconds = settings.gateway_url, settings.function_timeout_seconds
+        return Function(url, name, connections=settings.in_flight, timeout_seconds=timeout_seconds, token=token)
 
     def pipeline(read: StreamInput | QueueInput, handle: Handler) -> Pipeline:
         source, limits = read.source(settings), settings.limits

@@ -5,7 +5,7 @@ import threading
 import time
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import accumulate, takewhile
@@ -85,7 +85,6 @@ class Pipeline:
         self._slots = threading.Semaphore(in_flight)
         self._order: deque[_Batch] = deque()
         self._order_lock = threading.Lock()
-        self._left_over: list[Message] = []
         self._last_read: int | None = None
 
     def run(self) -> None:
@@ -99,9 +98,12 @@ class Pipeline:
             self._last_read = self._retry(lambda: self._offsets.offset(self.name), RecordsUnavailable)
             while not self._stop.is_set():
                 try:
-                    self._open()
+                    self._source.open(self._last_read)
                     backoff.worked()
-                    self._read()
+                    self._note_connected(True)
+                    logger.info("%s: reading behind offset %s", self.name, self._last_read)
+                    for messages in self._batches():
+                        self._begin(messages)
                 except BrokerUnavailable as error:
                     wait_seconds = backoff.failed()
                     self._note_connected(False)
@@ -120,42 +122,35 @@ class Pipeline:
         self.connected = connected
         CONNECTED.labels(self.name).set(connected)
 
-    def _open(self) -> None:
-        self._left_over = []
-        self._source.open(self._last_read)
-        self._note_connected(True)
-        logger.info("%s: reading behind offset %s", self.name, self._last_read)
-
-    def _read(self) -> None:
+    def _batches(self) -> Iterator[list[Message]]:
+        """Yield what is to be handled together, until `stop` is set; raises BrokerUnavailable."""
+        limits = self._limits
+        left_over: list[Message] = []
         while not self._stop.is_set():
-            messages = self._next_batch()
-            if not messages:
-                continue
-            self._slots.acquire()
-            if self._stop.is_set():
-                return  # What is not begun is left for the next start.
+            batch = left_over or self._source.read(limits.messages, READ_TIMEOUT_SECONDS)
+            deadline = time.monotonic() + limits.wait_seconds
+            while (
+                batch
+                and len(batch) < limits.messages
+                and (remaining_seconds := deadline - time.monotonic()) > 0
+                and sum(len(message.body) for message in batch) < limits.bytes
+            ):
+                batch += self._source.read(limits.messages - len(batch), remaining_seconds)
+            # A single message may be larger than a batch.
+            count = bisect_right(list(accumulate(len(message.body) for message in batch)), limits.bytes) or 1
+            left_over = batch[count:]
+            if batch:
+                yield batch[:count]
+
+    def _begin(self, messages: list[Message]) -> None:
+        """Hand a batch over as soon as there is room; one that there is none for by the stop is left for later."""
+        self._slots.acquire()
+        if not self._stop.is_set():
             self._last_read = messages[-1].position
             batch = _Batch(messages)
             with self._order_lock:
                 self._order.append(batch)
             self._pool.submit(self._process, batch)
-
-    def _next_batch(self) -> list[Message]:
-        """Return a batch, empty if nothing comes; one that is too large has a single message."""
-        limits = self._limits
-        batch = self._left_over or self._source.read(limits.messages, READ_TIMEOUT_SECONDS)
-        deadline = time.monotonic() + limits.wait_seconds
-        while (
-            batch
-            and len(batch) < limits.messages
-            and (remaining_seconds := deadline - time.monotonic()) > 0
-            and sum(len(message.body) for message in batch) < limits.bytes
-        ):
-            batch += self._source.read(limits.messages - len(batch), remaining_seconds)
-        sizes_bytes = list(accumulate(len(message.body) for message in batch))
-        count = bisect_right(sizes_bytes, limits.bytes) or 1
-        self._left_over = batch[count:]
-        return batch[:count]
 
     def _process(self, batch: _Batch) -> None:
         try:

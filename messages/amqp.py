@@ -157,9 +157,8 @@ class Connection:
         self._prepare(self)
 
     def _gone(self, error: BaseException) -> None:
-        if not self.closed:
-            self.closed = True
-            self.reason = self.reason or _words(error)
-            self.ready.set()
-            self._connection.ioloop.stop()
-            self._on_closed(self)
+        self.closed = True
+        self.reason = self.reason or _words(error)
+        self.ready.set()
+        self._connection.ioloop.stop()
+        self._on_closed(self)

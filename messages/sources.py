@@ -36,8 +36,26 @@ class AmqpSource(Source):
         self._connection: Connection | None = None
 
     @abstractmethod
+    def _begin(self, after: int | None) -> dict[str, int | str]:
+        """Prepare for a new connection; returns what the broker is to know when it reads for us behind `after`."""
+
+    @abstractmethod
     def _receive(self, channel: Channel, method: Basic.Deliver, properties: BasicProperties, body: bytes) -> None:
         """Take a message, in the I/O thread."""
+
+    def open(self, after: int | None) -> None:
+        """Connect anew and have messages sent; raises BrokerUnavailable."""
+        self.close()
+        self._arrived.clear()
+        arguments = self._begin(after)
+
+        def consume(connection: Connection) -> None:
+            channel, ready = connection.channel, connection.ready
+            channel.add_on_cancel_callback(lambda _: connection.fail(OSError(f"{self.name} was deleted")))
+            channel.basic_qos(prefetch_count=self._prefetch)
+            channel.basic_consume(self.name, self._receive, arguments=arguments, callback=lambda _: ready.set())
+
+        self._connection = Connection(self._url, f"{self.name}-reader", consume, self._wake)
 
     def read(self, limit: int, timeout_seconds: float) -> list[Message]:
         """Return what has arrived, or does in time; raises BrokerUnavailable."""
@@ -56,19 +74,7 @@ class AmqpSource(Source):
             self._connection.close()
             self._connection = None
 
-    def _subscribe(self, arguments: dict[str, int | str] | None = None) -> None:
-        """Connect and have messages sent; raises BrokerUnavailable."""
-
-        def consume(connection: Connection) -> None:
-            channel, ready = connection.channel, connection.ready
-            channel.add_on_cancel_callback(lambda _: connection.fail(OSError(f"{self.name} was deleted")))
-            channel.basic_qos(prefetch_count=self._prefetch)
-            channel.basic_consume(self.name, self._receive, arguments=arguments, callback=lambda _: ready.set())
-
-        self._arrived.clear()
-        self._connection = Connection(self._url, f"{self.name}-reader", consume, self._closed)
-
-    def _closed(self, _: Connection) -> None:
+    def _wake(self, _: Connection) -> None:
         with self._changed:
             self._changed.notify_all()
 
@@ -101,12 +107,10 @@ class StreamSource(AmqpSource):
         self._after = -1
         self._last_tag = 0
 
-    def open(self, after: int | None) -> None:
-        """Connect, and read behind the offset `after`; raises BrokerUnavailable."""
-        self.close()
+    def _begin(self, after: int | None) -> dict[str, int | str]:
         self._after = -1 if after is None else after
         self._last_tag = 0
-        self._subscribe({"x-stream-offset": self._start if after is None else after + 1})
+        return {"x-stream-offset": self._start if after is None else after + 1}
 
     def read(self, limit: int, timeout_seconds: float) -> list[Message]:
         """Read, and have the broker send as many more: of a stream that is all an acknowledgement does."""
@@ -137,18 +141,13 @@ class QueueSource(AmqpSource):
     What is rejected is not delivered again: the queue's dead-letter exchange gets it, where it has one.
     """
 
-    def __init__(self, url: str, name: str, *, prefetch: int) -> None:
-        """Read the queue `name`."""
-        super().__init__(url, name, prefetch=prefetch)
-        # The broker counts what it delivers on a channel, from 1; positions go on counting over all of them.
-        self._last_position = 0
-        self._positions_before = 0
+    # The broker counts what it delivers on a channel, from 1; positions go on counting over all of them.
+    _last_position = 0
+    _positions_before = 0
 
-    def open(self, after: int | None) -> None:  # noqa: ARG002 - the queue knows
-        """Connect, and read what the queue has; raises BrokerUnavailable."""
-        self.close()
+    def _begin(self, after: int | None) -> dict[str, int | str]:  # noqa: ARG002 - the queue knows
         self._positions_before = self._last_position
-        self._subscribe()
+        return {}
 
     def finish(self, messages: Sequence[Message], rejected: frozenset[int]) -> None:
         """Acknowledge messages, and reject the bad ones.

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from bridge.functions import Function
-from bridge.labels import LabelHandler
+from bridge.handlers import LabelHandler
 from bridge.settings import QueueInput, Settings, StreamInput
 from contracts.codec import encode
 from contracts.labels import LabelExample

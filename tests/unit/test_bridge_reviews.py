@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from bridge.functions import Function, FunctionUnavailable, RequestRefused, predict
-from bridge.reviews import Review, ReviewHandler
+from bridge.handlers import Review, ReviewHandler
 from contracts.predict import TextsRequest, read_batch_scored
 from contracts.records import PredictionRecord, RejectedRecord
 from messages.memory import MemoryBroker
