@@ -4,11 +4,10 @@ import logging
 import threading
 import time
 from bisect import bisect_right
-from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from itertools import accumulate, takewhile
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import accumulate
 from typing import Protocol
 
 from bridge.metrics import CONNECTED, OFFSET, count_retry
@@ -46,13 +45,6 @@ class BatchLimits:
     wait_seconds: float = 0.005
 
 
-@dataclass
-class _Batch:
-    messages: list[Message]
-    rejected: frozenset[int] = field(default_factory=frozenset)
-    handled: bool = False
-
-
 class Pipeline:
     """Moves messages from a source through a handler.
 
@@ -72,7 +64,7 @@ class Pipeline:
         limits: BatchLimits,
         in_flight: int,
     ) -> None:
-        """Read `source` until `stop` is set, with at most `in_flight` batches in the handler at a time."""
+        """Read `source` until `stop` is set, with at most `in_flight` batches in hand at a time."""
         self.name = source.name
         self.connected = False
         self._source = source
@@ -83,8 +75,7 @@ class Pipeline:
         self._limits = limits
         self._pool = ThreadPoolExecutor(in_flight, f"{self.name}-batch")
         self._slots = threading.Semaphore(in_flight)
-        self._order: deque[_Batch] = deque()
-        self._order_lock = threading.Lock()
+        self._latest: Future[None] | None = None
         self._last_read: int | None = None
 
     def run(self) -> None:
@@ -147,37 +138,27 @@ class Pipeline:
         self._slots.acquire()
         if not self._stop.is_set():
             self._last_read = messages[-1].position
-            batch = _Batch(messages)
-            with self._order_lock:
-                self._order.append(batch)
-            self._pool.submit(self._process, batch)
+            self._latest = self._pool.submit(self._process, messages, self._latest)
 
-    def _process(self, batch: _Batch) -> None:
+    def _process(self, messages: list[Message], earlier: Future[None] | None) -> None:
+        """Handle a batch and, once the one before it is finished, finish it; raises Abandoned, as that one may."""
+        first, last = messages[0], messages[-1]
         try:
-            batch.rejected = self._handle(batch.messages)
-            batch.handled = True
-            self._finish_in_order()
-        except Abandoned:
-            first, last = batch.messages[0].position, batch.messages[-1].position
-            logger.warning("%s: offsets %d to %d are left for the next start", self.name, first, last)
-            self._stop.set()
-        except BaseException:
-            # Nobody looks at the future: without this, a bug would silently hold the offset for ever.
-            logger.critical("%s: stopping at a bug", self.name, exc_info=True)
-            self._stop.set()
-            raise
-        finally:
-            self._slots.release()
-
-    def _finish_in_order(self) -> None:
-        with self._order_lock:
-            done = list(takewhile(lambda batch: batch.handled, self._order))
-            if not done:
-                return
-            last = done[-1].messages[-1]
+            rejected = self._handle(messages)
+            if earlier:
+                earlier.result()
             if (offset := last.offset) is not None:
                 self._retry(lambda: self._offsets.store_offset(self.name, offset), RecordsUnavailable)
-            for batch in done:
-                self._source.finish(batch.messages, batch.rejected)
-                self._order.popleft()
+            self._source.finish(messages, rejected)
             OFFSET.labels(self.name).set(last.position)
+        except Abandoned:
+            logger.warning("%s: offsets %d to %d are left for the next start", self.name, first.position, last.position)
+            self._stop.set()
+            raise
+        except BaseException as error:
+            # Nobody looks at the last future: without this, a bug would silently hold the offset for ever.
+            logger.critical("%s: stopping at a bug", self.name, exc_info=True)
+            self._stop.set()
+            raise Abandoned from error
+        finally:
+            self._slots.release()
