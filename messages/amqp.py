@@ -30,16 +30,11 @@ def parameters(url: str) -> pika.URLParameters:
 @contextmanager
 def blocking_connection(url: str) -> Iterator[pika.BlockingConnection]:
     """Connect for the time of the block, for what is done once; raises BrokerUnavailable, also for what it does."""
-    with unavailable():
-        short = parameters(url)
-        short.socket_timeout = SHORT_CONNECT_TIMEOUT_SECONDS
-        short.stack_timeout = short.blocked_connection_timeout = SHORT_ANSWER_TIMEOUT_SECONDS
-        connection = pika.BlockingConnection(short)
-        try:
-            yield connection
-        finally:
-            if connection.is_open:
-                connection.close()
+    short = parameters(url)
+    short.socket_timeout = SHORT_CONNECT_TIMEOUT_SECONDS
+    short.stack_timeout = short.blocked_connection_timeout = SHORT_ANSWER_TIMEOUT_SECONDS
+    with unavailable(), pika.BlockingConnection(short) as connection:
+        yield connection
 
 
 @contextmanager

@@ -17,11 +17,11 @@ from messages.ports import BrokerUnavailable, Outgoing, Publisher
 
 @dataclass(eq=False)
 class _Batch:
-    """Messages published together: the delivery tags that the broker has not answered for, and what comes of it."""
+    """Messages published together: the delivery tags that the broker has not answered for, and why it failed, or ""."""
 
     unanswered: set[int] = field(default_factory=set)
     refused: int = 0
-    outcome: Future[None] = field(default_factory=Future)
+    failure: Future[str] = field(default_factory=Future)
 
 
 class AmqpPublisher(Publisher):
@@ -40,31 +40,29 @@ class AmqpPublisher(Publisher):
         """Send all as one piece, and wait for the confirms; raises BrokerUnavailable."""
         if not messages:
             return
-        connection = self._connected()
+        with self._lock:
+            if self._connection is None or self._connection.closed:
+                self._connection = Connection(self._url, "publisher", self._prepare, self._fail_waiting)
+            connection = self._connection
         batch = _Batch()
         self._waiting.add(batch)
         connection.call(partial(self._send, connection.channel, messages, batch))
         try:
             # One that is closed by now may have been so before the batch was waiting, and then nobody fails it.
-            batch.outcome.result(0 if connection.closed else CONFIRM_TIMEOUT_SECONDS)
-        except TimeoutError as error:
+            failure = batch.failure.result(0 if connection.closed else CONFIRM_TIMEOUT_SECONDS)
+        except TimeoutError:
             # Closing also drops what waits to be sent, so that trying again does not pile up.
             connection.close()
-            raise _failed(connection.reason) from error
-        finally:
-            self._waiting.discard(batch)
+            failure = connection.reason
+        self._waiting.discard(batch)
+        if failure:
+            raise BrokerUnavailable(f"RabbitMQ: publishing: {failure}")
 
     def close(self) -> None:
         """Close the connection, where there is one."""
         with self._lock:
             if self._connection:
                 self._connection.close()
-
-    def _connected(self) -> Connection:
-        with self._lock:
-            if self._connection is None or self._connection.closed:
-                self._connection = Connection(self._url, "publisher", self._prepare, self._fail_waiting)
-            return self._connection
 
     def _prepare(self, connection: Connection) -> None:
         self._last_tag = 0
@@ -97,16 +95,9 @@ class AmqpPublisher(Publisher):
             batch.refused += len(answered) if isinstance(method, Basic.Nack) else 0
             if answered and not batch.unanswered:
                 self._waiting.discard(batch)
-                if batch.refused:
-                    batch.outcome.set_exception(_failed(f"refused {batch.refused} messages"))
-                else:
-                    batch.outcome.set_result(None)
+                batch.failure.set_result(f"refused {batch.refused} messages" if batch.refused else "")
 
     def _fail_waiting(self, connection: Connection) -> None:
         for batch in list(self._waiting):
             self._waiting.discard(batch)
-            batch.outcome.set_exception(_failed(connection.reason))
-
-
-def _failed(reason: str) -> BrokerUnavailable:
-    return BrokerUnavailable(f"RabbitMQ: publishing: {reason}")
+            batch.failure.set_result(connection.reason)
