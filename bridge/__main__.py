@@ -64,11 +64,10 @@ def wire(
 
     def function(name: str, token: str | None = None) -> Function:
         url, timeout_seconds = settings.gateway_url, settings.function_timeout_seconds
-        return Function(url, name, connections=settings.in_flight, timeout_seconds=timeout_seconds, token=token)
+        return Function(url, name, connections=settings.limits.in_flight, timeout_seconds=timeout_seconds, token=token)
 
     def pipeline(read: StreamInput | QueueInput, handle: Handler) -> Pipeline:
-        source, limits = read.source(settings), settings.limits
-        return Pipeline(source, handle, records, retry, stop, limits=limits, in_flight=settings.in_flight)
+        return Pipeline(read.source(settings), handle, records, retry, stop, settings.limits)
 
     reviews, labels = settings.reviews, settings.labels
     wired = [pipeline(reviews, ReviewHandler(reviews.name, function("predict"), records, publisher, retry))]

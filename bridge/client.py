@@ -49,12 +49,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parsed = parser.parse_args(arguments)
     if not parsed.text and not parsed.file:
         parser.error("give a text, or --file")
-    lines = (line.rstrip(b"\r\n") for line in parsed.file or [])
-    bodies = [*(text.encode() for text in parsed.text), *(line for line in lines if line)]
+    lines = filter(None, (line.rstrip(b"\r\n") for line in parsed.file or []))
+    questions = [(text.encode(), "text/plain") for text in parsed.text]
+    questions += [(line, "application/json" if line.startswith(b"{") else "text/plain") for line in lines]
     if not os.environ.get("RABBITMQ_URL") and (url := address_in(ADDRESSES, "RABBITMQ_URL")):
         os.environ["RABBITMQ_URL"] = url
     try:
-        return _ask(Settings.from_environment(), bodies, len(parsed.text), parsed.timeout_seconds)
+        return _ask(Settings.from_environment(), questions, parsed.timeout_seconds)
     except (BrokerUnavailable, SettingsError) as error:
         print(f"{error}\nIs RABBITMQ_URL right? The local stack's is in {ADDRESSES}.", file=sys.stderr)  # noqa: T201
         return 1
@@ -66,8 +67,8 @@ def address_in(path: Path, name: str) -> str | None:
     return next((word.partition("=")[2] for word in words if word.startswith(f"{name}=")), None)
 
 
-def _ask(settings: Settings, bodies: Sequence[bytes], plain: int, timeout_seconds: float) -> int:
-    """Publish the bodies, of which the first `plain` are plain text, and print an answer for each."""
+def _ask(settings: Settings, questions: Sequence[tuple[bytes, str]], timeout_seconds: float) -> int:
+    """Publish the questions, bodies with their content type, and print an answer for each."""
     run = uuid.uuid4().hex
     reply_to = f"client-{run}"
     url = settings.rabbitmq_url
@@ -78,21 +79,14 @@ def _ask(settings: Settings, bodies: Sequence[bytes], plain: int, timeout_second
     rejected = StreamSource(url, REJECTED, prefetch=BATCH_MESSAGES, start="next")
     publisher = AmqpPublisher(url)
     outgoing = (
-        Outgoing(
-            settings.reviews.name,
-            body,
-            f"{run}:{number}",
-            str(number),
-            reply_to,
-            "text/plain" if number < plain or not body.startswith(b"{") else "application/json",
-        )
-        for number, body in enumerate(bodies)
+        Outgoing(settings.reviews.name, body, f"{run}:{number}", str(number), reply_to, content_type)
+        for number, (body, content_type) in enumerate(questions)
     )
-    waiting: set[str | None] = {f"{run}:{number}" for number in range(len(bodies))}
+    waiting: set[str | None] = {f"{run}:{number}" for number in range(len(questions))}
     try:
         for source in (replies, rejected):
             source.open(None)
-        with tqdm(total=len(bodies), unit=" texts", disable=None if len(bodies) > 1 else True) as bar:
+        with tqdm(total=len(questions), unit=" texts", disable=None if len(questions) > 1 else True) as bar:
             while batch := list(islice(outgoing, BATCH_MESSAGES)):
                 publisher.publish(batch)
             deadline = time.monotonic() + timeout_seconds

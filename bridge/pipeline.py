@@ -34,15 +34,17 @@ class OffsetStore(Protocol):
 
 @dataclass(frozen=True)
 class BatchLimits:
-    """A batch is closed at the first of these that it reaches.
+    """A batch is closed at the first of messages, bytes and wait_seconds that it reaches.
 
     messages and bytes: how many, and how many bytes of bodies together.
     wait_seconds: time since its first message.
+    in_flight: how many batches are in hand at a time.
     """
 
     messages: int = 1000
     bytes: int = 4 * 1024 * 1024
     wait_seconds: float = 0.005
+    in_flight: int = 8
 
 
 class Pipeline:
@@ -60,11 +62,9 @@ class Pipeline:
         offsets: OffsetStore,
         retry: Retry,
         stop: threading.Event,
-        *,
         limits: BatchLimits,
-        in_flight: int,
     ) -> None:
-        """Read `source` until `stop` is set, with at most `in_flight` batches in hand at a time."""
+        """Read `source` until `stop` is set; `offsets` remember how far it is done."""
         self.name = source.name
         self.connected = False
         self._source = source
@@ -73,8 +73,8 @@ class Pipeline:
         self._retry = retry
         self._stop = stop
         self._limits = limits
-        self._pool = ThreadPoolExecutor(in_flight, f"{self.name}-batch")
-        self._slots = threading.Semaphore(in_flight)
+        self._pool = ThreadPoolExecutor(limits.in_flight, f"{self.name}-batch")
+        self._slots = threading.Semaphore(limits.in_flight)
         self._latest: Future[None] | None = None
         self._last_read: int | None = None
 
@@ -134,7 +134,7 @@ class Pipeline:
                 yield batch[:count]
 
     def _begin(self, messages: list[Message]) -> None:
-        """Hand a batch over as soon as there is room; one that there is none for by the stop is left for later."""
+        """Hand a batch over once there is room for it; where a stop comes first, it is left for the next start."""
         self._slots.acquire()
         if not self._stop.is_set():
             self._last_read = messages[-1].position
@@ -156,7 +156,7 @@ class Pipeline:
             self._stop.set()
             raise
         except BaseException as error:
-            # Nobody looks at the last future: without this, a bug would silently hold the offset for ever.
+            # Nobody may look at the future: without this, a bug would silently hold the offset for ever.
             logger.critical("%s: stopping at a bug", self.name, exc_info=True)
             self._stop.set()
             raise Abandoned from error

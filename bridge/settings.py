@@ -40,8 +40,8 @@ class QueueInput:
 
     def source(self, settings: "Settings") -> Source:
         """Return what reads it, two batches ahead of what is worked on."""
-        # What is worked on counts too, since it is acknowledged afterwards.
-        prefetch = (2 + settings.in_flight) * settings.limits.messages
+        # What is in hand counts too, since it is acknowledged afterwards.
+        prefetch = (2 + settings.limits.in_flight) * settings.limits.messages
         return QueueSource(settings.rabbitmq_url, self.name, prefetch=prefetch)
 
 
@@ -56,7 +56,6 @@ class Settings:
     retrain_token: str | None
     stream_max_bytes: int
     limits: BatchLimits
-    in_flight: int
     function_timeout_seconds: float
     drain_seconds: float
 
@@ -76,8 +75,8 @@ class Settings:
                 messages=int(number("BRIDGE_BATCH_MESSAGES", BatchLimits.messages, least=1)),
                 bytes=int(number("BRIDGE_BATCH_BYTES", BatchLimits.bytes, least=1)),
                 wait_seconds=number("BRIDGE_BATCH_WAIT_SECONDS", BatchLimits.wait_seconds, least=0),
+                in_flight=int(number("BRIDGE_IN_FLIGHT", BatchLimits.in_flight, least=1)),
             ),
-            in_flight=int(number("BRIDGE_IN_FLIGHT", 8, least=1)),
             function_timeout_seconds=number("BRIDGE_FUNCTION_TIMEOUT_SECONDS", 30, least=0.1),
             drain_seconds=number("BRIDGE_DRAIN_SECONDS", 20, least=0.1),
         )

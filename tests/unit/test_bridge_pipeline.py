@@ -4,7 +4,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -45,12 +44,12 @@ class Running:
         offsets: MemoryOffsets,
         handle: Handler,
         source: MemorySource | None = None,
-        **options: Any,
+        limits: BatchLimits | None = None,
     ) -> None:
         self.stop, self.give_up = threading.Event(), threading.Event()
         self.source = source or MemorySource(broker, "reviews")
-        options = {"limits": BatchLimits(), "in_flight": 4, **options}
-        self.pipeline = Pipeline(self.source, handle, offsets, Retry(self.give_up), self.stop, **options)
+        limits = limits or BatchLimits()
+        self.pipeline = Pipeline(self.source, handle, offsets, Retry(self.give_up), self.stop, limits)
         self.thread = threading.Thread(target=self.pipeline.run)
         self.thread.start()
 
@@ -124,7 +123,7 @@ def test_the_offset_waits_for_the_slowest_of_the_batches_before_it(broker: Memor
     fill(broker, 6)
     handler, offsets = Recorder(), MemoryOffsets()
     handler.gates[0] = threading.Event()
-    running = Running(broker, offsets, handler, limits=BatchLimits(messages=2), in_flight=3)
+    running = Running(broker, offsets, handler, limits=BatchLimits(messages=2, in_flight=3))
     wait_for(handler.changed, lambda: len(handler.batches) == 3)
     assert offsets.stored == []
     handler.gates[0].set()
@@ -144,12 +143,12 @@ def test_a_handler_that_gives_up_leaves_its_batch_and_all_later_ones_for_the_nex
             raise Abandoned
         return frozenset()
 
-    running = Running(broker, offsets, handle, limits=BatchLimits(messages=2), in_flight=1)
+    running = Running(broker, offsets, handle, limits=BatchLimits(messages=2, in_flight=1))
     running.thread.join(10)
     running.end()
     assert offsets.stored == [1]
     second = Recorder()
-    running = Running(broker, offsets, second, limits=BatchLimits(messages=2), in_flight=1)
+    running = Running(broker, offsets, second, limits=BatchLimits(messages=2, in_flight=1))
     wait_for(second.changed, lambda: len(second.seen()) == 4)
     running.end()
     assert second.seen() == [2, 3, 4, 5]
@@ -256,7 +255,7 @@ def test_whatever_is_stopped_when_and_started_again_each_message_is_handled_once
     for _ in range(2):
         handler = Recorder()
         running = Running(
-            broker, offsets, handler, limits=BatchLimits(messages=batch, wait_seconds=0), in_flight=in_flight
+            broker, offsets, handler, limits=BatchLimits(messages=batch, wait_seconds=0, in_flight=in_flight)
         )
         enough = min(stop_after, count) if not handled else count - len(handled)
         wait_for(handler.changed, partial(has_seen, handler, enough))
