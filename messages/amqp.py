@@ -82,19 +82,19 @@ class Connection:
     """One AMQP connection with one channel, and its I/O in a thread of its own."""
 
     def __init__(
-        self, url: str, name: str, prepare: "Callable[[Connection], None]", on_closed: "Callable[[Connection], None]"
+        self, url: str, name: str, prepare: "Callable[[Connection], None]", changed: threading.Condition
     ) -> None:
         """Connect to `url`, and return once `ready` is set; raises BrokerUnavailable.
 
-        The I/O thread calls `prepare`, which sees to it that `ready` is set, when the channel is open, and `on_closed`
-        when the connection is gone.
+        prepare: called in the I/O thread when the channel is open; sees to it that `ready` is set.
+        changed: notified when the connection is gone.
         """
         self.ready = threading.Event()
         self.closed = False
         self.reason = ""
         self.channel: Channel
         self._prepare = prepare
-        self._on_closed = on_closed
+        self._changed = changed
         with unavailable():
             self._connection = _GatheringConnection(
                 parameters(url),
@@ -152,8 +152,9 @@ class Connection:
         self._prepare(self)
 
     def _gone(self, error: BaseException) -> None:
-        self.closed = True
         self.reason = self.reason or _words(error)
+        with self._changed:
+            self.closed = True
+            self._changed.notify_all()
         self.ready.set()
         self._connection.ioloop.stop()
-        self._on_closed(self)

@@ -2,7 +2,6 @@
 
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -17,11 +16,11 @@ from messages.ports import BrokerUnavailable, Outgoing, Publisher
 
 @dataclass(eq=False)
 class _Batch:
-    """Messages published together: the delivery tags that the broker has not answered for, and why it failed, or ""."""
+    """Messages published together: how many the broker has not answered for, and the delivery tags of those sent."""
 
-    unanswered: set[int] = field(default_factory=set)
+    remaining: int
     refused: int = 0
-    failure: Future[str] = field(default_factory=Future)
+    tags: set[int] = field(default_factory=set)
 
 
 class AmqpPublisher(Publisher):
@@ -33,6 +32,7 @@ class AmqpPublisher(Publisher):
         self._on_unroutable = on_unroutable
         self._lock = threading.Lock()
         self._connection: Connection | None = None
+        self._changed = threading.Condition()
         self._waiting: set[_Batch] = set()
         self._last_tag = 0
 
@@ -42,21 +42,20 @@ class AmqpPublisher(Publisher):
             return
         with self._lock:
             if self._connection is None or self._connection.closed:
-                self._connection = Connection(self._url, "publisher", self._prepare, self._fail_waiting)
+                self._connection = Connection(self._url, "publisher", self._prepare, self._changed)
             connection = self._connection
-        batch = _Batch()
+        batch = _Batch(len(messages))
         self._waiting.add(batch)
         connection.call(partial(self._send, connection.channel, messages, batch))
-        try:
-            # One that is closed by now may have been so before the batch was waiting, and then nobody fails it.
-            failure = batch.failure.result(0 if connection.closed else CONFIRM_TIMEOUT_SECONDS)
-        except TimeoutError:
-            # Closing also drops what waits to be sent, so that trying again does not pile up.
-            connection.close()
-            failure = connection.reason
+        with self._changed:
+            self._changed.wait_for(lambda: not batch.remaining or connection.closed, CONFIRM_TIMEOUT_SECONDS)
         self._waiting.discard(batch)
-        if failure:
-            raise BrokerUnavailable(f"RabbitMQ: publishing: {failure}")
+        if batch.remaining:
+            # This also drops what waits to be sent, so that trying again does not pile up.
+            connection.close()
+            raise BrokerUnavailable(f"RabbitMQ: publishing: {connection.reason}")
+        if batch.refused:
+            raise BrokerUnavailable(f"RabbitMQ: publishing: refused {batch.refused} messages")
 
     def close(self) -> None:
         """Close the connection, where there is one."""
@@ -66,6 +65,8 @@ class AmqpPublisher(Publisher):
 
     def _prepare(self, connection: Connection) -> None:
         self._last_tag = 0
+        # Tags count anew on each channel, and say nothing of what was sent on an earlier one.
+        self._waiting.clear()
         connection.channel.confirm_delivery(self._on_confirm, callback=lambda _: connection.ready.set())
         connection.channel.add_on_return_callback(
             lambda _, method, __, ___: self._on_unroutable(str(method.routing_key))
@@ -74,7 +75,7 @@ class AmqpPublisher(Publisher):
     def _send(self, channel: Channel, messages: Sequence[Outgoing], batch: _Batch) -> None:
         for message in messages:
             self._last_tag += 1
-            batch.unanswered.add(self._last_tag)
+            batch.tags.add(self._last_tag)
             properties = BasicProperties(
                 content_type=message.content_type,
                 correlation_id=message.correlation_id,
@@ -88,16 +89,12 @@ class AmqpPublisher(Publisher):
         method = frame.method
         for batch in list(self._waiting):
             if method.multiple:
-                answered = {tag for tag in batch.unanswered if tag <= method.delivery_tag}
+                answered = {tag for tag in batch.tags if tag <= method.delivery_tag}
             else:
-                answered = batch.unanswered & {method.delivery_tag}
-            batch.unanswered -= answered
+                answered = batch.tags & {method.delivery_tag}
+            batch.tags -= answered
             batch.refused += len(answered) if isinstance(method, Basic.Nack) else 0
-            if answered and not batch.unanswered:
-                self._waiting.discard(batch)
-                batch.failure.set_result(f"refused {batch.refused} messages" if batch.refused else "")
-
-    def _fail_waiting(self, connection: Connection) -> None:
-        for batch in list(self._waiting):
-            self._waiting.discard(batch)
-            batch.failure.set_result(connection.reason)
+            batch.remaining -= len(answered)
+            if answered and not batch.remaining:
+                with self._changed:
+                    self._changed.notify_all()

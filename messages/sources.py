@@ -55,7 +55,7 @@ class AmqpSource(Source):
             channel.basic_qos(prefetch_count=self._prefetch)
             channel.basic_consume(self.name, self._receive, arguments=arguments, callback=lambda _: ready.set())
 
-        self._connection = Connection(self._url, f"{self.name}-reader", consume, self._wake)
+        self._connection = Connection(self._url, f"{self.name}-reader", consume, self._changed)
 
     def read(self, limit: int, timeout_seconds: float) -> list[Message]:
         """Return what has arrived, or does in time; raises BrokerUnavailable."""
@@ -73,10 +73,6 @@ class AmqpSource(Source):
         if self._connection:
             self._connection.close()
             self._connection = None
-
-    def _wake(self, _: Connection) -> None:
-        with self._changed:
-            self._changed.notify_all()
 
     def _arrive(
         self, position: int, key: str, body: bytes, properties: BasicProperties, offset: int | None = None
