@@ -3,15 +3,15 @@
 import gc
 import logging
 import threading
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from functools import partial
 
 from bridge.functions import Function
-from bridge.inputs import Input, declare
-from bridge.labels import LabelHandler
-from bridge.monitor import Monitor
+from bridge.handlers import LabelHandler, ReviewHandler
+from bridge.metrics import count_retry, count_unroutable
 from bridge.pipeline import Handler, Pipeline
-from bridge.reviews import ReviewHandler
-from bridge.settings import Settings
+from bridge.settings import QueueInput, Settings, StreamInput
 from messages.ports import BrokerUnavailable, Publisher
 from messages.publisher import AmqpPublisher
 from process.probes import serve_probes
@@ -27,86 +27,60 @@ def main() -> int:
     """Run until SIGTERM or SIGINT; returns the exit code."""
     settings = Settings.from_environment()
     stop, signalled, give_up = threading.Event(), threading.Event(), threading.Event()
-
-    def drain() -> None:
-        logger.info("finishing what is in hand, for at most %g s", settings.drain_seconds)
-        signalled.set()
-        timer = threading.Timer(settings.drain_seconds, give_up.set)
-        timer.daemon = True
-        timer.start()
-
-    stop_at_signal(stop, then=drain)
-    monitor = Monitor(each.name for each in settings.inputs)
-    serve_probes(monitor.not_ready, DEFAULT_PORT)
+    stop_at_signal(stop, then=signalled.set)
     records = Records.from_environment()
+    publisher = AmqpPublisher(settings.rabbitmq_url, on_unroutable=count_unroutable)
+    pipelines = wire(settings, records, publisher, Retry(give_up, on_retry=count_retry), stop)
+    serve_probes(partial(not_ready, pipelines), DEFAULT_PORT)
     # Nothing is in hand before the first message, so a stop need not wait for a drain.
-    until_stopped = Retry(stop, on_retry=monitor.retried)
+    until_stopped = Retry(stop, on_retry=count_retry)
     try:
-        until_stopped(partial(declare, settings), BrokerUnavailable)
+        until_stopped(settings.declare, BrokerUnavailable)
         until_stopped(records.ensure_indexes, RecordsUnavailable)
     except Abandoned:
         return 0
-    publisher = AmqpPublisher(settings.rabbitmq_url, on_unroutable=monitor.unroutable)
-    threads = [
-        threading.Thread(target=run_until, args=(pipeline, stop), name=f"{pipeline.name}-pipeline")
-        for pipeline in pipelines(settings, records, publisher, Retry(give_up, on_retry=monitor.retried), monitor)
-    ]
     # Ten thousand messages in hand are no garbage: looking through them at every 700 new objects, Python's default, is
     # a tenth of the throughput.
     gc.freeze()
     gc.set_threshold(50_000, 20, 20)
-    for thread in threads:
-        thread.start()
-    stop.wait()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(len(pipelines), "pipeline") as pool:
+        running = [pool.submit(pipeline.run) for pipeline in pipelines]
+        stop.wait()
+        logger.info("finishing what is in hand, for at most %g s", settings.drain_seconds)
+        wait(running, settings.drain_seconds)
+        give_up.set()
+    for pipeline in running:
+        pipeline.result()
     publisher.close()
     records.close()
     logger.info("stopped")
     return 0 if signalled.is_set() else 1
 
 
-def run_until(pipeline: Pipeline, stop: threading.Event) -> None:
-    """Run a pipeline until `stop`; one that ends by itself, as at a bug, stops the others too."""
-    try:
-        pipeline.run(stop)
-    finally:
-        stop.set()
-
-
-def pipelines(
-    settings: Settings, records: Records, publisher: Publisher, retry: Retry, monitor: Monitor
+def wire(
+    settings: Settings, records: Records, publisher: Publisher, retry: Retry, stop: threading.Event
 ) -> list[Pipeline]:
-    """Wire the pipelines: reviews to predict and, where it is read, labels to retrain."""
+    """Return the pipelines: reviews to predict and, where labels are read, those to retrain."""
 
     def function(name: str, token: str | None = None) -> Function:
-        timeout_seconds = settings.function_timeout_seconds
-        return Function(
-            settings.gateway_url, name, connections=settings.in_flight, timeout_seconds=timeout_seconds, token=token
-        )
+        url, timeout_seconds = settings.gateway_url, settings.function_timeout_seconds
+        return Function(url, name, connections=settings.limits.in_flight, timeout_seconds=timeout_seconds, token=token)
 
-    def pipeline(read: Input, handle: Handler) -> Pipeline:
-        source, offsets = read.reader(settings, records)
-        return Pipeline(
-            source,
-            handle,
-            offsets,
-            retry,
-            limits=settings.limits,
-            in_flight=settings.in_flight,
-            on_connected=partial(monitor.connected, read.name),
-            on_retry=monitor.retried,
-            on_offset=partial(monitor.offset, read.name),
-        )
+    def pipeline(read: StreamInput | QueueInput, handle: Handler) -> Pipeline:
+        return Pipeline(read.source(settings), handle, records, retry, stop, settings.limits)
 
-    scoring, learning = settings.reviews, settings.labels
-    reviews = ReviewHandler(function("predict"), records, publisher, retry, partial(monitor.done, scoring.name))
-    wired = [pipeline(scoring, reviews)]
-    if learning:
+    reviews, labels = settings.reviews, settings.labels
+    wired = [pipeline(reviews, ReviewHandler(reviews.name, function("predict"), records, publisher, retry))]
+    if labels:
         retrain = function("retrain", settings.retrain_token)
-        labels = LabelHandler(retrain, records, publisher, retry, partial(monitor.done, learning.name))
-        wired.append(pipeline(learning, labels))
+        wired.append(pipeline(labels, LabelHandler(labels.name, retrain, records, publisher, retry)))
     return wired
+
+
+def not_ready(pipelines: Sequence[Pipeline]) -> str | None:
+    """Return which sources are not read, None if all are."""
+    missing = [pipeline.name for pipeline in pipelines if not pipeline.connected]
+    return f"not reading {', '.join(missing)} yet" if missing else None
 
 
 if __name__ == "__main__":

@@ -13,18 +13,18 @@ import shlex
 import sys
 import time
 import uuid
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 
 from tqdm import tqdm
 
-from bridge.inputs import declare
 from bridge.settings import Settings
 from contracts.codec import Malformed, encode
 from contracts.names import REJECTED
 from contracts.stream import read_rejected
-from messages.ports import BrokerUnavailable, Message, Outgoing, Source
+from messages.ports import BrokerUnavailable, Outgoing, Source
 from messages.publisher import AmqpPublisher
 from messages.sources import QueueSource, StreamSource
 from messages.topology import declare_reply_queue
@@ -49,12 +49,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parsed = parser.parse_args(arguments)
     if not parsed.text and not parsed.file:
         parser.error("give a text, or --file")
-    lines = (line.rstrip(b"\r\n") for line in parsed.file or [])
-    bodies = [*(text.encode() for text in parsed.text), *(line for line in lines if line)]
+    lines = filter(None, (line.rstrip(b"\r\n") for line in parsed.file or []))
+    questions = [(text.encode(), "text/plain") for text in parsed.text]
+    questions += [(line, "application/json" if line.startswith(b"{") else "text/plain") for line in lines]
     if not os.environ.get("RABBITMQ_URL") and (url := address_in(ADDRESSES, "RABBITMQ_URL")):
         os.environ["RABBITMQ_URL"] = url
     try:
-        return _ask(Settings.from_environment(), bodies, len(parsed.text), parsed.timeout_seconds)
+        return _ask(Settings.from_environment(), questions, parsed.timeout_seconds)
     except (BrokerUnavailable, SettingsError) as error:
         print(f"{error}\nIs RABBITMQ_URL right? The local stack's is in {ADDRESSES}.", file=sys.stderr)  # noqa: T201
         return 1
@@ -66,43 +67,36 @@ def address_in(path: Path, name: str) -> str | None:
     return next((word.partition("=")[2] for word in words if word.startswith(f"{name}=")), None)
 
 
-def _ask(settings: Settings, bodies: Sequence[bytes], plain: int, timeout_seconds: float) -> int:
-    """Publish the bodies, of which the first `plain` are plain text, and print an answer for each."""
+def _ask(settings: Settings, questions: Sequence[tuple[bytes, str]], timeout_seconds: float) -> int:
+    """Publish the questions, bodies with their content type, and print an answer for each."""
     run = uuid.uuid4().hex
     reply_to = f"client-{run}"
     url = settings.rabbitmq_url
-    declare(settings)
+    settings.declare()
     declare_reply_queue(url, reply_to, REPLY_QUEUE_EXPIRES_SECONDS)
     # The reader of `rejected` must stand at its end before the first text is sent.
     replies = QueueSource(url, reply_to, prefetch=BATCH_MESSAGES)
     rejected = StreamSource(url, REJECTED, prefetch=BATCH_MESSAGES, start="next")
     publisher = AmqpPublisher(url)
     outgoing = (
-        Outgoing(
-            settings.reviews.name,
-            body,
-            f"{run}:{number}",
-            str(number),
-            reply_to,
-            "text/plain" if number < plain or not body.startswith(b"{") else "application/json",
-        )
-        for number, body in enumerate(bodies)
+        Outgoing(settings.reviews.name, body, f"{run}:{number}", str(number), reply_to, content_type)
+        for number, (body, content_type) in enumerate(questions)
     )
-    waiting: set[str | None] = {f"{run}:{number}" for number in range(len(bodies))}
+    waiting: set[str | None] = {f"{run}:{number}" for number in range(len(questions))}
     try:
         for source in (replies, rejected):
             source.open(None)
-        with tqdm(total=len(bodies), unit=" texts", disable=None if len(bodies) > 1 else True) as bar:
+        with tqdm(total=len(questions), unit=" texts", disable=None if len(questions) > 1 else True) as bar:
             while batch := list(islice(outgoing, BATCH_MESSAGES)):
                 publisher.publish(batch)
             deadline = time.monotonic() + timeout_seconds
             while waiting and time.monotonic() < deadline:
-                for message in _answers(replies, rejected, waiting):
-                    waiting.discard(message.correlation_id)
-                    sys.stdout.write(message.body.decode() + "\n")
-                    sys.stdout.flush()
-                    bar.update()
-                    deadline = time.monotonic() + timeout_seconds
+                for correlation_id, answer in _answers(replies, rejected):
+                    if correlation_id in waiting:
+                        waiting.remove(correlation_id)
+                        print(answer.decode(), flush=True)  # noqa: T201 - what a command is for
+                        bar.update()
+                        deadline = time.monotonic() + timeout_seconds
     finally:
         for part in (replies, rejected, publisher):
             part.close()
@@ -112,24 +106,16 @@ def _ask(settings: Settings, bodies: Sequence[bytes], plain: int, timeout_second
     return 0
 
 
-def _answers(replies: Source, rejected: Source, waiting: Collection[str | None]) -> Iterator[Message]:
-    """Yield the answers that are waited for, notices of `rejected` in the form of one."""
-    for source, shown in ((replies, lambda message: message), (rejected, as_error)):
-        messages = source.read(BATCH_MESSAGES, READ_TIMEOUT_SECONDS)
-        source.finish(messages, frozenset())
-        for message in messages:
-            if message.correlation_id in waiting and (answer := shown(message)):
-                yield answer
-
-
-def as_error(message: Message) -> Message | None:
-    """Return a notice of the stream `rejected` in the form of an answer; None for what is no notice."""
-    try:
-        notice = read_rejected(message.body)
-    except Malformed:
-        return None
-    body = encode({"id": notice.message_id, "error": notice.reason, "offset": notice.offset})
-    return message._replace(body=body)
+def _answers(replies: Source, rejected: Source) -> Iterator[tuple[str | None, bytes]]:
+    """Yield correlation ids and answers, those of `rejected` made of its notices; what is no notice is left out."""
+    messages = replies.read(BATCH_MESSAGES, READ_TIMEOUT_SECONDS)
+    replies.finish(messages, frozenset())
+    yield from ((message.correlation_id, message.body) for message in messages)
+    for message in rejected.read(BATCH_MESSAGES, READ_TIMEOUT_SECONDS):
+        with suppress(Malformed):
+            notice = read_rejected(message.body)
+            answer = {"id": notice.message_id, "error": notice.reason, "offset": notice.offset}
+            yield message.correlation_id, encode(answer)
 
 
 if __name__ == "__main__":

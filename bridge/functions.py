@@ -1,7 +1,6 @@
 """Invocations of functions through the gateway, and what their answers mean."""
 
 from collections.abc import Callable, Iterator, Sequence
-from email.utils import parsedate_to_datetime
 from typing import TypeVar
 
 import urllib3
@@ -10,7 +9,6 @@ from msgspec import Struct
 from contracts.codec import Malformed, Reader, encode
 from contracts.predict import AnyBatchScored, AnyScore, TextsRequest, read_batch_scored
 from contracts.problem import read_problem
-from records import now
 
 CONNECT_TIMEOUT_SECONDS = 3.0
 # Statuses that speak of this very request; every other one but success is a bad moment of the system: no
@@ -25,7 +23,7 @@ class FunctionUnavailable(Exception):
     """The function did not answer as it should; trying again later is right."""
 
     def __init__(self, message: str, retry_after_seconds: float | None = None) -> None:
-        """retry_after_seconds: how long the function asked to be left alone."""
+        """Say what is wrong, and for how long the function asked to be left alone."""
         super().__init__(message)
         self.retry_after_seconds = retry_after_seconds
 
@@ -61,8 +59,7 @@ class Function:
             raise RequestRefused(f"{self._name} refused it: {_detail(response.data)}")
         if not 200 <= response.status < 300:
             raise FunctionUnavailable(
-                f"{self._name} answered {response.status}: {_detail(response.data)}",
-                _retry_after_seconds(response.headers.get("Retry-After")),
+                f"{self._name} answered {response.status}: {_detail(response.data)}", _retry_after_seconds(response)
             )
         try:
             return read(response.data)
@@ -77,19 +74,15 @@ def by_halves(
 
     Yields parts of the items, in their order, and the answer to each; of a single one that is refused, the refusal.
     """
-    if not items:
-        return
-    answer: Answer | RequestRefused
     try:
-        answer = call(items)
+        yield items, call(items)
     except RequestRefused as refusal:
-        if len(items) > 1:
+        if len(items) == 1:
+            yield items, refusal
+        else:
             middle = len(items) // 2
             yield from by_halves(items[:middle], call)
             yield from by_halves(items[middle:], call)
-            return
-        answer = refusal
-    yield items, answer
 
 
 def predict(function: Function, texts: Sequence[str]) -> AnyBatchScored:
@@ -124,14 +117,8 @@ def _detail(body: bytes) -> str:
         return body[:200].decode(errors="replace").strip() or "no reason given"
 
 
-def _retry_after_seconds(value: str | None) -> float | None:
-    if not value:
-        return None
+def _retry_after_seconds(response: urllib3.BaseHTTPResponse) -> float | None:
     try:
-        return float(value)
-    except ValueError:
-        pass
-    try:
-        return (parsedate_to_datetime(value) - now()).total_seconds()
-    except ValueError:
+        return urllib3.Retry().get_retry_after(response)
+    except urllib3.exceptions.InvalidHeader:
         return None

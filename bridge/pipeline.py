@@ -3,13 +3,14 @@
 import logging
 import threading
 import time
-from collections import deque
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from itertools import takewhile
+from bisect import bisect_right
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import accumulate
 from typing import Protocol
 
+from bridge.metrics import CONNECTED, OFFSET, count_retry
 from messages.ports import BrokerUnavailable, Message, Source
 from process.backoff import Backoff
 from process.retry import FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS, Abandoned, Retry
@@ -22,10 +23,10 @@ Handler = Callable[[list[Message]], frozenset[int]]
 
 
 class OffsetStore(Protocol):
-    """Where is remembered how far a source is done. Its methods raise RecordsUnavailable."""
+    """Where is remembered how far a stream is done. Its methods raise RecordsUnavailable."""
 
     def offset(self, name: str) -> int | None:
-        """Return the offset of the last message of the source `name` that is done, None if there is none."""
+        """Return the offset of the last message of the stream `name` that is done, None if there is none."""
 
     def store_offset(self, name: str, offset: int) -> None:
         """Remember that all messages up to `offset` are done."""
@@ -33,22 +34,17 @@ class OffsetStore(Protocol):
 
 @dataclass(frozen=True)
 class BatchLimits:
-    """A batch is closed at the first of these that it reaches.
+    """A batch is closed at the first of messages, bytes and wait_seconds that it reaches.
 
     messages and bytes: how many, and how many bytes of bodies together.
     wait_seconds: time since its first message.
+    in_flight: how many batches are in hand at a time.
     """
 
     messages: int = 1000
     bytes: int = 4 * 1024 * 1024
     wait_seconds: float = 0.005
-
-
-@dataclass
-class _Batch:
-    messages: list[Message]
-    rejected: frozenset[int] = field(default_factory=frozenset)
-    handled: bool = False
+    in_flight: int = 8
 
 
 class Pipeline:
@@ -56,7 +52,7 @@ class Pipeline:
 
     The handler gets a batch and returns the positions of the bad messages in it, once all it has to do for the
     batch is durable. Only then, and only when all earlier batches are handled too, is the offset stored: so a
-    crash at any point repeats work, and loses none.
+    crash at any point repeats work, and loses none. The broker itself remembers what is done of a queue.
     """
 
     def __init__(
@@ -65,136 +61,104 @@ class Pipeline:
         handle: Handler,
         offsets: OffsetStore,
         retry: Retry,
-        *,
-        limits: BatchLimits | None = None,
-        in_flight: int = 4,
-        on_connected: Callable[[bool], None] = lambda connected: None,
-        on_retry: Callable[[str], None] = lambda error: None,
-        on_offset: Callable[[int], None] = lambda offset: None,
+        stop: threading.Event,
+        limits: BatchLimits,
     ) -> None:
-        """Read `source`, with at most `in_flight` batches in the handler at a time.
-
-        on_connected is told when reading begins or breaks off; on_retry, by which error it broke off; on_offset, which
-        offset was stored.
-        """
+        """Read `source` until `stop` is set; `offsets` remember how far it is done."""
         self.name = source.name
+        self.connected = False
         self._source = source
         self._handle = handle
         self._offsets = offsets
         self._retry = retry
-        self._limits = limits or BatchLimits()
-        self._in_flight = in_flight
-        self._on_connected = on_connected
-        self._on_retry = on_retry
-        self._on_offset = on_offset
-        self._slots = threading.Semaphore(in_flight)
-        self._order: deque[_Batch] = deque()
-        self._order_lock = threading.Lock()
-        self._left_over: list[Message] = []
+        self._stop = stop
+        self._limits = limits
+        self._pool = ThreadPoolExecutor(limits.in_flight, f"{self.name}-batch")
+        self._slots = threading.Semaphore(limits.in_flight)
+        self._latest: Future[None] | None = None
         self._last_read: int | None = None
-        self._failed = threading.Event()
 
-    def run(self, stop: threading.Event) -> None:
-        """Work until `stop` is set, then finish what was read, and close the source.
+    def run(self) -> None:
+        """Work until `stop` is set, then finish what is in hand, and close the source.
 
-        Whatever the retry policy abandons by then stays unfinished: its offset is not stored.
+        Sets `stop` if it ends by itself, as at a bug, so that whatever runs beside it ends too. What the retry policy
+        abandons stays unfinished: its offset is not stored.
         """
-        try:
-            self._last_read = self._retry(lambda: self._offsets.offset(self._source.name), RecordsUnavailable)
-        except Abandoned:
-            return
         backoff = Backoff(FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS)
-        with ThreadPoolExecutor(self._in_flight, f"{self._source.name}-batch") as pool:
-            while not stop.is_set() and not self._failed.is_set():
+        try:
+            self._last_read = self._retry(lambda: self._offsets.offset(self.name), RecordsUnavailable)
+            while not self._stop.is_set():
                 try:
-                    self._open()
+                    self._source.open(self._last_read)
                     backoff.worked()
-                    self._read_until(stop, pool)
+                    self._note_connected(True)
+                    logger.info("%s: reading behind offset %s", self.name, self._last_read)
+                    for messages in self._batches():
+                        self._begin(messages)
                 except BrokerUnavailable as error:
                     wait_seconds = backoff.failed()
-                    self._on_connected(False)
-                    self._on_retry(type(error).__name__)
-                    logger.warning("%s: %s; reading resumes in %.1f s", self._source.name, error, wait_seconds)
-                    stop.wait(wait_seconds)
-        self._source.close()
-        self._on_connected(False)
-
-    def _open(self) -> None:
-        self._left_over = []
-        self._source.open(self._last_read)
-        self._on_connected(True)
-        logger.info("%s: reading behind offset %s", self._source.name, self._last_read)
-
-    def _read_until(self, stop: threading.Event, pool: ThreadPoolExecutor) -> None:
-        while not stop.is_set() and not self._failed.is_set():
-            if not self._slots.acquire(timeout=READ_TIMEOUT_SECONDS):
-                continue
-            messages: list[Message] = []
-            try:
-                messages = self._next_batch()
-            finally:
-                if not messages:
-                    self._slots.release()
-            if messages:
-                self._last_read = messages[-1].position
-                batch = _Batch(messages)
-                with self._order_lock:
-                    self._order.append(batch)
-                pool.submit(self._process, batch)
-
-    def _next_batch(self) -> list[Message]:
-        limits = self._limits
-        batch = self._left_over or self._source.read(limits.messages, READ_TIMEOUT_SECONDS)
-        self._left_over = []
-        deadline = time.monotonic() + limits.wait_seconds
-        while (
-            batch
-            and len(batch) < limits.messages
-            and (remaining_seconds := deadline - time.monotonic()) > 0
-            and sum(len(message.body) for message in batch) < limits.bytes
-        ):
-            batch += self._source.read(limits.messages - len(batch), remaining_seconds)
-        return self._within_bytes(batch)
-
-    def _within_bytes(self, batch: list[Message]) -> list[Message]:
-        """Cut a batch where its bodies become too large together; a single one may be larger."""
-        total = 0
-        for index, message in enumerate(batch):
-            total += len(message.body)
-            if index and total > self._limits.bytes:
-                self._left_over = batch[index:]
-                return batch[:index]
-        return batch
-
-    def _process(self, batch: _Batch) -> None:
-        try:
-            batch.rejected = self._handle(batch.messages)
-            batch.handled = True
-            self._finish_in_order()
+                    self._note_connected(False)
+                    count_retry(type(error).__name__)
+                    logger.warning("%s: %s; reading resumes in %.1f s", self.name, error, wait_seconds)
+                    self._stop.wait(wait_seconds)
         except Abandoned:
-            logger.warning(
-                "%s: offsets %d to %d are left for the next start",
-                self._source.name,
-                batch.messages[0].position,
-                batch.messages[-1].position,
-            )
-            self._failed.set()
-        except BaseException:
-            # Nobody looks at the future: without this, a bug would silently hold the offset for ever.
-            logger.critical("%s: stopping at a bug", self._source.name, exc_info=True)
-            self._failed.set()
+            pass  # Nothing was read yet.
+        finally:
+            self._stop.set()
+            self._pool.shutdown()
+            self._source.close()
+            self._note_connected(False)
+
+    def _note_connected(self, connected: bool) -> None:
+        self.connected = connected
+        CONNECTED.labels(self.name).set(connected)
+
+    def _batches(self) -> Iterator[list[Message]]:
+        """Yield what is to be handled together, until `stop` is set; raises BrokerUnavailable."""
+        limits = self._limits
+        left_over: list[Message] = []
+        while not self._stop.is_set():
+            batch = left_over or self._source.read(limits.messages, READ_TIMEOUT_SECONDS)
+            deadline = time.monotonic() + limits.wait_seconds
+            while (
+                batch
+                and len(batch) < limits.messages
+                and (remaining_seconds := deadline - time.monotonic()) > 0
+                and sum(len(message.body) for message in batch) < limits.bytes
+            ):
+                batch += self._source.read(limits.messages - len(batch), remaining_seconds)
+            # A single message may be larger than a batch.
+            count = bisect_right(list(accumulate(len(message.body) for message in batch)), limits.bytes) or 1
+            left_over = batch[count:]
+            if batch:
+                yield batch[:count]
+
+    def _begin(self, messages: list[Message]) -> None:
+        """Hand a batch over once there is room for it; where a stop comes first, it is left for the next start."""
+        self._slots.acquire()
+        if not self._stop.is_set():
+            self._last_read = messages[-1].position
+            self._latest = self._pool.submit(self._process, messages, self._latest)
+
+    def _process(self, messages: list[Message], earlier: Future[None] | None) -> None:
+        """Handle a batch and, once the one before it is finished, finish it; raises Abandoned, as that one may."""
+        first, last = messages[0], messages[-1]
+        try:
+            rejected = self._handle(messages)
+            if earlier:
+                earlier.result()
+            if (offset := last.offset) is not None:
+                self._retry(lambda: self._offsets.store_offset(self.name, offset), RecordsUnavailable)
+            self._source.finish(messages, rejected)
+            OFFSET.labels(self.name).set(last.position)
+        except Abandoned:
+            logger.warning("%s: offsets %d to %d are left for the next start", self.name, first.position, last.position)
+            self._stop.set()
             raise
+        except BaseException as error:
+            # Nobody may look at the future: without this, a bug would silently hold the offset for ever.
+            logger.critical("%s: stopping at a bug", self.name, exc_info=True)
+            self._stop.set()
+            raise Abandoned from error
         finally:
             self._slots.release()
-
-    def _finish_in_order(self) -> None:
-        with self._order_lock:
-            done = list(takewhile(lambda batch: batch.handled, self._order))
-            if not done:
-                return
-            offset = done[-1].messages[-1].position
-            self._retry(lambda: self._offsets.store_offset(self._source.name, offset), RecordsUnavailable)
-            for batch in done:
-                self._source.finish(batch.messages, batch.rejected)
-                self._order.popleft()
-            self._on_offset(offset)

@@ -8,10 +8,7 @@ from pika.delivery_mode import DeliveryMode
 from pika.spec import BasicProperties
 
 from contracts.names import ALERTS
-from messages.amqp import blocking_connection, parameters
-
-CONNECT_TIMEOUT_SECONDS = 5
-ANSWER_TIMEOUT_SECONDS = 10
+from messages.amqp import blocking_connection
 
 
 class AlertExchange:
@@ -21,10 +18,7 @@ class AlertExchange:
 
     def __init__(self, url: str) -> None:
         """Publish at the broker with that AMQP URL."""
-        self._parameters = parameters(url)
-        self._parameters.socket_timeout = CONNECT_TIMEOUT_SECONDS
-        self._parameters.stack_timeout = ANSWER_TIMEOUT_SECONDS
-        self._parameters.blocked_connection_timeout = ANSWER_TIMEOUT_SECONDS
+        self._url = url
 
     def prepare(self) -> None:
         """Declare the exchange, so that queues can be bound to it; raises BrokerUnavailable."""
@@ -42,7 +36,7 @@ class AlertExchange:
 
     @contextmanager
     def _channel(self) -> Iterator[BlockingChannel]:
-        with blocking_connection(self._parameters) as connection:
+        with blocking_connection(self._url) as connection:
             channel = connection.channel()
             channel.exchange_declare(ALERTS, exchange_type="topic", durable=True)
             yield channel

@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 
 import pika
 from pika.channel import Channel
@@ -13,6 +13,9 @@ from messages.ports import BrokerUnavailable
 CONNECT_TIMEOUT_SECONDS = 15
 CONFIRM_TIMEOUT_SECONDS = 60
 HEARTBEAT_SECONDS = 30
+# Of connections for what is done once: somebody may wait for the answer to a request.
+SHORT_CONNECT_TIMEOUT_SECONDS = 5
+SHORT_ANSWER_TIMEOUT_SECONDS = 10
 
 
 def parameters(url: str) -> pika.URLParameters:
@@ -25,15 +28,13 @@ def parameters(url: str) -> pika.URLParameters:
 
 
 @contextmanager
-def blocking_connection(parameters: pika.URLParameters) -> Iterator[pika.BlockingConnection]:
+def blocking_connection(url: str) -> Iterator[pika.BlockingConnection]:
     """Connect for the time of the block, for what is done once; raises BrokerUnavailable, also for what it does."""
-    with unavailable():
-        connection = pika.BlockingConnection(parameters)
-        try:
-            yield connection
-        finally:
-            if connection.is_open:
-                connection.close()
+    short = parameters(url)
+    short.socket_timeout = SHORT_CONNECT_TIMEOUT_SECONDS
+    short.stack_timeout = short.blocked_connection_timeout = SHORT_ANSWER_TIMEOUT_SECONDS
+    with unavailable(), pika.BlockingConnection(short) as connection:
+        yield connection
 
 
 @contextmanager
@@ -51,7 +52,7 @@ def _words(error: BaseException) -> str:
     return f"{type(error).__name__}: {seen}"
 
 
-class GatheringConnection(pika.SelectConnection):
+class _GatheringConnection(pika.SelectConnection):
     """Can send many frames at once.
 
     pika makes a system call of each frame, three a message, and RabbitMQ wakes up for each.
@@ -59,12 +60,11 @@ class GatheringConnection(pika.SelectConnection):
 
     _gathered: list[bytes] | None = None
 
-    @contextmanager
-    def gathering(self) -> Iterator[None]:
-        """Send what is written in the block when it ends, as one piece."""
+    def gather(self, function: Callable[[], object]) -> None:
+        """Call `function`, and send as one piece what it writes."""
         self._gathered = []
         try:
-            yield
+            function()
         finally:
             gathered, self._gathered = self._gathered, None
             if gathered:
@@ -81,65 +81,63 @@ class GatheringConnection(pika.SelectConnection):
 class Connection:
     """One AMQP connection with one channel, and its I/O in a thread of its own."""
 
-    def __init__(self, url: str, name: str, on_closed: Callable[[], None]) -> None:
-        """Connect to `url` when opened; on_closed is called in the I/O thread when the connection is gone."""
-        self.reason = "not connected"
+    def __init__(
+        self, url: str, name: str, prepare: "Callable[[Connection], None]", changed: threading.Condition
+    ) -> None:
+        """Connect to `url`, and return once `ready` is set; raises BrokerUnavailable.
+
+        prepare: called in the I/O thread when the channel is open; sees to it that `ready` is set.
+        changed: notified when the connection is gone.
+        """
+        self.ready = threading.Event()
+        self.closed = False
+        self.reason = ""
         self.channel: Channel
-        self._url = url
-        self._name = name
-        self._on_closed = on_closed
-        self._ready = threading.Event()
-        self._closed = threading.Event()
-
-    @property
-    def closed(self) -> bool:
-        """Whether it has been closed, by whichever side."""
-        return self._closed.is_set()
-
-    @property
-    def usable(self) -> bool:
-        """Whether the channel takes commands; only the I/O thread can rely on it."""
-        return not self.closed and self.channel.is_open
-
-    def open(self) -> None:
-        """Connect and open the channel; raises BrokerUnavailable."""
+        self._prepare = prepare
+        self._changed = changed
         with unavailable():
-            self._connection = GatheringConnection(
-                parameters(self._url),
+            self._connection = _GatheringConnection(
+                parameters(url),
                 on_open_callback=lambda connection: connection.channel(on_open_callback=self._channel_open),
                 on_open_error_callback=lambda _, error: self._gone(error),
                 on_close_callback=lambda _, error: self._gone(error),
             )
-        self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
-        if not self._ready.wait(CONNECT_TIMEOUT_SECONDS):
-            self._gone(TimeoutError(f"no answer in {CONNECT_TIMEOUT_SECONDS} s"))
+        if not self.ready.wait(CONNECT_TIMEOUT_SECONDS):
+            self.close()
+            raise BrokerUnavailable(f"RabbitMQ: {name}: no answer in {CONNECT_TIMEOUT_SECONDS} s")
         if self.closed:
-            raise BrokerUnavailable(f"RabbitMQ: {self.reason}")
+            raise BrokerUnavailable(f"RabbitMQ: {name}: {self.reason}")
 
-    def _run(self) -> None:
-        self._connection.ioloop.start()
-        # Else its sockets stay open until a garbage collection: a broker that is away for long would exhaust them.
-        self._connection.ioloop.close()
+    def call(self, function: Callable[[], object]) -> None:
+        """Have the I/O thread call `function` soon, and send as one piece what it writes.
 
-    def call(self, function: Callable[[], None]) -> None:
-        """Have the I/O thread call `function`, soon."""
+        It is not called any more once the channel is closed.
+        """
+
+        def call_if_open() -> None:
+            if self.channel.is_open:
+                self._connection.gather(function)
+
         if not self.closed:
-            self._connection.ioloop.add_callback_threadsafe(function)
-
-    def gathering(self) -> AbstractContextManager[None]:
-        """Send what the I/O thread writes in the block as one piece."""
-        return self._connection.gathering()
+            self._connection.ioloop.add_callback_threadsafe(call_if_open)
 
     def close(self) -> None:
         """Close the connection and wait until its thread has ended."""
-        self.call(self._close)
+        if not self.closed:
+            self._connection.ioloop.add_callback_threadsafe(self._close)
         self._thread.join(CONNECT_TIMEOUT_SECONDS)
 
     def fail(self, error: BaseException) -> None:
         """Close the connection because of `error`; for the I/O thread."""
         self.reason = _words(error)
         self._close()
+
+    def _run(self) -> None:
+        self._connection.ioloop.start()
+        # Else its sockets stay open until a garbage collection: a broker that is away for long would exhaust them.
+        self._connection.ioloop.close()
 
     def _close(self) -> None:
         if self._connection.is_open:
@@ -151,12 +149,12 @@ class Connection:
         self.channel = channel
         # The channel is all that this connection is for.
         channel.add_on_close_callback(lambda _, error: self.fail(error))
-        self._ready.set()
+        self._prepare(self)
 
     def _gone(self, error: BaseException) -> None:
-        if not self.closed:
-            self.reason = _words(error) if self.reason == "not connected" else self.reason
-            self._closed.set()
-            self._ready.set()
-            self._connection.ioloop.add_callback_threadsafe(self._connection.ioloop.stop)
-            self._on_closed()
+        self.reason = self.reason or _words(error)
+        with self._changed:
+            self.closed = True
+            self._changed.notify_all()
+        self.ready.set()
+        self._connection.ioloop.stop()

@@ -15,17 +15,12 @@ class MemoryBroker(Publisher):
         self.streams: dict[str, list[Message]] = defaultdict(list)
         self.published: list[Outgoing] = []
         self.changed = threading.Condition()
-        self._available = True
+        self.available = True
 
-    @property
-    def available(self) -> bool:
-        """Whether clients are served."""
-        return self._available
-
-    @available.setter
-    def available(self, value: bool) -> None:
+    def set_available(self, available: bool) -> None:
+        """Take the broker away, or bring it back."""
         with self.changed:
-            self._available = value
+            self.available = available
             self.changed.notify_all()
 
     def append(self, stream: str, message: Message) -> int:
@@ -37,7 +32,7 @@ class MemoryBroker(Publisher):
             return offset
 
     def publish(self, messages: Sequence[Outgoing]) -> None:
-        """See Publisher."""
+        """Note the messages in `published`; raises BrokerUnavailable."""
         self.check()
         with self.changed:
             self.published.extend(messages)
@@ -47,7 +42,7 @@ class MemoryBroker(Publisher):
 
     def check(self) -> None:
         """Raise BrokerUnavailable while it is away."""
-        if not self._available:
+        if not self.available:
             raise BrokerUnavailable("the in-memory broker was taken away")
 
 
@@ -63,12 +58,12 @@ class MemorySource(Source):
         self._next: int | None = None
 
     def open(self, after: int | None) -> None:
-        """See Source."""
+        """Read behind the offset `after`; raises BrokerUnavailable."""
         self._broker.check()
         self._next = 0 if after is None else after + 1
 
     def read(self, limit: int, timeout_seconds: float) -> list[Message]:
-        """See Source."""
+        """Return what is there, or comes in time; raises BrokerUnavailable."""
         if (first := self._next) is None:
             raise BrokerUnavailable("not connected")
         stream, changed = self._broker.streams[self.name], self._broker.changed
@@ -80,10 +75,10 @@ class MemorySource(Source):
         return messages
 
     def finish(self, messages: Sequence[Message], rejected: frozenset[int]) -> None:
-        """See Source."""
+        """Note the messages in `finished`, and the positions of the bad ones in `rejected`."""
         self.finished.extend(messages)
         self.rejected |= rejected
 
     def close(self) -> None:
-        """See Source."""
+        """Read no more."""
         self._next = None

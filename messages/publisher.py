@@ -2,116 +2,99 @@
 
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 
 import pika
+from pika.channel import Channel
 from pika.delivery_mode import DeliveryMode
 from pika.spec import Basic, BasicProperties
 
-from messages.amqp import CONFIRM_TIMEOUT_SECONDS, CONNECT_TIMEOUT_SECONDS, Connection
+from messages.amqp import CONFIRM_TIMEOUT_SECONDS, Connection
 from messages.ports import BrokerUnavailable, Outgoing, Publisher
 
 
-class _Confirmation:
-    """Counts the broker's confirms of one batch."""
+@dataclass(eq=False)
+class _Batch:
+    """Messages published together: how many the broker has not answered for, and the delivery tags of those sent."""
 
-    def __init__(self, count: int) -> None:
-        self.remaining = count
-        self.refused = 0
-        self.done = threading.Event()
-
-    def settle(self, *, accepted: bool) -> None:
-        self.remaining -= 1
-        self.refused += not accepted
-        if self.remaining <= 0:
-            self.done.set()
+    remaining: int
+    refused: int = 0
+    tags: set[int] = field(default_factory=set)
 
 
 class AmqpPublisher(Publisher):
     """Publishes to queues and streams by the default exchange, with confirms; connects when first used, and again."""
 
     def __init__(self, url: str, *, on_unroutable: Callable[[str], None] = lambda to: None) -> None:
-        """on_unroutable is told the name of a queue that does not exist, as of a client that has gone."""
+        """Tell `on_unroutable` the name of each queue that does not exist, as of a client that has gone."""
         self._url = url
         self._on_unroutable = on_unroutable
         self._lock = threading.Lock()
         self._connection: Connection | None = None
-        self._outstanding: dict[int, _Confirmation] = {}
-        self._sequence = 0
+        self._changed = threading.Condition()
+        self._waiting: set[_Batch] = set()
+        self._last_tag = 0
 
     def publish(self, messages: Sequence[Outgoing]) -> None:
-        """See Publisher."""
+        """Send all as one piece, and wait for the confirms; raises BrokerUnavailable."""
         if not messages:
             return
-        connection = self._connected()
-        confirmation = _Confirmation(len(messages))
-        connection.call(partial(self._send, connection, messages, confirmation))
-        if not confirmation.done.wait(CONFIRM_TIMEOUT_SECONDS):
-            # Closing also drops what waits to be sent, so that trying again does not pile up.
+        with self._lock:
+            if self._connection is None or self._connection.closed:
+                self._connection = Connection(self._url, "publisher", self._prepare, self._changed)
+            connection = self._connection
+        batch = _Batch(len(messages))
+        self._waiting.add(batch)
+        connection.call(partial(self._send, connection.channel, messages, batch))
+        with self._changed:
+            self._changed.wait_for(lambda: not batch.remaining or connection.closed, CONFIRM_TIMEOUT_SECONDS)
+        self._waiting.discard(batch)
+        if batch.remaining:
+            # This also drops what waits to be sent, so that trying again does not pile up.
             connection.close()
-        if confirmation.remaining > 0 or confirmation.refused:
-            reason = connection.reason if connection.closed else f"refused {confirmation.refused} messages"
-            raise BrokerUnavailable(f"RabbitMQ: publishing: {reason}")
+            raise BrokerUnavailable(f"RabbitMQ: publishing: {connection.reason}")
+        if batch.refused:
+            raise BrokerUnavailable(f"RabbitMQ: publishing: refused {batch.refused} messages")
 
     def close(self) -> None:
-        """See Publisher."""
+        """Close the connection, where there is one."""
         with self._lock:
             if self._connection:
                 self._connection.close()
-                self._connection = None
 
-    def _connected(self) -> Connection:
-        with self._lock:
-            if self._connection is None or self._connection.closed:
-                connection = Connection(self._url, "publisher", self._fail_outstanding)
-                connection.open()
-                ready = threading.Event()
-                connection.call(partial(self._confirm, connection, ready))
-                ready.wait(CONNECT_TIMEOUT_SECONDS)
-                self._connection = connection
-            return self._connection
-
-    def _confirm(self, connection: Connection, ready: threading.Event) -> None:
-        self._sequence = 0
-        connection.channel.confirm_delivery(self._on_confirm, callback=lambda _: ready.set())
+    def _prepare(self, connection: Connection) -> None:
+        self._last_tag = 0
+        # Tags count anew on each channel, and say nothing of what was sent on an earlier one.
+        self._waiting.clear()
+        connection.channel.confirm_delivery(self._on_confirm, callback=lambda _: connection.ready.set())
         connection.channel.add_on_return_callback(
             lambda _, method, __, ___: self._on_unroutable(str(method.routing_key))
         )
 
-    def _send(self, connection: Connection, messages: Sequence[Outgoing], confirmation: _Confirmation) -> None:
-        if not connection.usable:
-            confirmation.done.set()
-            return
-        with connection.gathering():
-            for message in messages:
-                self._sequence += 1
-                self._outstanding[self._sequence] = confirmation
-                connection.channel.basic_publish(
-                    "",
-                    message.to,
-                    message.body,
-                    BasicProperties(
-                        content_type=message.content_type,
-                        correlation_id=message.correlation_id,
-                        message_id=message.message_id,
-                        reply_to=message.reply_to,
-                        delivery_mode=DeliveryMode.Persistent if message.persistent else DeliveryMode.Transient,
-                    ),
-                    mandatory=True,
-                )
+    def _send(self, channel: Channel, messages: Sequence[Outgoing], batch: _Batch) -> None:
+        for message in messages:
+            self._last_tag += 1
+            batch.tags.add(self._last_tag)
+            properties = BasicProperties(
+                content_type=message.content_type,
+                correlation_id=message.correlation_id,
+                message_id=message.message_id,
+                reply_to=message.reply_to,
+                delivery_mode=DeliveryMode.Persistent if message.persistent else DeliveryMode.Transient,
+            )
+            channel.basic_publish("", message.to, message.body, properties, mandatory=True)
 
     def _on_confirm(self, frame: "pika.frame.Method[Basic.Ack | Basic.Nack]") -> None:
         method = frame.method
-        accepted = isinstance(method, Basic.Ack)
-        if method.multiple:
-            tags = [tag for tag in self._outstanding if tag <= method.delivery_tag]
-        else:
-            tags = [method.delivery_tag]
-        for tag in tags:
-            self._outstanding.pop(tag).settle(accepted=accepted)
-
-    def _fail_outstanding(self) -> None:
-        waiting = set(self._outstanding.values())
-        self._outstanding.clear()
-        for confirmation in waiting:
-            confirmation.done.set()
+        for batch in list(self._waiting):
+            if method.multiple:
+                answered = {tag for tag in batch.tags if tag <= method.delivery_tag}
+            else:
+                answered = batch.tags & {method.delivery_tag}
+            batch.tags -= answered
+            batch.refused += len(answered) if isinstance(method, Basic.Nack) else 0
+            batch.remaining -= len(answered)
+            if answered and not batch.remaining:
+                with self._changed:
+                    self._changed.notify_all()

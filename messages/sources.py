@@ -12,11 +12,12 @@ from pika.channel import Channel
 from pika.delivery_mode import DeliveryMode
 from pika.spec import Basic, BasicProperties
 
-from messages.amqp import CONNECT_TIMEOUT_SECONDS, Connection
+from contracts.limits import MAX_ID_CHARACTERS
+from messages.amqp import Connection
 from messages.ports import BrokerUnavailable, Message, Source
 
-Arrived = tuple[int, Message]
-"""A delivery tag, which names a message to the broker for as long as the connection lasts, and the message."""
+PERSISTENT = DeliveryMode.Persistent.value
+MAX_PROPERTY_BYTES = 255
 
 
 class AmqpSource(Source):
@@ -30,20 +31,34 @@ class AmqpSource(Source):
         self.name = name
         self._url = url
         self._prefetch = prefetch
-        self._arrived: deque[Arrived] = deque()
+        self._arrived: deque[Message] = deque()
         self._changed = threading.Condition()
         self._connection: Connection | None = None
+
+    @abstractmethod
+    def _begin(self, after: int | None) -> dict[str, int | str]:
+        """Prepare for a new connection; returns what the broker is to know when it reads for us behind `after`."""
 
     @abstractmethod
     def _receive(self, channel: Channel, method: Basic.Deliver, properties: BasicProperties, body: bytes) -> None:
         """Take a message, in the I/O thread."""
 
-    @abstractmethod
-    def _handed_out(self, connection: Connection, taken: Sequence[Arrived]) -> None:
-        """Note what `read` is about to return."""
+    def open(self, after: int | None) -> None:
+        """Connect anew and have messages sent; raises BrokerUnavailable."""
+        self.close()
+        self._arrived.clear()
+        arguments = self._begin(after)
+
+        def consume(connection: Connection) -> None:
+            channel, ready = connection.channel, connection.ready
+            channel.add_on_cancel_callback(lambda _: connection.fail(OSError(f"{self.name} was deleted")))
+            channel.basic_qos(prefetch_count=self._prefetch)
+            channel.basic_consume(self.name, self._receive, arguments=arguments, callback=lambda _: ready.set())
+
+        self._connection = Connection(self._url, f"{self.name}-reader", consume, self._changed)
 
     def read(self, limit: int, timeout_seconds: float) -> list[Message]:
-        """See Source."""
+        """Return what has arrived, or does in time; raises BrokerUnavailable."""
         connection = self._connection
         if connection is None:
             raise BrokerUnavailable("RabbitMQ: not connected")
@@ -51,45 +66,30 @@ class AmqpSource(Source):
             self._changed.wait_for(lambda: self._arrived or connection.closed, timeout_seconds)
             if not self._arrived and connection.closed:
                 raise BrokerUnavailable(f"RabbitMQ: {connection.reason}")
-            taken = [self._arrived.popleft() for _ in range(min(limit, len(self._arrived)))]
-            self._handed_out(connection, taken)
-        return [message for _, message in taken]
+            return [self._arrived.popleft() for _ in range(min(limit, len(self._arrived)))]
 
     def close(self) -> None:
-        """See Source."""
+        """Close the connection, where there is one."""
         if self._connection:
             self._connection.close()
             self._connection = None
 
-    def _subscribe(self, arguments: dict[str, int | str] | None = None) -> None:
-        """Connect anew and have messages sent; raises BrokerUnavailable."""
-        self.close()
-        self._arrived.clear()
-        subscribed = threading.Event()
-
-        def closed() -> None:
-            subscribed.set()
-            with self._changed:
-                self._changed.notify_all()
-
-        def consume() -> None:
-            channel = connection.channel
-            channel.add_on_cancel_callback(lambda _: connection.fail(OSError(f"{self.name} was deleted")))
-            channel.basic_qos(prefetch_count=self._prefetch)
-            channel.basic_consume(self.name, self._receive, arguments=arguments, callback=lambda _: subscribed.set())
-
-        connection = Connection(self._url, f"{self.name}-reader", closed)
-        connection.open()
-        connection.call(consume)
-        if not subscribed.wait(CONNECT_TIMEOUT_SECONDS):
-            connection.close()
-        if connection.closed:
-            raise BrokerUnavailable(f"RabbitMQ: reading {self.name}: {connection.reason}")
-        self._connection = connection
-
-    def _arrive(self, tag: int, message: Message) -> None:
+    def _arrive(
+        self, position: int, key: str, body: bytes, properties: BasicProperties, offset: int | None = None
+    ) -> None:
+        message = Message(
+            position,
+            key,
+            body,
+            properties.message_id and _text(properties.message_id)[:MAX_ID_CHARACTERS],
+            properties.correlation_id and _text(properties.correlation_id),
+            properties.reply_to and _text(properties.reply_to),
+            properties.content_type,
+            properties.delivery_mode == PERSISTENT,
+            offset,
+        )
         with self._changed:
-            self._arrived.append((tag, message))
+            self._arrived.append(message)
             self._changed.notify()
 
 
@@ -100,35 +100,35 @@ class StreamSource(AmqpSource):
         """Read the stream `name`; start: where `open` begins that is given no offset."""
         super().__init__(url, name, prefetch=prefetch)
         self._start = start
-        self._after: int | None = None
+        self._after = -1
+        self._last_tag = 0
 
-    def open(self, after: int | None) -> None:
-        """See Source."""
-        self._after = after
-        self._subscribe({"x-stream-offset": self._start if after is None else after + 1})
+    def _begin(self, after: int | None) -> dict[str, int | str]:
+        self._after = -1 if after is None else after
+        self._last_tag = 0
+        return {"x-stream-offset": self._start if after is None else after + 1}
 
-    def _handed_out(self, connection: Connection, taken: Sequence[Arrived]) -> None:
-        if taken:
-            connection.call(partial(_send_more, connection, taken[-1][0]))
+    def read(self, limit: int, timeout_seconds: float) -> list[Message]:
+        """Read, and have the broker send as many more: of a stream that is all an acknowledgement does."""
+        messages = super().read(limit, timeout_seconds)
+        if messages and self._connection:
+            # The broker counts what it delivers on a channel, from 1.
+            self._last_tag += len(messages)
+            self._connection.call(partial(self._connection.channel.basic_ack, self._last_tag, multiple=True))
+        return messages
 
     def finish(self, messages: Sequence[Message], rejected: frozenset[int]) -> None:
         """Do nothing: a stream keeps its messages and takes no notice of who is done with them."""
 
     def _receive(self, channel: Channel, method: Basic.Deliver, properties: BasicProperties, body: bytes) -> None:
-        tag = cast(int, method.delivery_tag)
         # pika reads it as a subclass of int, which JSON encoders refuse.
         offset = int(cast(int, (properties.headers or {})["x-stream-offset"]))
-        if self._after is not None and offset <= self._after:
-            # The broker may begin at the start of a chunk.
-            channel.basic_ack(tag)
+        if offset > self._after:
+            self._arrive(offset, f"{self.name}:{offset}", body, properties, offset)
         else:
-            self._arrive(tag, _message(offset, f"{self.name}:{offset}", body, properties, offset))
-
-
-def _send_more(connection: Connection, last_tag: int) -> None:
-    """Have the broker send as many messages as have been read; of a stream that is all an acknowledgement does."""
-    if connection.usable:
-        connection.channel.basic_ack(last_tag, multiple=True)
+            # The broker may begin at the start of a chunk.
+            self._last_tag = cast(int, method.delivery_tag)
+            channel.basic_ack(self._last_tag)
 
 
 class QueueSource(AmqpSource):
@@ -137,57 +137,43 @@ class QueueSource(AmqpSource):
     What is rejected is not delivered again: the queue's dead-letter exchange gets it, where it has one.
     """
 
-    def __init__(self, url: str, name: str, *, prefetch: int) -> None:
-        """Read the queue `name`."""
-        super().__init__(url, name, prefetch=prefetch)
-        self._tags: dict[int, int] = {}
-        self._position = 0
+    # The broker counts what it delivers on a channel, from 1; positions go on counting over all of them.
+    _last_position = 0
+    _positions_before = 0
 
-    def open(self, after: int | None) -> None:  # noqa: ARG002 - the queue knows
-        """See Source."""
-        with self._changed:
-            # Those of an earlier connection say nothing on the next: the broker delivers their messages again.
-            self._tags.clear()
-        self._subscribe()
-
-    def _handed_out(self, connection: Connection, taken: Sequence[Arrived]) -> None:  # noqa: ARG002 - see StreamSource
-        self._tags |= {message.position: tag for tag, message in taken}
+    def _begin(self, after: int | None) -> dict[str, int | str]:  # noqa: ARG002 - the queue knows
+        self._positions_before = self._last_position
+        return {}
 
     def finish(self, messages: Sequence[Message], rejected: frozenset[int]) -> None:
-        """See Source."""
-        connection = self._connection
-        with self._changed:
-            tags = [(self._tags.pop(each.position, None), each.position in rejected) for each in messages]
+        """Acknowledge messages, and reject the bad ones.
+
+        Nothing can be said of those of an earlier connection: the broker delivers them again.
+        """
+        # In this order, since another thread may open it meanwhile: on a new connection all is counted anew.
+        connection, before = self._connection, self._positions_before
+
+        def settle() -> None:
+            for position in positions:
+                if position in rejected:
+                    channel.basic_nack(position - before, requeue=False)
+                else:
+                    channel.basic_ack(position - before)
+
         if connection:
-            connection.call(partial(_settle, connection, [(tag, bad) for tag, bad in tags if tag is not None]))
+            channel = connection.channel
+            positions = [message.position for message in messages if message.position > before]
+            connection.call(settle)
 
     def _receive(self, _: Channel, method: Basic.Deliver, properties: BasicProperties, body: bytes) -> None:
-        self._position += 1
-        key = f"{self.name}:{properties.message_id or uuid.uuid4().hex}"
-        self._arrive(cast(int, method.delivery_tag), _message(self._position, key, body, properties, None))
+        self._last_position = position = self._positions_before + cast(int, method.delivery_tag)
+        message_id = _text(properties.message_id) if properties.message_id else uuid.uuid4().hex
+        self._arrive(position, f"{self.name}:{message_id}", body, properties)
 
 
-def _settle(connection: Connection, tags: Sequence[tuple[int, bool]]) -> None:
-    """Acknowledge messages, and reject those whose tag comes with True."""
-    if not connection.usable:
-        return
-    with connection.gathering():
-        for tag, bad in tags:
-            if bad:
-                connection.channel.basic_nack(tag, requeue=False)
-            else:
-                connection.channel.basic_ack(tag)
-
-
-def _message(position: int, key: str, body: bytes, properties: BasicProperties, offset: int | None) -> Message:
-    return Message(
-        position,
-        key,
-        body,
-        properties.message_id,
-        properties.correlation_id,
-        properties.reply_to,
-        properties.content_type,
-        properties.delivery_mode == DeliveryMode.Persistent.value,
-        offset,
-    )
+def _text(value: str | bytes) -> str:
+    """Return a property as text; pika hands over bytes where it is not UTF-8."""
+    if isinstance(value, str):
+        return value
+    # U+FFFD is three bytes, and an answer's properties may have as many as a message's.
+    return value.decode(errors="replace").encode()[:MAX_PROPERTY_BYTES].decode(errors="ignore")

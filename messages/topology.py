@@ -1,11 +1,11 @@
 """What is declared at the broker: streams, queues, and what becomes of the messages that a queue rejects."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
-from pika.adapters.blocking_connection import BlockingChannel
+import pika
 from pika.exceptions import ChannelClosedByBroker
 
-from messages.amqp import blocking_connection, parameters
+from messages.amqp import blocking_connection
 
 NOT_FOUND = 404
 
@@ -18,18 +18,16 @@ def declare_streams(url: str, names: Iterable[str], max_bytes: int) -> None:
         # Only whole segments are dropped, so a small bound needs small segments.
         "x-stream-max-segment-size-bytes": max(min(max_bytes // 4, 500_000_000), 1_000_000),
     }
-    for name in names:
-
-        def declare(channel: BlockingChannel, name: str = name) -> None:
-            channel.queue_declare(name, durable=True, arguments=arguments)
-
-        _declare(url, name, declare)
+    with blocking_connection(url) as connection:
+        for name in names:
+            if _missing(connection, name):
+                connection.channel().queue_declare(name, durable=True, arguments=arguments)
 
 
 def declare_reply_queue(url: str, name: str, expires_seconds: int) -> None:
     """Declare a queue for one client's replies, deleted once unused for `expires_seconds`; raises BrokerUnavailable."""
-    arguments = {"x-expires": expires_seconds * 1000}
-    _declare(url, name, lambda channel: channel.queue_declare(name, durable=True, arguments=arguments))
+    with blocking_connection(url) as connection:
+        connection.channel().queue_declare(name, durable=True, arguments={"x-expires": expires_seconds * 1000})
 
 
 def declare_queue(url: str, name: str) -> None:
@@ -37,24 +35,23 @@ def declare_queue(url: str, name: str) -> None:
 
     Raises BrokerUnavailable.
     """
+    exchange = f"{name}.dead-letter"
+    arguments = {"x-queue-type": "quorum"}
+    with blocking_connection(url) as connection:
+        if _missing(connection, name):
+            channel = connection.channel()
+            channel.exchange_declare(exchange, exchange_type="fanout", durable=True)
+            channel.queue_declare(f"{name}.rejected", durable=True, arguments=arguments)
+            channel.queue_bind(f"{name}.rejected", exchange)
+            channel.queue_declare(name, durable=True, arguments={**arguments, "x-dead-letter-exchange": exchange})
 
-    def declare(channel: BlockingChannel) -> None:
-        exchange = f"{name}.dead-letter"
-        channel.exchange_declare(exchange, exchange_type="fanout", durable=True)
-        channel.queue_declare(f"{name}.rejected", durable=True, arguments={"x-queue-type": "quorum"})
-        channel.queue_bind(f"{name}.rejected", exchange)
-        arguments = {"x-queue-type": "quorum", "x-dead-letter-exchange": exchange}
-        channel.queue_declare(name, durable=True, arguments=arguments)
 
-    _declare(url, name, declare)
-
-
-def _declare(url: str, name: str, declare: Callable[[BlockingChannel], object]) -> None:
-    """Declare what is missing; what is there stays as somebody else declared it, whatever its arguments."""
-    with blocking_connection(parameters(url)) as connection:
-        try:
-            connection.channel().queue_declare(name, passive=True)
-        except ChannelClosedByBroker as error:
-            if error.reply_code != NOT_FOUND:
-                raise
-            declare(connection.channel())
+def _missing(connection: pika.BlockingConnection, name: str) -> bool:
+    """Return whether there is no such queue; what is there stays as somebody declared it, whatever its arguments."""
+    try:
+        connection.channel().queue_declare(name, passive=True)
+    except ChannelClosedByBroker as error:
+        if error.reply_code != NOT_FOUND:
+            raise
+        return True
+    return False

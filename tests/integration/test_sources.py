@@ -3,11 +3,15 @@
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import pytest
+from pika import BasicProperties
 
+from contracts.limits import MAX_ID_CHARACTERS
 from messages.memory import MemoryBroker, MemorySource
-from messages.ports import BrokerUnavailable, Message, Source
+from messages.ports import BrokerUnavailable, Message, Outgoing, Source
+from messages.publisher import AmqpPublisher
 from messages.sources import QueueSource, StreamSource
 from messages.topology import declare_queue
 from tests.conftest import RabbitMQNode
@@ -53,7 +57,7 @@ class Memory(Kind):
             self.broker.append(self.name, Message(0, "", body, str(number), str(number), "replies", persistent=True))
 
     def take_away(self) -> None:
-        self.broker.available = False
+        self.broker.set_available(False)
 
     def close(self) -> None:
         self.broker.close()
@@ -266,3 +270,23 @@ def test_what_a_queue_rejects_goes_to_its_dead_letter_exchange(rabbitmq: RabbitM
     for name in (stream_name, f"{stream_name}.rejected"):
         client.channel.queue_delete(name)
     client.close()
+
+
+@pytest.mark.parametrize("kind", [Stream, Quorum], ids=["stream", "queue"], indirect=True)
+def test_properties_that_are_not_utf_8_are_read_as_text_that_can_be_sent_again(kind: RabbitMQ, source: Source) -> None:
+    broken, long = b"\xff" + b"a" * 254, "i" * 255
+    properties: list[tuple[Any, Any]] = [(broken, broken), (b"b\xff", b"b\xff"), (long, long)]
+    for message_id, other in properties:
+        kind.client.channel.basic_publish(
+            "", kind.name, b"text", BasicProperties(message_id=message_id, correlation_id=other, reply_to=other)
+        )
+    source.open(None)
+    found = read(source, 3)
+    others = ["\ufffd" + "a" * 252, "b\ufffd", long]
+    assert [message.correlation_id for message in found] == [message.reply_to for message in found] == others
+    assert [message.message_id for message in found] == [other[:MAX_ID_CHARACTERS] for other in others]
+    publisher = AmqpPublisher(kind.url)
+    publisher.publish(
+        [Outgoing(kind.name, b"", message.correlation_id, message.message_id, message.reply_to) for message in found]
+    )
+    publisher.close()

@@ -1,22 +1,22 @@
 """Labels from the stream: handed to retrain in batches, the bad ones parked, with the token where there is one."""
 
 import json
+import re
 import threading
 from collections.abc import Callable
 
 import pytest
 
-from bridge.inputs import QueueInput, StreamInput
-from bridge.labels import LabelHandler, parse
-from bridge.rejected import BadMessage
-from bridge.settings import Settings
+from bridge.functions import Function
+from bridge.handlers import LabelHandler
+from bridge.settings import QueueInput, Settings, StreamInput
 from contracts.codec import encode
 from contracts.labels import LabelExample
 from contracts.retrain import LabelsTaken
 from messages.memory import MemoryBroker
 from process.retry import Retry
 from process.settings import SettingsError
-from tests.unit.test_bridge_reviews import Answer, FunctionServer, ListRecords, message, serve
+from tests.unit.test_bridge_reviews import NOWHERE, Answer, FunctionServer, ListRecords, message, serve
 
 __all__ = ["serve"]  # a fixture
 TAKEN: tuple[int, dict[str, str], bytes] = (
@@ -24,7 +24,12 @@ TAKEN: tuple[int, dict[str, str], bytes] = (
 )  # fmt: skip
 
 
+def labels(function: Function, records: ListRecords, broker: MemoryBroker) -> LabelHandler:
+    return LabelHandler("labels", function, records, broker, Retry(threading.Event()))
+
+
 def test_a_label_names_its_source_or_is_from_the_stream() -> None:
+    parse = labels(NOWHERE, ListRecords(), MemoryBroker()).parse
     assert parse(message(b'{"text": "a", "label": 1, "id": "x"}')) == LabelExample("a", 1, "stream", "x")
     assert parse(message(b'{"text": "a", "label": "negative", "source": "desk"}')).source == "desk"
 
@@ -45,8 +50,9 @@ def test_a_label_names_its_source_or_is_from_the_stream() -> None:
     ],
 )
 def test_a_bad_label_says_why(body: bytes, reason: str) -> None:
-    with pytest.raises(BadMessage, match=reason):
-        parse(message(body))
+    records = ListRecords()
+    assert labels(NOWHERE, records, MemoryBroker())([message(body)]) == {7}
+    assert re.search(reason, records.rejected[0].reason)
 
 
 def test_what_retrain_refuses_is_parked_and_the_rest_handed_over(serve: Callable[[Answer], FunctionServer]) -> None:
@@ -54,7 +60,7 @@ def test_what_retrain_refuses_is_parked_and_the_rest_handed_over(serve: Callable
         return (400, {}, b'{"detail": "too odd"}') if b"odd" in body else TAKEN
 
     server, broker, records = serve(answer), MemoryBroker(), ListRecords()
-    handle = LabelHandler(server.function, records, broker, Retry(threading.Event()))
+    handle = labels(server.function, records, broker)
     for number, text in enumerate(["a", "odd", "b"]):
         broker.append("labels", message(json.dumps({"text": text, "label": number % 2}).encode()))
     assert handle(broker.streams["labels"]) == {1}
@@ -70,7 +76,7 @@ def test_labels_wait_while_retrain_has_no_room_and_carry_the_token(
     )
     server = serve(lambda _: next(answers, TAKEN))
     function = server.function_with("secret-of-the-test")
-    handle = LabelHandler(function, ListRecords(), MemoryBroker(), Retry(threading.Event()))
+    handle = labels(function, ListRecords(), MemoryBroker())
     assert handle([message(b'{"text": "a", "label": 1}')]) == frozenset()
     assert len(server.bodies) == 4
     assert {headers["Authorization"] for headers in server.headers} == {"Bearer secret-of-the-test"}

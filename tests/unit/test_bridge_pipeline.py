@@ -4,11 +4,11 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from prometheus_client import REGISTRY
 
 from bridge.pipeline import BatchLimits, Handler, OffsetStore, Pipeline
 from deploy.runner import wait_until
@@ -44,12 +44,13 @@ class Running:
         offsets: MemoryOffsets,
         handle: Handler,
         source: MemorySource | None = None,
-        **options: Any,
+        limits: BatchLimits | None = None,
     ) -> None:
         self.stop, self.give_up = threading.Event(), threading.Event()
         self.source = source or MemorySource(broker, "reviews")
-        self.pipeline = Pipeline(self.source, handle, offsets, Retry(self.give_up), **options)
-        self.thread = threading.Thread(target=self.pipeline.run, args=(self.stop,))
+        limits = limits or BatchLimits()
+        self.pipeline = Pipeline(self.source, handle, offsets, Retry(self.give_up), self.stop, limits)
+        self.thread = threading.Thread(target=self.pipeline.run)
         self.thread.start()
 
     def end(self, timeout_seconds: float = 10) -> None:
@@ -122,7 +123,7 @@ def test_the_offset_waits_for_the_slowest_of_the_batches_before_it(broker: Memor
     fill(broker, 6)
     handler, offsets = Recorder(), MemoryOffsets()
     handler.gates[0] = threading.Event()
-    running = Running(broker, offsets, handler, limits=BatchLimits(messages=2), in_flight=3)
+    running = Running(broker, offsets, handler, limits=BatchLimits(messages=2, in_flight=3))
     wait_for(handler.changed, lambda: len(handler.batches) == 3)
     assert offsets.stored == []
     handler.gates[0].set()
@@ -142,12 +143,12 @@ def test_a_handler_that_gives_up_leaves_its_batch_and_all_later_ones_for_the_nex
             raise Abandoned
         return frozenset()
 
-    running = Running(broker, offsets, handle, limits=BatchLimits(messages=2), in_flight=1)
+    running = Running(broker, offsets, handle, limits=BatchLimits(messages=2, in_flight=1))
     running.thread.join(10)
     running.end()
     assert offsets.stored == [1]
     second = Recorder()
-    running = Running(broker, offsets, second, limits=BatchLimits(messages=2), in_flight=1)
+    running = Running(broker, offsets, second, limits=BatchLimits(messages=2, in_flight=1))
     wait_for(second.changed, lambda: len(second.seen()) == 4)
     running.end()
     assert second.seen() == [2, 3, 4, 5]
@@ -166,12 +167,12 @@ def test_an_offset_that_can_not_be_stored_is_tried_again(broker: MemoryBroker) -
 def test_reading_resumes_where_it_broke_off(broker: MemoryBroker) -> None:
     fill(broker, 3)
     handler, offsets = Recorder(), MemoryOffsets()
-    told: list[bool] = []
-    running = Running(broker, offsets, handler, on_connected=told.append)
+    running = Running(broker, offsets, handler)
     wait_for(handler.changed, lambda: len(handler.seen()) == 3)
-    broker.available = False
-    assert wait_until(lambda: False in told, 10)
-    broker.available = True
+    assert running.pipeline.connected
+    broker.set_available(False)
+    assert wait_until(lambda: not running.pipeline.connected, 10)
+    broker.set_available(True)
     fill(broker, 3)
     wait_for(handler.changed, lambda: len(handler.seen()) == 6)
     running.end()
@@ -197,16 +198,20 @@ class DyingSource(MemorySource):
         return super().read(limit, timeout_seconds)
 
 
+def errors() -> float:
+    return REGISTRY.get_sample_value("bridge_retries_total", {"error": "BrokerUnavailable"}) or 0
+
+
 def test_a_source_that_dies_right_after_it_opens_is_opened_ever_more_rarely(broker: MemoryBroker) -> None:
     fill(broker, 1)
     source, handler = DyingSource(broker, "reviews"), Recorder()
-    errors: list[str] = []
-    running = Running(broker, MemoryOffsets(), handler, source, on_retry=errors.append)
+    earlier_errors = errors()
+    running = Running(broker, MemoryOffsets(), handler, source)
     # Waits of at least 0.125, 0.25, 0.5 and 1 second: four attempts take 0.9 to 1.8 seconds.
     started = time.monotonic()
     assert wait_until(lambda: source.opened == 4, 10)
     assert time.monotonic() - started > 0.8
-    assert len(errors) >= 3
+    assert errors() - earlier_errors >= 3
     source.dying = False
     wait_for(handler.changed, lambda: handler.seen() == [0])
     running.end()
@@ -230,6 +235,7 @@ def test_a_bug_in_a_handler_stops_the_pipeline_instead_of_passing_the_batch_over
     running = Running(broker, offsets, handle)
     running.thread.join(10)
     assert not running.thread.is_alive()
+    assert running.stop.is_set(), "the others would run on"
     assert offsets.stored == []
 
 
@@ -249,7 +255,7 @@ def test_whatever_is_stopped_when_and_started_again_each_message_is_handled_once
     for _ in range(2):
         handler = Recorder()
         running = Running(
-            broker, offsets, handler, limits=BatchLimits(messages=batch, wait_seconds=0), in_flight=in_flight
+            broker, offsets, handler, limits=BatchLimits(messages=batch, wait_seconds=0, in_flight=in_flight)
         )
         enough = min(stop_after, count) if not handled else count - len(handled)
         wait_for(handler.changed, partial(has_seen, handler, enough))
@@ -262,6 +268,6 @@ def test_whatever_is_stopped_when_and_started_again_each_message_is_handled_once
 
 
 def test_publishing_to_a_broker_that_is_away_is_said(broker: MemoryBroker) -> None:
-    broker.available = False
+    broker.set_available(False)
     with pytest.raises(BrokerUnavailable):
         broker.publish([])

@@ -1,6 +1,7 @@
 """What is a review, what is a bad message, and what a batch of both becomes."""
 
 import json
+import re
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -9,8 +10,7 @@ from typing import Any
 import pytest
 
 from bridge.functions import Function, FunctionUnavailable, RequestRefused, predict
-from bridge.rejected import BadMessage
-from bridge.reviews import Review, ReviewHandler, parse
+from bridge.handlers import Review, ReviewHandler
 from contracts.predict import TextsRequest, read_batch_scored
 from contracts.records import PredictionRecord, RejectedRecord
 from messages.memory import MemoryBroker
@@ -18,6 +18,7 @@ from messages.ports import Message
 from process.retry import Abandoned, Retry
 from records import Records
 
+NOWHERE = Function("http://127.0.0.1:9", "predict", connections=1, timeout_seconds=1)
 Answer = Callable[[bytes], tuple[int, dict[str, str], bytes]]
 
 
@@ -89,6 +90,30 @@ def message(body: bytes, **properties: Any) -> Message:
     return Message(7, "reviews:7", body, **properties)
 
 
+class ListRecords(Records):
+    """Keeps what is written."""
+
+    def __init__(self) -> None:
+        self.predictions: list[PredictionRecord] = []
+        self.rejected: list[RejectedRecord] = []
+
+    def write_predictions(self, records: Sequence[PredictionRecord]) -> None:
+        self.predictions.extend(records)
+
+    def write_rejected(self, records: Sequence[RejectedRecord]) -> None:
+        self.rejected.extend(records)
+
+
+def reviews(
+    function: Function,
+    records: Records | None = None,
+    broker: MemoryBroker | None = None,
+    retry: Retry | None = None,
+) -> ReviewHandler:
+    retry = retry or Retry(threading.Event())
+    return ReviewHandler("reviews", function, records or ListRecords(), broker or MemoryBroker(), retry)
+
+
 @pytest.mark.parametrize(
     ("found", "review"),
     [
@@ -104,7 +129,7 @@ def message(body: bytes, **properties: Any) -> Message:
     ],
 )
 def test_a_message_is_json_with_text_or_plain_text(found: Message, review: Review) -> None:
-    assert parse(found) == review
+    assert reviews(NOWHERE).parse(found) == review
 
 
 @pytest.mark.parametrize(
@@ -128,29 +153,16 @@ def test_a_message_is_json_with_text_or_plain_text(found: Message, review: Revie
     ],
 )
 def test_a_bad_message_says_why(found: Message, reason: str) -> None:
-    with pytest.raises(BadMessage, match=reason):
-        parse(found)
-
-
-class ListRecords(Records):
-    """Keeps what is written."""
-
-    def __init__(self) -> None:
-        self.predictions: list[PredictionRecord] = []
-        self.rejected: list[RejectedRecord] = []
-
-    def write_predictions(self, records: Sequence[PredictionRecord]) -> None:
-        self.predictions.extend(records)
-
-    def write_rejected(self, records: Sequence[RejectedRecord]) -> None:
-        self.rejected.extend(records)
+    records = ListRecords()
+    assert reviews(NOWHERE, records)([found]) == {7}
+    assert re.search(reason, records.rejected[0].reason)
 
 
 def test_a_batch_is_one_invocation_and_bad_messages_never_fail_their_neighbours(
     serve: Callable[[Answer], FunctionServer],
 ) -> None:
     server, broker, records = serve(positive), MemoryBroker(), ListRecords()
-    handle = ReviewHandler(server.function, records, broker, Retry(threading.Event()))
+    handle = reviews(server.function, records, broker)
     bodies = [b'{"text": "good"}', b"{", b"bad", b"fine"]
     messages = [
         Message(n, f"reviews:{n}", body, correlation_id=str(n), reply_to="me", offset=n)
@@ -178,7 +190,7 @@ def test_a_bad_moment_is_waited_for_and_nothing_is_parked(
     server = serve(lambda body: next(answers, None) or positive(body))
     broker, records = MemoryBroker(), ListRecords()
     retried: list[str] = []
-    handle = ReviewHandler(server.function, records, broker, Retry(threading.Event(), on_retry=retried.append))
+    handle = reviews(server.function, records, broker, Retry(threading.Event(), on_retry=retried.append))
     assert handle([message(b"good")]) == frozenset()
     assert len(server.bodies) == 4
     assert retried == ["FunctionUnavailable"] * 3
@@ -195,7 +207,7 @@ def test_giving_up_abandons_the_batch_without_a_trace(serve: Callable[[Answer], 
 
     server, broker, records = serve(answer), MemoryBroker(), ListRecords()
     with pytest.raises(Abandoned):
-        ReviewHandler(server.function, records, broker, Retry(give_up))([message(b"good")])
+        reviews(server.function, records, broker, Retry(give_up))([message(b"good")])
     assert (records.predictions, records.rejected, broker.published) == ([], [], [])
 
 
@@ -231,9 +243,10 @@ def test_what_a_function_says_of_its_own_state_is_told_from_what_it_says_of_a_re
             TextsRequest([]), read_batch_scored
         )
     assert caught.value.retry_after_seconds == 7
+    with pytest.raises(FunctionUnavailable) as caught:
+        serve(lambda _: (503, {"Retry-After": "soon"}, b"")).function.post(TextsRequest([]), read_batch_scored)
+    assert caught.value.retry_after_seconds is None
     with pytest.raises(RequestRefused, match="send it in parts"):
         serve(lambda _: (413, {}, b'{"detail": "send it in parts"}')).function.post(TextsRequest([]), read_batch_scored)
     with pytest.raises(FunctionUnavailable, match="can't be reached"):
-        Function("http://127.0.0.1:9", "predict", connections=1, timeout_seconds=1).post(
-            TextsRequest([]), read_batch_scored
-        )
+        NOWHERE.post(TextsRequest([]), read_batch_scored)

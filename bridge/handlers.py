@@ -1,0 +1,189 @@
+"""What the bridge does with a batch: part the good messages from the bad ones, use these, park those.
+
+Bad messages are parked in the records and in the stream `rejected`, with the reason, so that they never block the rest.
+Reviews are scored, recorded and answered; labels are handed to retrain, which stores them before it answers.
+"""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Generic, TypeVar
+
+from msgspec import UNSET, Struct
+
+from bridge.functions import Function, FunctionUnavailable, by_halves, predict
+from bridge.metrics import MESSAGES
+from contracts.codec import Malformed, encode, extended
+from contracts.labels import LabelExample, parse_label, read_label_example
+from contracts.limits import MAX_PARKED_CHARACTERS, TextTooLong, within_limit
+from contracts.names import PREDICTIONS, REJECTED
+from contracts.records import PredictionRecord, RejectedRecord
+from contracts.retrain import LabelsRequest, read_labels_taken
+from contracts.stream import Rejected, ReviewAnswer, read_review
+from messages.ports import BrokerUnavailable, Message, Outgoing, Publisher
+from process.retry import Retry
+from records import Records, RecordsUnavailable, now
+
+Content = TypeVar("Content")
+DEFAULT_LABEL_SOURCE = "stream"
+
+
+class BadMessage(Exception):
+    """A message can never be used; says why."""
+
+
+@dataclass(frozen=True)
+class BatchHandler(Generic[Content]):
+    """Handles batches of the stream or queue `source`, for a Pipeline; a kind of message is a subclass.
+
+    outcome: what metrics call a message that was used.
+    expected: what a body should be, in words for the sender of another one.
+    """
+
+    outcome: ClassVar[str]
+    expected: ClassVar[str]
+
+    source: str
+    function: Function
+    records: Records
+    publisher: Publisher
+    retry: Retry
+
+    @abstractmethod
+    def parse(self, message: Message) -> Content:
+        """Return what is in a message; raises BadMessage, Malformed or TextTooLong."""
+
+    @abstractmethod
+    def use(self, good: Sequence[tuple[Message, Content]]) -> tuple[list[Rejected], list[Outgoing]]:
+        """Do what the messages ask for; returns those that turn out to be bad, and the answers to the others.
+
+        Raises Abandoned.
+        """
+
+    def __call__(self, messages: list[Message]) -> frozenset[int]:
+        """Handle a batch; returns the positions of the bad messages; raises Abandoned."""
+        good: list[tuple[Message, Content]] = []
+        bad: list[Rejected] = []
+        for message in messages:
+            try:
+                good.append((message, self.parse(message)))
+            except BadMessage as error:
+                bad.append(rejected(message, str(error)))
+            except Malformed as error:
+                bad.append(rejected(message, f"the body {error}; send {self.expected}"))
+            except TextTooLong as error:
+                bad.append(rejected(message, f"the text {error}"))
+        refused, answers = self.use(good) if good else ([], [])
+        bad += refused
+        received_at = now()
+        parked = [extended(notice, RejectedRecord, received_at=received_at) for notice in bad]
+        self.retry(lambda: self.records.write_rejected(parked), RecordsUnavailable)
+        outgoing = [Outgoing(REJECTED, encode(notice), notice.correlation_id) for notice in bad] + answers
+        self.retry(lambda: self.publisher.publish(outgoing), BrokerUnavailable)
+        MESSAGES.labels(self.source, self.outcome).inc(len(messages) - len(bad))
+        MESSAGES.labels(self.source, "rejected").inc(len(bad))
+        return frozenset(notice.offset for notice in bad)
+
+
+class Review(Struct, frozen=True):
+    """A text to be scored, and the id that its answer gets."""
+
+    text: str
+    id: str | int
+
+
+class ReviewHandler(BatchHandler[Review]):
+    """Handles batches of reviews: invokes predict, writes records, answers."""
+
+    outcome = "scored"
+    expected = '{"text": "..."}, maybe with an "id" that is a string or a whole number, or the text itself'
+
+    def parse(self, message: Message) -> Review:
+        """Read a message: a JSON object with `text` and maybe `id`, or plain text.
+
+        Plain text is a body that does not begin with `{`, or one whose content_type is text/plain.
+        """
+        identifier: str | int = message.message_id or message.key
+        if message.content_type != "text/plain" and (
+            message.body.lstrip()[:1] == b"{" or message.content_type == "application/json"
+        ):
+            found = read_review(message.body)
+            return Review(within_limit(found.text), identifier if found.id is UNSET else found.id)
+        try:
+            text = message.body.decode()
+        except UnicodeDecodeError as error:
+            raise BadMessage(f"the body is not UTF-8 ({error.reason} at byte {error.start})") from error
+        if not text.strip():
+            raise BadMessage("the body is empty")
+        return Review(within_limit(text), identifier)
+
+    def use(self, good: Sequence[tuple[Message, Review]]) -> tuple[list[Rejected], list[Outgoing]]:
+        """Score the texts and write their records; returns those without a score, and answers to the others."""
+        received_at = now()
+        texts = [review.text for _, review in good]
+        scored = self.retry(lambda: predict(self.function, texts), FunctionUnavailable)
+        model = scored.model
+        scored_at = now()
+        bad: list[Rejected] = []
+        records: list[PredictionRecord] = []
+        answers: list[Outgoing] = []
+        for (message, review), score in zip(good, scored.predictions, strict=True):
+            if score.error is not None:
+                bad.append(rejected(message, score.error))
+                continue
+            records.append(
+                PredictionRecord(
+                    id=message.key,
+                    text=review.text,
+                    prediction=score.prediction,
+                    probability=score.probability,
+                    model=model,
+                    source="stream",
+                    received_at=received_at,
+                    scored_at=scored_at,
+                )
+            )
+            body = encode(ReviewAnswer(review.id, score.prediction, score.probability, model, message.offset))
+            answers.append(Outgoing(PREDICTIONS, body, message.correlation_id))
+            if message.reply_to:
+                answer = Outgoing(message.reply_to, body, message.correlation_id, persistent=message.persistent)
+                answers.append(answer)
+        self.retry(lambda: self.records.write_predictions(records), RecordsUnavailable)
+        return bad, answers
+
+
+class LabelHandler(BatchHandler[LabelExample]):
+    """Handles batches of labels. A label handed over twice counts once, so repeats do no harm."""
+
+    outcome = "labelled"
+    expected = '{"text": "...", "label": 0 or 1, "negative" or "positive"}'
+
+    def parse(self, message: Message) -> LabelExample:
+        """Read a message, a JSON object with `text` and `label`."""
+        found = read_label_example(message.body)
+        try:
+            parse_label(found.label)
+        except ValueError as error:
+            raise BadMessage(str(error)) from error
+        return LabelExample(within_limit(found.text), found.label, found.source or DEFAULT_LABEL_SOURCE, found.id)
+
+    def use(self, good: Sequence[tuple[Message, LabelExample]]) -> tuple[list[Rejected], list[Outgoing]]:
+        """Hand the labels over; returns those that retrain refuses."""
+        return [rejected(part[0][0], str(refusal)) for part, refusal in by_halves(good, self._hand_over) if refusal], []
+
+    def _hand_over(self, labels: Sequence[tuple[Message, LabelExample]]) -> None:
+        body = LabelsRequest([example for _, example in labels])
+        self.retry(lambda: self.function.post(body, read_labels_taken), FunctionUnavailable)
+
+
+def rejected(message: Message, reason: str) -> Rejected:
+    """Return the notice that a message can't be used."""
+    return Rejected(
+        id=message.key,
+        reason=reason,
+        body=message.body.decode(errors="replace")[:MAX_PARKED_CHARACTERS],
+        size_bytes=len(message.body),
+        offset=message.position,
+        message_id=message.message_id,
+        correlation_id=message.correlation_id,
+    )
