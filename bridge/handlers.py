@@ -14,11 +14,10 @@ from msgspec import UNSET, Struct
 from bridge.functions import Function, FunctionUnavailable, by_halves, predict
 from bridge.metrics import MESSAGES
 from contracts.codec import Malformed, encode, extended
-from contracts.labels import LabelExample, parse_label, read_label_example
 from contracts.limits import MAX_PARKED_CHARACTERS, TextTooLong, within_limit
-from contracts.names import PREDICTIONS, REJECTED
+from contracts.names import PREDICTIONS, REJECTED, parse_label
 from contracts.records import PredictionRecord, RejectedRecord
-from contracts.retrain import LabelsRequest, read_labels_taken
+from contracts.retrain import LabelExample, LabelsRequest, read_label_example, read_labels_taken
 from contracts.stream import Rejected, ReviewAnswer, read_review
 from messages.ports import BrokerUnavailable, Message, Outgoing, Publisher
 from process.retry import Retry

@@ -9,8 +9,7 @@ from contracts.names import PREDICTIONS, REJECTED
 from messages.ports import Source
 from messages.sources import QueueSource, StreamSource
 from messages.topology import declare_queue, declare_streams
-from process.secrets import read_secret
-from process.settings import SettingsError, number
+from process.settings import SettingsError, number, read_secret
 
 
 @dataclass(frozen=True)

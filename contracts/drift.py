@@ -1,4 +1,4 @@
-"""Reports and alerts of drift."""
+"""Reports and alerts of drift; answers of generate-drift."""
 
 from datetime import datetime
 from typing import Literal
@@ -143,3 +143,22 @@ class Alert(Struct, frozen=True, kw_only=True):
     words: list[WordShift]
     window: WindowFigures
     reference: ReferenceFigures
+
+
+class Generated(Struct, frozen=True, kw_only=True):
+    """Texts that were scored: how many of other kinds than reviews, how many ordinary, and an example of each kind."""
+
+    generated: int
+    shifted: int
+    ordinary: int
+    share: float
+    kinds: dict[str, int]
+    examples: dict[str, str]
+    seed: int
+    model: str | None
+
+
+class Deleted(Struct, frozen=True):
+    """How many texts are gone."""
+
+    deleted: int

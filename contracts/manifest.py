@@ -1,5 +1,6 @@
-"""The manifest of a version: what a model is, how good, of whom it descends, and the hashes of its parts."""
+"""The manifest of a version: what a model is, how good, and the hashes of its parts; and which version is served."""
 
+from datetime import datetime
 from typing import Annotated, Any
 
 from msgspec import Meta, Struct
@@ -125,3 +126,46 @@ def read_manifest(content: bytes) -> Manifest:
         if champion := document.get("champion"):
             champion["metrics"] = champion.get("metrics") or None
     return from_document(document, Manifest)
+
+
+class Promotion(Struct, frozen=True, rename={"previous": "from", "version": "to"}):
+    """One move of current.json: who, when (ISO 8601, with a zone), from which version, to which, and why."""
+
+    id: str
+    at: str
+    by: str
+    previous: str | None
+    version: str
+    reason: str
+
+    def __post_init__(self) -> None:
+        """Raise ValueError unless `at` is a time with a zone."""
+        if datetime.fromisoformat(self.at).tzinfo is None:
+            raise ValueError(f"{self.at} has no zone")
+
+
+class CurrentDocument(Struct, frozen=True):
+    """What current.json holds; the promotion is also its entry in the log."""
+
+    version: str
+    promotion: Promotion
+
+
+class Period(Struct, frozen=True):
+    """When the first and the last of some texts were scored, ISO 8601."""
+
+    first_scored_at: str
+    last_scored_at: str
+
+
+class StatisticsDocument(Struct, frozen=True):
+    """Statistics kept beside a version: the hash of their content, and of which texts they are."""
+
+    sha256: str
+    size_bytes: int
+    about: Period
+
+
+read_promotion = Reader(Promotion)
+read_current = Reader(CurrentDocument)
+read_statistics_document = Reader(StatisticsDocument)

@@ -14,7 +14,16 @@ PREDICTIONS = "predictions"
 REJECTED = "rejected"
 ALERTS = "alerts"
 
+_VALUES = {"0": 0, "1": 1, "negative": 0, "positive": 1, "neg": 0, "pos": 1}
+
 
 def module_of(function: str) -> str:
     """Return the module that runs a function."""
     return f"functions.{function.replace('-', '_')}"
+
+
+def parse_label(value: object) -> int:
+    """Return 0 or 1 for 0, 1, "0", "1", "negative", "positive", "neg" or "pos"; raises ValueError."""
+    if not isinstance(value, bool) and str(value).strip().lower() in _VALUES:
+        return _VALUES[str(value).strip().lower()]
+    raise ValueError(f'the label must be 0, 1, "negative" or "positive", not {value!r}')

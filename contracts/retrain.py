@@ -1,14 +1,24 @@
-"""Requests and answers of retrain, but for the label itself: see contracts.labels."""
+"""Requests and answers of retrain; labels come by stream, too."""
 
 from typing import Annotated
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from contracts.codec import Reader
-from contracts.labels import LabelExample
-from contracts.limits import MAX_BATCH_TEXTS
-from contracts.manifest import Contender
-from contracts.promotion import Promotion
+from contracts.limits import MAX_BATCH_TEXTS, MAX_ID_CHARACTERS, MAX_SOURCE_CHARACTERS
+from contracts.manifest import Contender, Promotion
+
+Id = Annotated[str, Meta(max_length=MAX_ID_CHARACTERS)] | Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
+"""What a sender may name something by."""
+
+
+class LabelExample(Struct, frozen=True, omit_defaults=True):
+    """A text and its label as `parse_label` reads it; who says so, and the sender's own id for it."""
+
+    text: str
+    label: int | str
+    source: Annotated[str, Meta(min_length=1, max_length=MAX_SOURCE_CHARACTERS)] | UnsetType = UNSET
+    id: Id | None = None
 
 
 class LabelsRequest(Struct, frozen=True):
@@ -158,6 +168,7 @@ class RolledBack(Struct, frozen=True):
     requeued: int
 
 
+read_label_example = Reader(LabelExample)
 read_labels_request = Reader(LabelsRequest)
 read_rollback_request = Reader(RollbackRequest)
 read_labels_taken = Reader(LabelsTaken)

@@ -1,9 +1,9 @@
-"""Messages of the streams: reviews, answers, and what could not be used. Labels: contracts.labels."""
+"""Messages of the streams: reviews, answers, and what could not be used. Labels: contracts.retrain."""
 
 from msgspec import UNSET, Struct, UnsetType
 
 from contracts.codec import Reader
-from contracts.labels import Id
+from contracts.retrain import Id
 
 
 class ReviewMessage(Struct, frozen=True):

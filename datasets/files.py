@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from contracts.labels import parse_label
+from contracts.names import parse_label
 
 
 class DataError(Exception):

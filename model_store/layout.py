@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
 from contracts.codec import Malformed, Reader, indented
-from contracts.promotion import CurrentDocument, Promotion, read_current
+from contracts.manifest import CurrentDocument, Promotion, read_current
 from model_store.errors import InvalidDocument, StoreError
 
 CURRENT_KEY = "current.json"

@@ -3,7 +3,7 @@
 import os
 from dataclasses import dataclass, field
 
-from process.secrets import read_secret
+from process.settings import read_secret
 
 CONNECT_TIMEOUT_SECONDS = 3
 READ_TIMEOUT_SECONDS = 15

@@ -17,8 +17,7 @@ from pymongo.write_concern import WriteConcern
 
 from contracts.codec import Malformed, from_document, to_documents
 from contracts.records import PredictionRecord, RejectedRecord
-from process.secrets import read_secret
-from process.settings import number
+from process.settings import number, read_secret
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")

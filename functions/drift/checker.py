@@ -18,8 +18,7 @@ from functions.drift.settings import Settings
 from records import InvalidRecord, RecordsUnavailable, now
 from records.drift import DriftRecords, Scoring
 from sentiment.counts import count_texts
-from sentiment.drift.check import check
-from sentiment.drift.confirm import next_state
+from sentiment.drift.check import check, next_state
 from sentiment.drift.measures import measure
 from sentiment.drift.samples import Window
 

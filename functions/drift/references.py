@@ -9,7 +9,7 @@ from msgspec.structs import asdict
 
 from contracts.codec import extended
 from contracts.drift import ReferenceFigures, SampleFigures
-from contracts.promotion import Period
+from contracts.manifest import Period
 from functions.drift.settings import HOLDOUT, LIVE, Settings
 from model_store.layout import Current
 from model_store.publishing import ModelStore, Statistics

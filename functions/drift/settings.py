@@ -3,8 +3,7 @@
 from dataclasses import dataclass
 from typing import Final
 
-from process.secrets import read_secret
-from process.settings import SettingsError, choice, number, setting, whole_number
+from process.settings import SettingsError, choice, number, read_secret, setting, whole_number
 from sentiment.drift.check import DEFAULT_LEVEL, DEFAULT_MINIMUM_TEXTS
 
 AUTO: Final = "auto"

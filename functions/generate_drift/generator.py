@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import urllib3
 
 from contracts.codec import encode
-from contracts.generate_drift import Deleted, Generated
+from contracts.drift import Deleted, Generated
 from contracts.predict import TextsRequest
 from functions.generate_drift.texts import generate
 from process.exclusive import Exclusive

@@ -6,9 +6,15 @@ from collections.abc import Callable
 from flask import Flask, Response, g, request
 from msgspec import UNSET
 
-from contracts.labels import LabelExample, parse_label, read_label_example
 from contracts.limits import TextTooLong, within_limit
-from contracts.retrain import RollbackRequest, read_labels_request, read_rollback_request
+from contracts.names import parse_label
+from contracts.retrain import (
+    LabelExample,
+    RollbackRequest,
+    read_label_example,
+    read_labels_request,
+    read_rollback_request,
+)
 from functions.retrain.trainer import TooManyPending, Trainer, UnknownLabel
 from model_store.errors import PromotionConflict, StoreError, VersionNotFound
 from process.exclusive import Busy

@@ -2,8 +2,7 @@
 
 from dataclasses import dataclass
 
-from process.secrets import read_secret
-from process.settings import choice, number, setting, whole_number
+from process.settings import choice, number, read_secret, setting, whole_number
 from sentiment.gate import LEVEL
 
 

@@ -8,8 +8,16 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from contracts.manifest import FORMAT, MANIFEST, Manifest
-from contracts.promotion import Period, Promotion, StatisticsDocument, read_promotion, read_statistics_document
+from contracts.manifest import (
+    FORMAT,
+    MANIFEST,
+    Manifest,
+    Period,
+    Promotion,
+    StatisticsDocument,
+    read_promotion,
+    read_statistics_document,
+)
 from model_store.errors import InvalidDocument, ObjectTooLarge, PromotionConflict, VersionExists, VersionNotFound
 from model_store.layout import (
     CURRENT_KEY,

@@ -7,7 +7,7 @@ from itertools import repeat
 import numpy as np
 from numpy.typing import NDArray
 
-from contracts.drift import Comparison, DriftTest, SampleFigures, Status, WordShift
+from contracts.drift import AlertKind, Comparison, DriftTest, SampleFigures, State, Status, WordShift
 from sentiment.drift.measures import MEASURES
 from sentiment.drift.samples import Reference, Sample, Window
 from sentiment.drift.two_sample import cohens_h, expected_as_extreme, holm, kolmogorov_smirnov, share_tail
@@ -153,3 +153,22 @@ def _comparison(
 def _figures(sample: Sample) -> SampleFigures:
     error_rate = sample.errors / sample.labelled if sample.labelled else None
     return SampleFigures(sample.texts, sample.labelled, error_rate)
+
+
+def next_state(state: State, status: Status, confirm: int = 2) -> tuple[State, AlertKind | None]:
+    """Return the state after one more report, and the alert that is due, if any.
+
+    The state changes once `confirm` reports in a row contradict it, in both directions alike; a report
+    without enough data says nothing, so it neither counts nor breaks the row.
+
+    Raises ValueError where `confirm` is less than 1.
+    """
+    if confirm < 1:
+        raise ValueError(f"a state needs at least 1 check to change, not {confirm}")
+    if status == "not-enough-data":
+        return state, None
+    if (status == "drift") == state.drift:
+        return State(state.drift), None
+    if state.contrary_checks + 1 < confirm:
+        return State(state.drift, state.contrary_checks + 1), None
+    return State(not state.drift), "cleared" if state.drift else "detected"

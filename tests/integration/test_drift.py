@@ -18,8 +18,8 @@ from pika.exceptions import ChannelClosedByBroker
 from prometheus_client.parser import text_string_to_metric_families
 
 from contracts.drift import DriftReport, ModelShare, State
+from contracts.manifest import Period
 from contracts.names import ALERTS
-from contracts.promotion import Period
 from contracts.records import PredictionRecord
 from deploy import ports, runner, servers
 from deploy.runner import wait_until

@@ -11,8 +11,7 @@ from bridge.functions import Function
 from bridge.handlers import LabelHandler
 from bridge.settings import QueueInput, Settings, StreamInput
 from contracts.codec import encode
-from contracts.labels import LabelExample
-from contracts.retrain import LabelsTaken
+from contracts.retrain import LabelExample, LabelsTaken
 from messages.memory import MemoryBroker
 from process.retry import Retry
 from process.settings import SettingsError

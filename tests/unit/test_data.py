@@ -15,7 +15,7 @@ from typing import Literal
 
 import pytest
 
-from contracts.labels import parse_label
+from contracts.names import parse_label
 from datasets import DataError, Example, imdb, load_corpus, read_examples, starter
 from datasets.imdb import download
 from deploy.ports import free_port

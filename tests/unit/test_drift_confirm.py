@@ -3,7 +3,7 @@
 import pytest
 
 from contracts.drift import AlertKind, State, Status
-from sentiment.drift.confirm import next_state
+from sentiment.drift.check import next_state
 
 
 def run(statuses: list[Status], confirm: int) -> list[AlertKind | None]:

@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from contracts.codec import Malformed
-from contracts.manifest import FORMAT, CanaryText, ClassTexts, Manifest
-from contracts.promotion import read_promotion
+from contracts.manifest import FORMAT, CanaryText, ClassTexts, Manifest, read_promotion
 from deploy.runner import wait_until
 from model_store.errors import StoreError, StoreUnavailable, VersionRefused
 from model_store.layout import Current, next_promotion, promotion_key, to_bytes
@@ -20,7 +19,7 @@ from model_store.serving.loader import check_canary
 from model_store.serving.reader import Unchanged
 from model_store.serving.watcher import Poller
 from model_store.settings import Settings
-from process.secrets import read_secret
+from process.settings import read_secret
 from sentiment.scorer import Scorer, Weights
 
 SCORER = Scorer(Weights({"awful": -1.5, "naïve": 0.25, "świetny": 0.25, "好的": 1 / 3}).__getitem__, bias=-0.1)
