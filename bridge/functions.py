@@ -7,7 +7,7 @@ import urllib3
 from msgspec import Struct
 
 from contracts.codec import Malformed, Reader, encode
-from contracts.predict import AnyBatchScored, AnyScore, TextsRequest, read_batch_scored
+from contracts.predict import Answer, Answers, TextsRequest, read_answers
 from contracts.problem import read_problem
 
 CONNECT_TIMEOUT_SECONDS = 3.0
@@ -16,7 +16,7 @@ CONNECT_TIMEOUT_SECONDS = 3.0
 REFUSALS = (400, 413, 422)
 
 Item = TypeVar("Item")
-Answer = TypeVar("Answer")
+T = TypeVar("T")
 
 
 class FunctionUnavailable(Exception):
@@ -49,7 +49,7 @@ class Function:
             timeout=urllib3.Timeout(connect=CONNECT_TIMEOUT_SECONDS, read=timeout_seconds),
         )
 
-    def post(self, body: Struct, read: Reader[Answer], *, query: str = "") -> Answer:
+    def post(self, body: Struct, read: Reader[T], *, query: str = "") -> T:
         """Return what `read` finds in the answer to `body`; raises FunctionUnavailable or RequestRefused."""
         try:
             response = self._pool.request("POST", self.url + query, body=encode(body), headers=self._headers)
@@ -68,8 +68,8 @@ class Function:
 
 
 def by_halves(
-    items: Sequence[Item], call: Callable[[Sequence[Item]], Answer]
-) -> Iterator[tuple[Sequence[Item], Answer | RequestRefused]]:
+    items: Sequence[Item], call: Callable[[Sequence[Item]], T]
+) -> Iterator[tuple[Sequence[Item], T | RequestRefused]]:
     """Call with all items, and with halves of what is refused, so that a bad one never fails its neighbours.
 
     Yields parts of the items, in their order, and the answer to each; of a single one that is refused, the refusal.
@@ -85,29 +85,29 @@ def by_halves(
             yield from by_halves(items[middle:], call)
 
 
-def predict(function: Function, texts: Sequence[str]) -> AnyBatchScored:
+def predict(function: Function, texts: Sequence[str]) -> Answers:
     """Return an answer for each text, a score or an error, and the model (empty if none was scored).
 
     Raises FunctionUnavailable.
     """
 
-    def score(part: Sequence[str]) -> AnyBatchScored:
-        answer = function.post(TextsRequest(part), read_batch_scored, query="?record=false")
+    def score(part: Sequence[str]) -> Answers:
+        answer = function.post(TextsRequest(part), read_answers, query="?record=false")
         if len(answer.predictions) != len(part):
             raise FunctionUnavailable(f"{function.url} gave {len(answer.predictions)} answers for {len(part)} texts")
         return answer
 
-    predictions: list[AnyScore] = []
+    predictions: list[Answer] = []
     models: set[str] = set()
     for _, answer in by_halves(texts, score):
         if isinstance(answer, RequestRefused):
-            predictions.append(AnyScore(error=str(answer)))
+            predictions.append(Answer(error=str(answer)))
         else:
             predictions += answer.predictions
             models.add(answer.model)
     if len(models) > 1:
         raise FunctionUnavailable("the model was swapped between two halves of a batch")
-    return AnyBatchScored(predictions, models.pop() if models else "")
+    return Answers(predictions, models.pop() if models else "")
 
 
 def _detail(body: bytes) -> str:

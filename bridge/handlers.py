@@ -127,8 +127,8 @@ class ReviewHandler(BatchHandler[Review]):
         records: list[PredictionRecord] = []
         answers: list[Outgoing] = []
         for (message, review), score in zip(good, scored.predictions, strict=True):
-            if score.error is not None:
-                bad.append(rejected(message, score.error))
+            if score.probability is None:
+                bad.append(rejected(message, score.error or "predict gave no answer"))
                 continue
             records.append(
                 PredictionRecord(

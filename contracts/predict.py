@@ -28,41 +28,24 @@ class Score(Struct, frozen=True):
     probability: float
 
 
-class Unscored(Struct, frozen=True):
-    """Why a text of a batch has no score."""
-
-    error: str
-
-
 class Scored(Score, frozen=True):
     """The answer for one text, and the version of the model that gave it."""
 
     model: str
 
 
-class BatchScored(Struct, frozen=True):
-    """The answer for many texts: as many predictions, in the same order."""
-
-    predictions: list[Score | Unscored]
-    model: str
-
-
-class AnyScore(Struct, frozen=True):
-    """A `Score` or an `Unscored`, as whoever called predict reads it."""
+class Answer(Struct, frozen=True, omit_defaults=True):
+    """The answer for one text of a batch: what a `Score` has, or the error that says why there is none."""
 
     prediction: str = ""
-    probability: float = 0.0
+    probability: float | None = None
     error: str | None = None
 
-    def resolve(self) -> Score | Unscored:
-        """Return which of the two it is."""
-        return Score(self.prediction, self.probability) if self.error is None else Unscored(self.error)
 
+class Answers(Struct, frozen=True):
+    """The answers for a batch, as many as texts and in their order, and the version of the model that gave them."""
 
-class AnyBatchScored(Struct, frozen=True):
-    """A `BatchScored`, as whoever called predict reads it."""
-
-    predictions: list[AnyScore]
+    predictions: list[Answer]
     model: str
 
 
@@ -81,4 +64,4 @@ class ServedModel(Struct, frozen=True):
 
 read_request = Reader(PredictRequest)
 read_text = Reader(str)
-read_batch_scored = Reader(AnyBatchScored)
+read_answers = Reader(Answers)

@@ -9,7 +9,7 @@ from msgspec import UnsetType
 
 from contracts.codec import encode
 from contracts.limits import MAX_BATCH_TEXTS, TextTooLong
-from contracts.predict import BatchScored, PredictRequest, Scored, read_request
+from contracts.predict import Answers, PredictRequest, Scored, read_request
 from functions.predict.service import NoModel, Predictor
 from process.probes import JSON, RETRY_AFTER_SECONDS
 from process.web import FunctionApp, Problem, json_response, parse
@@ -65,7 +65,7 @@ class Scoring:
         )
         return [body]
 
-    def _answer(self, environ: "WSGIEnvironment") -> Scored | BatchScored:
+    def _answer(self, environ: "WSGIEnvironment") -> Scored | Answers:
         body = self._read_body(environ)
         query = environ.get("QUERY_STRING")
         options = parse_qs(query) if query else {}

@@ -12,7 +12,7 @@ from prometheus_client import Counter, Histogram
 from contracts.codec import Malformed, extended
 from contracts.limits import TextTooLong, within_limit
 from contracts.names import CLASSES
-from contracts.predict import BatchScored, Score, Scored, ServedModel, Unscored, read_text
+from contracts.predict import Answer, Answers, Score, Scored, ServedModel, read_text
 from contracts.records import PredictionRecord
 from model_store.serving import Served
 from records import now
@@ -64,27 +64,27 @@ class Predictor:
         _count(time.perf_counter() - started, [score])
         return Scored(score.prediction, score.probability, served.version)
 
-    def score_batch(self, items: Sequence[Raw], *, record: bool = True, synthetic: bool = False) -> BatchScored:
+    def score_batch(self, items: Sequence[Raw], *, record: bool = True, synthetic: bool = False) -> Answers:
         """Return an answer for each item, a text as JSON; a bad one gets an error for its answer. Raises NoModel."""
         started, received_at = time.perf_counter(), now()
         served = self._require()
         scored: list[tuple[str, Score]] = []
-        predictions: list[Score | Unscored] = []
+        predictions: list[Answer] = []
         for item in items:
             try:
                 text = within_limit(read_text(item))
             except Malformed:
-                predictions.append(Unscored("must be a string"))
+                predictions.append(Answer(error="must be a string"))
             except TextTooLong as error:
-                predictions.append(Unscored(str(error)))
+                predictions.append(Answer(error=str(error)))
             else:
                 score = served.scorer.score(text)
                 scored.append((text, score))
-                predictions.append(score)
+                predictions.append(Answer(score.prediction, score.probability))
         if record:
             self._remember(scored, served.version, received_at, synthetic)
         _count(time.perf_counter() - started, (score for _, score in scored))
-        return BatchScored(predictions, served.version)
+        return Answers(predictions, served.version)
 
     def _require(self) -> Served:
         served = self._served()

@@ -11,7 +11,7 @@ import pytest
 
 from bridge.functions import Function, FunctionUnavailable, RequestRefused, predict
 from bridge.handlers import Review, ReviewHandler
-from contracts.predict import TextsRequest, read_batch_scored
+from contracts.predict import TextsRequest, read_answers
 from contracts.records import PredictionRecord, RejectedRecord
 from messages.memory import MemoryBroker
 from messages.ports import Message
@@ -240,13 +240,13 @@ def test_what_a_function_says_of_its_own_state_is_told_from_what_it_says_of_a_re
 ) -> None:
     with pytest.raises(FunctionUnavailable, match="predict answered 503: warming up") as caught:
         serve(lambda _: (503, {"Retry-After": "7"}, b'{"detail": "warming up"}')).function.post(
-            TextsRequest([]), read_batch_scored
+            TextsRequest([]), read_answers
         )
     assert caught.value.retry_after_seconds == 7
     with pytest.raises(FunctionUnavailable) as caught:
-        serve(lambda _: (503, {"Retry-After": "soon"}, b"")).function.post(TextsRequest([]), read_batch_scored)
+        serve(lambda _: (503, {"Retry-After": "soon"}, b"")).function.post(TextsRequest([]), read_answers)
     assert caught.value.retry_after_seconds is None
     with pytest.raises(RequestRefused, match="send it in parts"):
-        serve(lambda _: (413, {}, b'{"detail": "send it in parts"}')).function.post(TextsRequest([]), read_batch_scored)
+        serve(lambda _: (413, {}, b'{"detail": "send it in parts"}')).function.post(TextsRequest([]), read_answers)
     with pytest.raises(FunctionUnavailable, match="can't be reached"):
-        NOWHERE.post(TextsRequest([]), read_batch_scored)
+        NOWHERE.post(TextsRequest([]), read_answers)
