@@ -31,7 +31,6 @@ def download(url: str, target: Path, checksum: str) -> None:
     """Fetch `url` into `target`, unless it is there with that checksum; it appears only once whole and checked.
 
     checksum: `algorithm:hex`, an algorithm of hashlib.
-
     Raises DataError, with the way out, where the network says no or the content is another.
     """
     if not url.startswith(("https://", "http://")):

@@ -11,7 +11,6 @@ def load_corpus(source: str, *, part: str | None = None, cache: Path | None = No
     """Return the labelled texts of `imdb`, `starter` or a path.
 
     part: of an aclImdb archive or folder that has both, `train` or `test`; all of it if None.
-
     Raises DataError where the source can't be had, or has not both labels.
     """
     folder = cache or default_cache()

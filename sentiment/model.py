@@ -76,7 +76,6 @@ class Model:
 
         weight: how many times each text counts. It is kept to multiples of 1/1024, which binary floating
         point adds and subtracts exactly.
-
         Raises ValueError where texts are taken back that the model has not counted.
         """
         return self.added(count_texts(texts), labels, weight=weight)

@@ -49,7 +49,6 @@ class Generator:
 
         The rest repeat the last ordinary texts in the records, as many as there are; so the next window of `count`
         texts holds that share, whatever it held before. All are marked as synthetic.
-
         Raises Busy, NotScored, RecordsUnavailable.
         """
         with self._exclusive():

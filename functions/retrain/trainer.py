@@ -156,7 +156,6 @@ class Trainer:
 
         requeue: labels that what is served from now on has not learned, only versions that were left behind, are
         learned anew by the next run. Without it they stay out: they may be why one rolls back.
-
         Raises Busy, VersionNotFound.
         """
         with self._working(by):

@@ -53,7 +53,6 @@ def check(
     level: the probability of any false alarm in one check, at most, where texts are independent.
     minimum_texts: with fewer on either side the status is `not-enough-data`.
     thresholds: effect sizes that replace those of DEFAULT_THRESHOLDS, by the name of the test.
-
     Raises ValueError for a level not between 0 and 1, or a threshold of no known test.
     """
     if not 0 < level < 1:
@@ -160,7 +159,6 @@ def next_state(state: State, status: Status, confirm: int = 2) -> tuple[State, A
 
     The state changes once `confirm` reports in a row contradict it, in both directions alike; a report
     without enough data says nothing, so it neither counts nor breaks the row.
-
     Raises ValueError where `confirm` is less than 1.
     """
     if confirm < 1:

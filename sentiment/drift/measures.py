@@ -59,7 +59,6 @@ def measure(texts: TextCounts, model: Model, labels: Iterable[int | None] | None
     together, with its smoothing. Estimated on the reference it would have seen the reference's rare words
     and not the window's, so that every window would look less likely; the training counts have seen
     neither side, which makes both exchangeable where nothing has drifted, as the test asks.
-
     Raises ValueError where there are not as many labels as texts.
     """
     tables = _tables(model)
