@@ -33,6 +33,17 @@ def test_relative_links_lead_to_a_file_and_to_a_heading_in_it(page: Path) -> Non
     assert missing == []
 
 
+def test_modules_that_the_pages_name_are_there() -> None:
+    named = {
+        (page.name, module)
+        for page in PAGES
+        if page.name != "CHANGELOG.md"
+        for module in re.findall(r"`((?:\w+/)+\w+\.py)`", page.read_text())
+    }
+    assert ("architecture.md", "functions/predict/service.py") in named
+    assert {(page, module) for page, module in named if not (ROOT / module).is_file()} == set()
+
+
 def test_every_page_of_the_docs_can_be_reached_from_the_readme() -> None:
     seen, waiting = set(), [ROOT / "README.md"]
     while waiting:
@@ -46,7 +57,7 @@ def test_every_page_of_the_docs_can_be_reached_from_the_readme() -> None:
 def test_configuration_names_every_variable_that_the_code_reads() -> None:
     reading = r'(?:environ(?:\.get)?[(\[]|_positive\(|(?:number|choice)[(,]|read_secret[(,]\s*"[a-z0-9-]+",)'
     pattern = reading + r'\s*"([A-Z][A-Z0-9_]+)"'
-    folders = ["sentiment", "model_store", "records", "bridge", "functions"]
+    folders = ["datasets", "process", "sentiment", "model_store", "messages", "records", "bridge", "functions", "client"]
     read = {
         name
         for folder in folders
