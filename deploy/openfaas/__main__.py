@@ -12,7 +12,7 @@ from urllib.request import Request, urlopen
 
 from contracts.names import FUNCTIONS
 from deploy import runner
-from deploy.openfaas import containers, functions, images, kubernetes
+from deploy.openfaas import containers, functions, kubernetes
 from deploy.openfaas.commands import ROOT, Commands, StepError, say
 from deploy.openfaas.settings import FOLDER, SECRETS, Settings, make_secrets
 from deploy.ports import wrong_at
@@ -67,8 +67,8 @@ def deployment(settings: Settings) -> list[Step]:
         ("tools and gateway", check),
         ("credentials", credentials),
         *([] if on_cluster else [(f"servers: {', '.join(settings.ours) or 'yours'}", containers.start_servers)]),
-        ("images", images.build),
-        ("registry", images.push),
+        ("images", functions.build),
+        ("registry", functions.push),
         ("cluster", kubernetes.apply) if on_cluster else ("first model", first_model),
         ("functions", functions.deploy),
         *([] if on_cluster else [("bridge", containers.start_bridge)]),
@@ -79,14 +79,11 @@ def deployment(settings: Settings) -> list[Step]:
 
 def removal(settings: Settings, *, data: bool) -> list[Step]:
     """Return the steps that take everything away; data of servers that are the user's stay in any case."""
-    if settings.kubernetes:
-        others: list[Step] = [("cluster", partial(kubernetes.remove, data=data))]
-    else:
-        others = [("bridge", containers.stop_bridge), ("servers", partial(containers.stop_servers, data=data))]
+    beside = ("cluster", kubernetes.remove) if settings.kubernetes else ("bridge and servers", containers.remove)
     return [
         ("tools and gateway", check),
         ("functions and secrets", functions.remove),
-        *others,
+        (beside[0], partial(beside[1], data=data)),
         *([("credentials", forget)] if data else []),
     ]
 
@@ -172,7 +169,7 @@ def explain(settings: Settings) -> None:
     """Print what runs and how to try it."""
     say(f"""
 functions  {", ".join(FUNCTIONS)} at {settings.gateway_url}/function/
-store      {settings.s3_endpoint_url}, bucket {settings.bucket}
+store      {settings.variables["S3_ENDPOINT_URL"]}, bucket {settings.variables["S3_BUCKET"]}
 secrets    {SECRETS.relative_to(ROOT)}/
 
 try it:

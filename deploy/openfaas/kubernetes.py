@@ -5,7 +5,7 @@ import json
 
 from deploy import secrets
 from deploy.openfaas.commands import Commands, StepError
-from deploy.openfaas.images import OTHERS
+from deploy.openfaas.containers import IMAGES
 from deploy.openfaas.settings import FOLDER, SECRETS, Settings
 
 NAMESPACE = "sentiment"
@@ -29,7 +29,7 @@ def apply(commands: Commands, settings: Settings) -> None:
         commands, "wait", "--for=create", f"secret/{RABBITMQ_SECRET}", f"--timeout={WAIT}",
         hint="`kubectl --namespace sentiment describe rabbitmqcluster` tells what its operator waits for",
     )  # fmt: skip
-    if not commands.dry_run and "rabbitmq" not in settings.external:
+    if not commands.dry_run and "rabbitmq" in settings.ours:
         secrets.write(SECRETS, {"rabbitmq-url": _rabbitmq_url(commands)})
     names = ("s3-access-key", "s3-secret-key", "mongodb-url", "rabbitmq-url", "retrain-token")
     _put_secret(commands, "sentiment", {name: name for name in names})
@@ -54,15 +54,12 @@ def _overlay(commands: Commands, settings: Settings) -> str:
     if commands.only_says(f"write {folder / 'kustomization.yaml'}"):
         return str(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    images = [
-        {"name": f"sentiment-{name}", "newName": f"{settings.registry}/sentiment-{name}", "newTag": settings.tag}
-        for name in OTHERS
-    ]
+    images = {f"sentiment-{name}": settings.image(name).rpartition(":") for name in IMAGES}
     kustomization = {
         "apiVersion": "kustomize.config.k8s.io/v1beta1",
         "kind": "Kustomization",
         "resources": ["../../../deploy/kubernetes"],
-        "images": images,
+        "images": [{"name": name, "newName": new, "newTag": tag} for name, (new, _, tag) in images.items()],
     }
     # JSON is YAML, and needs no library.
     (folder / "kustomization.yaml").write_text(json.dumps(kustomization, indent=2))
