@@ -59,11 +59,6 @@ def free_port(owner: str = "") -> int:
             return port
 
 
-def free_ports() -> Ports:
-    """Return a function that reserves a free port for each name, and returns the same one for the same name."""
-    return cache(free_port)
-
-
 def is_free(port: int) -> bool:
     """Return whether a server could listen on this port now."""
     with socket.socket() as probe:

@@ -15,7 +15,6 @@ from pathlib import Path
 from subprocess import Popen, TimeoutExpired, run
 from types import FrameType
 
-from deploy.local import processes
 from deploy.local.stack import PortBusyError, Stack, plan
 from deploy.local.state import ROOT, State
 from deploy.local.supervisor import Supervisor
@@ -71,7 +70,7 @@ def up(state: State, supervisor: Supervisor, detach: bool) -> int:
             if supervisor.runs():
                 print(f"it runs already; ./deploy.sh --stop stops it. Log: {_shown(state.stack_log)}")
                 return 0
-            processes.end_stack(state.folder)
+            supervisor.stop()  # what is left of one whose supervisord was killed
             stack = plan(state, os.environ)
             os.environ["no_proxy"] = stack.environment["no_proxy"]  # this process asks the gateway, too
             for note in stack.notes:

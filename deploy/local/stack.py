@@ -7,12 +7,13 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
+import psutil
+
 from contracts.names import FUNCTIONS, module_of
-from deploy.local.processes import listener
 from deploy.local.state import ROOT, State
 from deploy.ports import LOOPBACK, free_port, http_status, reserve
 from deploy.runner import Service
-from deploy.servers import MissingServerError, epmd, gateway, mongodb, rabbitmq, rabbitmq_container, s3
+from deploy.servers import MissingServerError, gateway, mongodb, rabbitmq, rabbitmq_container, s3
 from process.memory import small_process
 
 
@@ -47,7 +48,7 @@ def plan(state: State, user: Mapping[str, str]) -> Stack:
     user = _without_our_own(user, state.variables())
     folder, stack = state.folder, Stack(dict(user))
     servers: list[Service] = []
-    brokers: list[Service] = []
+    broker: list[Service] = []
     own: list[Service] = []
 
     def logged(service: Service) -> Service:
@@ -67,11 +68,10 @@ def plan(state: State, user: Mapping[str, str]) -> Stack:
     if "MONGODB_URL" not in user:
         servers.append(mongodb(folder / "mongodb", state.port))
     if "RABBITMQ_URL" not in user:
-        before, brokers = _broker(state, stack.notes)
-        servers += before
-    if "RABBITMQ_URL" in user or brokers:
+        broker = _broker(state, stack.notes)
+    if "RABBITMQ_URL" in user or broker:
         own.append(_process(state, "bridge", "bridge"))
-    stack.stages = [[logged(part) for part in servers], [logged(part) for part in brokers], own]
+    stack.stages = [[logged(part) for part in servers], [logged(part) for part in broker], own]
     for part in stack.parts:
         stack.variables |= part.variables
     stack.variables.setdefault("S3_BUCKET", user.get("S3_BUCKET", "models"))
@@ -99,17 +99,26 @@ def _without_our_own(user: Mapping[str, str], ours: Mapping[str, str]) -> dict[s
     return {name: value for name, value in user.items() if value and value != ours.get(name)}
 
 
-def _broker(state: State, notes: list[str]) -> tuple[list[Service], list[Service]]:
-    """Return what must run before the broker, and the broker: an installed one, a container, or none and a note."""
+def listener(port: int) -> str | None:
+    """Return who listens on a TCP port, as `name (pid 1)`; None where that can't be seen."""
+    for process in psutil.process_iter(["name", "net_connections"]):
+        for connection in process.info["net_connections"] or ():
+            if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port:
+                return f"{process.info['name']} (pid {process.pid})"
+    return None
+
+
+def _broker(state: State, notes: list[str]) -> list[Service]:
+    """Return the broker: an installed one, else a container, else none and a note for the user."""
     login = "local", state.credential("rabbitmq_password")
     folder = state.folder / "rabbitmq"
     try:
-        return [epmd(folder, state.port)], [rabbitmq(folder, state.port, *login)]
+        return [rabbitmq(folder, state.port, *login)]
     except MissingServerError as error:
         if engine := _container_engine():
-            return [], [rabbitmq_container(folder, state.port, *login, engine)]
+            return [rabbitmq_container(folder, state.port, *login, engine)]
         notes.append(f"no stream, HTTP alone: {error}; or set RABBITMQ_URL to a broker of yours")
-        return [], []
+        return []
 
 
 def _container_engine() -> str | None:
