@@ -88,15 +88,9 @@ def wait_until_ready(
     Raises ServiceError as soon as `failed` returns why it never will be, or after the timeout, with what `explain`
     returns on the lines below.
     """
-    problem = None
-
-    def over() -> bool:
-        nonlocal problem
-        return ready() or (problem := failed()) is not None
-
-    if not wait_until(over, timeout_seconds):
-        problem = f"{name} is not ready after {timeout_seconds:g} s"
-    if problem:
+    wait_until(lambda: ready() or failed() is not None, timeout_seconds)
+    if not ready():
+        problem = failed() or f"{name} is not ready after {timeout_seconds:g} s"
         raise ServiceError(f"{problem}\n{explain()}")
 
 

@@ -19,6 +19,7 @@ from deploy.runner import Service
 
 RABBITMQ_IMAGE = "docker.io/library/rabbitmq:3.13"
 CADDYFILE = Path(__file__).with_name("Caddyfile")
+SEAWEEDFS_OPTIONS = Path(__file__).parent / "local" / "seaweedfs.conf"
 RABBITMQ_SETTINGS = Path(__file__).parent / "local" / "rabbitmq"
 ENABLED_PLUGINS = Path(__file__).parent / "compose" / "enabled_plugins"
 # Debian's wrapper in /usr/sbin insists on the system's own node; the package's folder does not.
@@ -52,16 +53,11 @@ def s3(folder: Path, ports: Ports, access_key_id: str, secret_access_key: str) -
     port = ports("s3")
     listeners = ("master", "volume", "filer", "admin")
     command = [
-        weed, "-logtostderr=true", "mini", f"-dir={folder}", f"-ip={LOOPBACK}", f"-ip.bind={LOOPBACK}",
+        weed, "-logtostderr=true", "mini", f"-options={SEAWEEDFS_OPTIONS}",
+        f"-dir={folder}", f"-ip={LOOPBACK}", f"-ip.bind={LOOPBACK}",
         f"-s3.port={port}", f"-s3.port.grpc={ports('s3-grpc')}",
         *(f"-{name}.port={ports(f's3-{name}')}" for name in listeners),
         *(f"-{name}.port.grpc={ports(f's3-{name}-grpc')}" for name in listeners),
-        # In the folder that it runs in; in /tmp one user's would be in the way of the next one's.
-        "-s3.localSocket=s3.sock", "-filer.localSocket=filer.sock",
-        "-webdav=false", "-admin.ui=false", "-s3.port.iceberg=0", "-s3.port.lance=0", "-s3.iam=false",
-        "-master.telemetry=false",
-        # A bucket takes a volume, and the disk is counted in whole volumes: small ones, many buckets.
-        "-master.volumeSizeLimitMB=64",
     ]  # fmt: skip
     keys = {"AWS_ACCESS_KEY_ID": access_key_id, "AWS_SECRET_ACCESS_KEY": secret_access_key}
     return Service(
@@ -121,29 +117,14 @@ def rabbitmq(folder: Path, ports: Ports, user: str, password: str) -> Service:
     if not cookie.exists():
         _write(cookie, secrets.token_hex(16))
         cookie.chmod(0o400)
+    # Of the node's Erlang protocol, and of the port mapper by which it is found.
     environment = {
-        "HOME": str(folder),
-        "ERL_EPMD_PORT": str(ports("epmd")),
         "ERL_EPMD_ADDRESS": LOOPBACK,
-        "ERL_INETRC": str(RABBITMQ_SETTINGS / "inetrc"),
-        "ERL_CRASH_DUMP_SECONDS": "0",
-        "RABBITMQ_CONF_ENV_FILE": os.devnull,
-        "RABBITMQ_CONFIG_FILE": str(folder / "rabbitmq.conf"),
-        "RABBITMQ_CONFIG_FILES": str(folder / "conf.d" / "*.conf"),
-        "RABBITMQ_ADVANCED_CONFIG_FILE": str(RABBITMQ_SETTINGS / "advanced.config"),
-        "RABBITMQ_ENABLED_PLUGINS_FILE": str(ENABLED_PLUGINS),
-        "RABBITMQ_NODENAME": "sentiment@localhost",
-        "RABBITMQ_MNESIA_BASE": str(folder / "data"),
-        "RABBITMQ_LOG_BASE": str(folder / "log"),
+        "ERL_EPMD_PORT": str(ports("epmd")),
         "RABBITMQ_DIST_PORT": str(ports("rabbitmq-distribution")),
-        # Loopback for the Erlang protocol too, and no scheduler that spins while it waits for work.
-        "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": (
-            "-kernel inet_dist_use_interface {127,0,0,1} +sbwt none +sbwtdcpu none +sbwtdio none"
-        ),
     }
-    # Erlang's port mapper beside it: RabbitMQ would start one as a daemon that outlives it.
-    script = '"$0" & until "$0" -names >/dev/null 2>&1; do sleep 0.1; done; exec "$1"'
-    return _broker(folder, ("sh", "-c", script, epmd, server), environment, f"{user}:{password}", amqp, stream)
+    command = ("sh", str(RABBITMQ_SETTINGS / "start.sh"), epmd, server)
+    return _broker(folder, command, environment, f"{user}:{password}", amqp, stream)
 
 
 def rabbitmq_container(folder: Path, ports: Ports, user: str, password: str, engine: str) -> Service:

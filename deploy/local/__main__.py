@@ -8,8 +8,8 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
 from io import TextIOWrapper
 from pathlib import Path
 from subprocess import Popen, TimeoutExpired, run
@@ -23,6 +23,7 @@ from deploy.runner import Service, ServiceError, tail, wait_until_ready
 from deploy.servers import MissingServerError
 
 READY_TIMEOUT_SECONDS = 120
+END_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 NOT_RUNNING = 3  # the status of `--status` for a stack that is stopped, as init scripts have it
 
 
@@ -66,7 +67,9 @@ def status(supervisor: Supervisor) -> int:
 def up(state: State, supervisor: Supervisor, detach: bool) -> int:
     """Start everything, wait until it is ready; then return, or show the log until it is stopped."""
     with ExitStack() as undo:
-        with _one_start_at_a_time(state):
+        with (state.folder / "lock").open("w") as lock:
+            # A second start in this folder waits for the first one, and then finds that the stack runs already.
+            fcntl.flock(lock, fcntl.LOCK_EX)
             if supervisor.runs():
                 print(f"it runs already; ./deploy.sh --stop stops it. Log: {_shown(state.stack_log)}")
                 return 0
@@ -77,7 +80,7 @@ def up(state: State, supervisor: Supervisor, detach: bool) -> int:
                 print(note)
             # From here on Ctrl-C and the end of the terminal undo the start.
             undo.callback(_stop, supervisor)
-            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            for number in END_SIGNALS:
                 signal.signal(number, _exit)
             state.keep_variables(stack.variables)
             process = supervisor.start(stack)
@@ -115,17 +118,16 @@ def _start(state: State, supervisor: Supervisor, process: "Popen[bytes]", stack:
             wait(part.name, part.log, part.ready)
 
     wait("supervisord", state.logs / "supervisord.out", supervisor.runs)
-    servers, brokers, own = stack.stages
-    supervisor.start_parts(servers)
-    wait_for(servers)
-    supervisor.start_parts(brokers)
+    servers, broker, own = stack.stages
     # The broker takes the longest to start; the first model is made meanwhile.
+    supervisor.start_parts(servers + broker)
+    wait_for(servers)
     command = [sys.executable, "-m", "deploy.first_model"]
     environment = {**stack.environment, "PROMOTED_BY": "deploy.sh --local"}
     if run(command, cwd=ROOT, env=environment, check=False).returncode:
         raise ServiceError("there is no first model to serve, see above")
     state.write("trained", "")
-    wait_for(brokers)
+    wait_for(broker)
     supervisor.start_parts(own)
     wait_for(own)
     predict = f"{stack.environment['GATEWAY_URL']}/function/predict/_/ready"
@@ -162,7 +164,7 @@ def _show_log(log: Path, process: "Popen[bytes]") -> int:
 
 
 def _stop(supervisor: Supervisor) -> None:
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in END_SIGNALS:
         signal.signal(number, signal.SIG_IGN)
     # The reader of our output may be what has gone.
     with suppress(OSError):
@@ -174,14 +176,6 @@ def _stop(supervisor: Supervisor) -> None:
 
 def _exit(number: int, _frame: FrameType | None) -> None:
     sys.exit(128 + number)
-
-
-@contextmanager
-def _one_start_at_a_time(state: State) -> Iterator[None]:
-    """Let a second start in this folder wait for the first one; it then finds that the stack runs already."""
-    with (state.folder / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 def _shown(path: Path) -> str:

@@ -128,7 +128,7 @@ def forget(commands: Commands, _settings: Settings) -> None:
 def first_model(commands: Commands, settings: Settings) -> str | None:
     """Have a model in the store; predict as it should be, and ready, needs none."""
     ready = f"{settings.gateway_url}/function/predict/_/ready"
-    if functions.is_current(commands, settings, "predict") and wrong_at(ready) is None:
+    if "predict" not in functions.changed(commands, settings) and wrong_at(ready) is None:
         return "there is one: predict serves it"
     containers.train_first_model(commands, settings)
     return None

@@ -5,10 +5,14 @@ import shlex
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 SHOWN_LINES = 15
+
+
+say = partial(print, flush=True)
 
 
 class StepError(Exception):
@@ -62,8 +66,3 @@ class Commands:
             )
         except FileNotFoundError:
             return subprocess.CompletedProcess(command, 127, f"{command[0]}: not found")
-
-
-def say(text: str) -> None:
-    """Print a line at once."""
-    print(text, flush=True)

@@ -19,7 +19,7 @@ SPEC_ANNOTATION = "sentiment/spec-sha256"
 def build(commands: Commands, _settings: Settings) -> None:
     """Build all images; layers that did not change are taken from the engine's cache."""
     template = ROOT / "template" / "dockerfile" / "template.yml"
-    if not template.exists():
+    if not (commands.dry_run or template.exists()):
         # faas-cli would fetch this very file from the network.
         template.parent.mkdir(parents=True, exist_ok=True)
         template.write_text("language: dockerfile\n")
@@ -37,16 +37,28 @@ def push(commands: Commands, settings: Settings) -> None:
         compose(commands, "push", *IMAGES, hint=hint)
 
 
+def changed(commands: Commands, settings: Settings) -> dict[str, str]:
+    """Return the functions that are not deployed as they should be, each with the digest of how it should be."""
+    wanted = {name: _spec(commands, settings, name) for name in FUNCTIONS}
+    annotations = {name: _describe(commands, name).get("annotations") or {} for name in FUNCTIONS}
+    return {name: digest for name, digest in wanted.items() if annotations[name].get(SPEC_ANNOTATION) != digest}
+
+
 def deploy(commands: Commands, settings: Settings) -> str:
     """Deploy what differs from what is deployed; return what there is to say of it."""
-    wanted = {name: _spec(commands, settings, name) for name in FUNCTIONS}
-    changed = [name for name, digest in wanted.items() if _deployed_spec(commands, name) != digest]
-    if not changed:
+    digests = changed(commands, settings)
+    if not digests:
         return "all as they should be"
-    _put_secrets(commands)
-    for name in changed:
-        _deploy(commands, name, wanted[name])
-    return f"deployed {', '.join(changed)}"
+    there = _secrets_there(commands)
+    for name in CREDENTIALS:
+        verb = "update" if name in there else "create"
+        commands.run(
+            "faas-cli", "secret", verb, name, "--trim=false", "--from-file", str(SECRETS / name),
+            hint="does the gateway have a place for secrets?",
+        )  # fmt: skip
+    for name, digest in digests.items():
+        _deploy(commands, name, digest)
+    return f"deployed {', '.join(digests)}"
 
 
 def _deploy(commands: Commands, name: str, digest: str) -> None:
@@ -59,7 +71,7 @@ def _deploy(commands: Commands, name: str, digest: str) -> None:
         commands.run(*command, attempts=2, hint=hint)
     except StepError:
         # ... or its remains are in the way. Of one that runs we keep our hands off.
-        if _replicas(commands, name) > 0:
+        if _describe(commands, name).get("availableReplicas"):
             raise
         with suppress(StepError):
             commands.run("faas-cli", "remove", name, hint=hint)
@@ -68,13 +80,10 @@ def _deploy(commands: Commands, name: str, digest: str) -> None:
 
 def remove(commands: Commands, _settings: Settings) -> None:
     """Remove the functions and their secrets."""
-    # More than once, and whatever it says: faasd gives up on a function that takes long to end, and kills it.
-    for _ in range(3):
-        for name in sorted(_deployed(commands)):
-            with suppress(StepError):
-                commands.run("faas-cli", "remove", name, hint="")
-        if commands.dry_run:
-            break
+    for name in sorted(_deployed(commands)):
+        # Whatever it says: faasd gives up on a function that takes long to end, and kills it.
+        with suppress(StepError):
+            commands.run("faas-cli", "remove", name, attempts=3, hint="")
     left = _deployed(commands)
     if left and not commands.dry_run:
         raise StepError(f"still there: {', '.join(sorted(left))}; see `faas-cli describe`, and the gateway's own log")
@@ -93,20 +102,6 @@ def _spec(commands: Commands, settings: Settings, name: str) -> str:
     return hashlib.sha256(f"{rendered}\0{image}\0{secrets_digest()}".encode()).hexdigest()
 
 
-def is_current(commands: Commands, settings: Settings, name: str) -> bool:
-    """Return whether a function is deployed as it should be."""
-    return _deployed_spec(commands, name) == _spec(commands, settings, name)
-
-
-def _deployed_spec(commands: Commands, name: str) -> str | None:
-    annotations: dict[str, str] = _describe(commands, name).get("annotations") or {}
-    return annotations.get(SPEC_ANNOTATION)
-
-
-def _replicas(commands: Commands, name: str) -> int:
-    return int(_describe(commands, name).get("availableReplicas") or 0)
-
-
 def _describe(commands: Commands, name: str) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(commands.ask("faas-cli", "describe", name, "--json") or "{}")
     return found
@@ -115,16 +110,6 @@ def _describe(commands: Commands, name: str) -> dict[str, Any]:
 def _deployed(commands: Commands) -> set[str]:
     listed = commands.ask("faas-cli", "list", "--quiet") or ""
     return {line.split()[0] for line in listed.splitlines() if line.strip()} & set(FUNCTIONS)
-
-
-def _put_secrets(commands: Commands) -> None:
-    there = _secrets_there(commands)
-    for name in CREDENTIALS:
-        verb = "update" if name in there else "create"
-        commands.run(
-            "faas-cli", "secret", verb, name, "--trim=false", "--from-file", str(SECRETS / name),
-            hint="does the gateway have a place for secrets?",
-        )  # fmt: skip
 
 
 def _secrets_there(commands: Commands) -> set[str]:

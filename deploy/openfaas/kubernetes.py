@@ -1,7 +1,7 @@
 """The servers and the bridge on a Kubernetes cluster: `./deploy.sh --kubernetes`."""
 
-import base64
 import json
+import shlex
 
 from deploy import secrets
 from deploy.openfaas.commands import Commands, StepError
@@ -66,29 +66,19 @@ def _overlay(commands: Commands, settings: Settings) -> str:
     return str(folder)
 
 
-def _put_secret(commands: Commands, name: str, files: dict[str, str]) -> None:
-    if commands.only_says(f"kubectl --namespace {NAMESPACE} apply secret/{name}"):
-        return
-    manifest = {
-        "apiVersion": "v1",
-        "kind": "Secret",
-        "metadata": {"name": name, "namespace": NAMESPACE},
-        "data": {key: base64.b64encode((SECRETS / file).read_bytes()).decode() for key, file in files.items()},
-    }
-    # As a file of the closed folder: on a command line others could read it.
-    secrets.write(SECRETS, {f"{name}.json": json.dumps(manifest)})
-    path = SECRETS / f"{name}.json"
-    try:
-        commands.run("kubectl", "apply", "--filename", str(path), hint="may you make secrets there?")
-    finally:
-        path.unlink()
+def _put_secret(commands: Commands, name: str, keys: dict[str, str]) -> None:
+    """Make a secret, or renew it; `keys` are its keys with the file of SECRETS that has the value of each."""
+    files = [f"--from-file={key}={SECRETS / file}" for key, file in keys.items()]
+    manifest = ["kubectl", "--namespace", NAMESPACE, "create", "secret", "generic", name, *files]
+    command = f"{shlex.join(manifest)} --dry-run=client --output=yaml | kubectl apply --filename -"
+    commands.run("sh", "-c", command, hint="may you make secrets there?")
 
 
 def _rabbitmq_url(commands: Commands) -> str:
-    encoded = commands.ask(
+    url = commands.ask(
         "kubectl", "--namespace", NAMESPACE, "get", f"secret/{RABBITMQ_SECRET}",
-        "--output", "jsonpath={.data.connection_string}",
+        "--output", "go-template={{.data.connection_string | base64decode}}",
     )  # fmt: skip
-    if not encoded:
+    if not url:
         raise StepError(f"secret/{RABBITMQ_SECRET} has no connection_string")
-    return base64.b64decode(encoded).decode()
+    return url
