@@ -15,7 +15,7 @@ from pathlib import Path
 from string import Template
 
 from deploy.ports import LOOPBACK, Ports, accepts, http_status
-from deploy.runner import Service
+from deploy.runner import Service, ServiceError
 
 RABBITMQ_IMAGE = "docker.io/library/rabbitmq:3.13"
 CADDYFILE = Path(__file__).with_name("Caddyfile")
@@ -28,7 +28,7 @@ _RABBITMQ_PATH = (
 )
 
 
-class MissingServerError(RuntimeError):
+class MissingServerError(ServiceError):
     """A server's program is not installed; the message says which and what to do."""
 
 

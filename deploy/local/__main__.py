@@ -15,12 +15,11 @@ from pathlib import Path
 from subprocess import Popen, TimeoutExpired, run
 from types import FrameType
 
-from deploy.local.stack import PortBusyError, Stack, plan
+from deploy.local.stack import Stack, plan
 from deploy.local.state import ROOT, State
 from deploy.local.supervisor import Supervisor
 from deploy.ports import wrong_at
 from deploy.runner import Service, ServiceError, tail, wait_until_ready
-from deploy.servers import MissingServerError
 
 READY_TIMEOUT_SECONDS = 120
 END_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -45,9 +44,6 @@ def main(arguments: list[str] | None = None) -> int:
         return status(supervisor)
     try:
         return up(state, supervisor, parsed.detach)
-    except (MissingServerError, PortBusyError) as error:
-        print(f"deploy.sh: {error}")
-        return 1
     except BrokenPipeError:
         # Python would complain again when it flushes.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -56,26 +52,26 @@ def main(arguments: list[str] | None = None) -> int:
 
 def status(supervisor: Supervisor) -> int:
     """Print a line for each part; return 0 when all run, 1 when one does not, 3 when the stack is stopped."""
-    if not supervisor.runs():
+    parts = supervisor.status()
+    if parts is None:
         print("not running")
         return NOT_RUNNING
-    for name, part_state, description in supervisor.status():
+    for name, (part_state, description) in parts.items():
         print(f"{name:15} {part_state:10} {description}")
     return 0 if supervisor.all_run() else 1
 
 
 def up(state: State, supervisor: Supervisor, detach: bool) -> int:
     """Start everything, wait until it is ready; then return, or show the log until it is stopped."""
-    with ExitStack() as undo:
-        with (state.folder / "lock").open("w") as lock:
-            # A second start in this folder waits for the first one, and then finds that the stack runs already.
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            if supervisor.runs():
-                print(f"it runs already; ./deploy.sh --stop stops it. Log: {_shown(state.stack_log)}")
-                return 0
-            supervisor.stop()  # what is left of one whose supervisord was killed
+    with ExitStack() as undo, (state.folder / "lock").open("w") as lock:
+        # A second start in this folder waits for the first one, and then finds that the stack runs already.
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if supervisor.status() is not None:
+            print(f"it runs already; ./deploy.sh --stop stops it. Log: {_shown(state.stack_log)}")
+            return 0
+        supervisor.stop()  # what is left of one whose supervisord was killed
+        try:
             stack = plan(state, os.environ)
-            os.environ["no_proxy"] = stack.environment["no_proxy"]  # this process asks the gateway, too
             for note in stack.notes:
                 print(note)
             # From here on Ctrl-C and the end of the terminal undo the start.
@@ -84,15 +80,16 @@ def up(state: State, supervisor: Supervisor, detach: bool) -> int:
                 signal.signal(number, _exit)
             state.keep_variables(stack.variables)
             process = supervisor.start(stack)
-            try:
-                _start(state, supervisor, process, stack)
-            except ServiceError as error:
-                # Said before the stop, which takes some seconds.
-                print(f"deploy.sh: {error}")
-                return 1
+            _start(state, supervisor, process, stack)
+        except ServiceError as error:
+            # Said before the stop, which takes some seconds.
+            print(f"deploy.sh: {error}")
+            return 1
+        fcntl.flock(lock, fcntl.LOCK_UN)
         _explain(state, stack)
         if not detach:
-            return _show_log(state.stack_log, process)
+            _show_log(state.stack_log, process)
+            return 0
         undo.pop_all()
     return 0
 
@@ -101,7 +98,7 @@ def _start(state: State, supervisor: Supervisor, process: "Popen[bytes]", stack:
     """Start stage after stage, and make the first model as soon as there is a store; raises ServiceError."""
     started = time.monotonic()
 
-    def wait(name: str, log: Path, ready: Callable[[], bool]) -> None:
+    def wait(name: str, ready: Callable[[], bool], log: Path) -> None:
         def failed() -> str | None:
             if process.poll() is not None:
                 return "supervisord ended"
@@ -115,9 +112,9 @@ def _start(state: State, supervisor: Supervisor, process: "Popen[bytes]", stack:
 
     def wait_for(stage: list[Service]) -> None:
         for part in stage:
-            wait(part.name, part.log, part.ready)
+            wait(part.name, part.ready, part.log)
 
-    wait("supervisord", state.logs / "supervisord.out", supervisor.runs)
+    wait("supervisord", lambda: supervisor.status() is not None, state.logs / "supervisord.out")
     servers, broker, own = stack.stages
     # The broker takes the longest to start; the first model is made meanwhile.
     supervisor.start_parts(servers + broker)
@@ -130,8 +127,9 @@ def _start(state: State, supervisor: Supervisor, process: "Popen[bytes]", stack:
     wait_for(broker)
     supervisor.start_parts(own)
     wait_for(own)
+    os.environ["no_proxy"] = stack.environment["no_proxy"]  # this process asks the gateway, too
     predict = f"{stack.environment['GATEWAY_URL']}/function/predict/_/ready"
-    wait("all of it", state.stack_log, lambda: supervisor.all_run() and wrong_at(predict) is None)
+    wait("all of it", lambda: supervisor.all_run() and wrong_at(predict) is None, state.stack_log)
 
 
 def _explain(state: State, stack: Stack) -> None:
@@ -150,7 +148,7 @@ try it:
     print(f"addresses and passwords: {_shown(state.folder / 'env')}   logs: {_shown(state.logs)}/")
 
 
-def _show_log(log: Path, process: "Popen[bytes]") -> int:
+def _show_log(log: Path, process: "Popen[bytes]") -> None:
     """Copy what is written to the log from now on, until supervisord ends."""
     print("Ctrl-C stops all of it; the log follows\n")
     with log.open(errors="replace") as file:
@@ -160,7 +158,6 @@ def _show_log(log: Path, process: "Popen[bytes]") -> int:
             sys.stdout.flush()
             with suppress(TimeoutExpired):
                 process.wait(0.25)
-    return 0
 
 
 def _stop(supervisor: Supervisor) -> None:

@@ -12,12 +12,12 @@ import psutil
 from contracts.names import FUNCTIONS, module_of
 from deploy.local.state import ROOT, State
 from deploy.ports import LOOPBACK, free_port, http_status, reserve
-from deploy.runner import Service
+from deploy.runner import Service, ServiceError
 from deploy.servers import MissingServerError, gateway, mongodb, rabbitmq, rabbitmq_container, s3
 from process.memory import small_process
 
 
-class PortBusyError(RuntimeError):
+class PortBusyError(ServiceError):
     """Another program has the gateway's port; the message says which and what to do."""
 
 

@@ -51,34 +51,30 @@ class Supervisor:
                 start_new_session=True,
             )
 
-    def runs(self) -> bool:
-        """Return whether supervisord answers."""
-        with suppress(OSError):
-            return bool(self._rpc.getState()["statename"] == "RUNNING")
-        return False
-
     def start_parts(self, parts: list[Service]) -> None:
         """Start parts in their order, and wait for none."""
         for part in parts:
             self._rpc.startProcess(part.name, False)
 
-    def status(self) -> list[tuple[str, str, str]]:
-        """Return each part's name, its state (RUNNING, BACKOFF, FATAL, ...) and supervisord's description of it.
+    def status(self) -> dict[str, tuple[str, str]] | None:
+        """Return each part's state (RUNNING, BACKOFF, FATAL, ...) and a description of it, by the part's name.
 
-        There is none when supervisord does not run.
+        None where supervisord does not run, or is stopping. RUNNING is what has run for a second.
         """
-        with suppress(OSError):
+        with suppress(OSError, Fault):
             infos = self._rpc.getAllProcessInfo()
-            return [(info["name"], info["statename"], info["description"]) for info in infos]
-        return []
+            return {info["name"]: (info["statename"], info["description"]) for info in infos}
+        return None
 
     def all_run(self) -> bool:
-        """Return whether every part has run for the second after which supervisord trusts it."""
-        return all(state == "RUNNING" for _, state, _ in self.status())
+        """Return whether supervisord and every part run."""
+        parts = self.status()
+        return parts is not None and all(state == "RUNNING" for state, _ in parts.values())
 
     def gave_up(self, name: str) -> bool:
         """Return whether a part ended by itself."""
-        return any(part == name and state in _ENDED for part, state, _ in self.status())
+        state, _ = (self.status() or {}).get(name, ("", ""))
+        return state in _ENDED
 
     def stop(self) -> bool:
         """Stop all parts in the reverse order of their start, then what is left; return False if nothing ran."""

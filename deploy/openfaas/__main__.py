@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import shlex
 import shutil
 import sys
 import time
@@ -19,7 +20,6 @@ from deploy.ports import wrong_at
 
 READY_TIMEOUT_SECONDS = 120
 TEXT = "I love you"
-LOGIN = "faas-cli login --gateway {url} --username admin --password-stdin"
 
 Step = tuple[str, Callable[[Commands, Settings], str | None]]
 """What it does, and the doing, which returns what there is to say of it, or None."""
@@ -28,12 +28,9 @@ Step = tuple[str, Callable[[Commands, Settings], str | None]]
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the steps; return 0, or 1 with a line that says which failed and what to do."""
     parser = argparse.ArgumentParser(prog="deploy.sh", description=__doc__)
-    parser.add_argument("--dry-run", action="store_true", help="print each step, do none")
-    parser.add_argument(
-        "--kubernetes", action="store_true", help="the servers and the bridge on the cluster of kubectl"
-    )
-    parser.add_argument("--remove", action="store_true", help="take it all away, but for the data")
-    parser.add_argument("--data", action="store_true", help="with --remove: the data and credentials, too")
+    # What each means: the usage of deploy.sh.
+    for flag in ("--dry-run", "--kubernetes", "--remove", "--data"):
+        parser.add_argument(flag, action="store_true")
     parsed = parser.parse_args(arguments)
     if parsed.data and not parsed.remove:
         parser.error("--data goes with --remove")
@@ -67,8 +64,8 @@ def deployment(settings: Settings) -> list[Step]:
         ("tools and gateway", check),
         ("credentials", credentials),
         *([] if on_cluster else [(f"servers: {', '.join(settings.ours) or 'yours'}", containers.start_servers)]),
-        ("images", functions.build),
-        ("registry", functions.push),
+        ("images", containers.build),
+        ("registry", containers.push),
         ("cluster", kubernetes.apply) if on_cluster else ("first model", first_model),
         ("functions", functions.deploy),
         *([] if on_cluster else [("bridge", containers.start_bridge)]),
@@ -92,23 +89,21 @@ def check(commands: Commands, settings: Settings) -> None:
     """See that the tools are there and the gateway lets us in; raises StepError."""
     if commands.only_says("docker info; faas-cli list"):
         return
-    tools = {
-        "docker": "install Docker Engine or a client of one",
-        "faas-cli": "see https://docs.openfaas.com/cli/install/",
-        **({"kubectl": "install it and point it at your cluster"} if settings.kubernetes else {}),
+    needed = {
+        ("docker", "info"): "install Docker Engine, or a client of one that answers",
+        (*containers.compose_command(commands), "version"): "install compose: https://docs.docker.com/compose/install/",
+        ("faas-cli", "version"): "see https://docs.openfaas.com/cli/install/",
     }
-    for tool, hint in tools.items():
-        if shutil.which(tool) is None:
-            raise StepError(f"{tool} is not on PATH: {hint}")
-    if commands.ask("docker", "info") is None:
-        raise StepError("`docker info` fails: no Docker engine answers")
-    try:
-        with urlopen(f"{settings.gateway_url}/healthz", timeout=10):  # noqa: S310 - the user's own gateway
-            pass
-    except OSError as error:
-        raise StepError(f"no gateway at OPENFAAS_URL={settings.gateway_url}: {error}") from error
+    if settings.kubernetes:
+        needed["kubectl", "version"] = "install it and point it at your cluster"
+    for command, hint in needed.items():
+        if commands.ask(*command) is None:
+            raise StepError(f"`{shlex.join(command)}` fails: {hint}")
+    if problem := wrong_at(f"{settings.gateway_url}/healthz"):
+        raise StepError(f"no gateway at OPENFAAS_URL={settings.gateway_url}: {problem}")
     if commands.ask("faas-cli", "list") is None:
-        raise StepError(f"the gateway does not let you in: {LOGIN.format(url=settings.gateway_url)}")
+        login = f"faas-cli login --gateway {settings.gateway_url} --username admin --password-stdin"
+        raise StepError(f"the gateway does not let you in: {login}")
 
 
 def credentials(commands: Commands, settings: Settings) -> str | None:

@@ -1,4 +1,4 @@
-"""What runs beside the gateway on one machine, by compose: the servers that are ours, the first model, the bridge."""
+"""What compose does: the images, and beside the gateway on one machine our servers, the first model, the bridge."""
 
 import os
 import socket
@@ -6,21 +6,39 @@ from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from contracts.names import FUNCTIONS
 from deploy.openfaas.commands import Commands, StepError
 from deploy.openfaas.settings import SECRETS, Settings, secrets_digest
 from deploy.runner import wait_until
 
-IMAGES = ("bridge", "bootstrap")
-"""The services of compose.yml that run here, or on a cluster, and not on the gateway."""
+OTHER_IMAGES = ("bridge", "bootstrap")
+"""The services of compose.yml that are of our images and no functions."""
 BRIDGE = "sentiment-bridge"
 REACH_TIMEOUT_SECONDS = 3
 SERVERS_TIMEOUT_SECONDS = 180
 
 
+def compose_command(commands: Commands) -> tuple[str, ...]:
+    """Return the words with which compose is called here."""
+    return ("docker", "compose") if commands.ask("docker", "compose", "version") is not None else ("docker-compose",)
+
+
 def compose(commands: Commands, *arguments: str, hint: str) -> None:
-    """Run compose, of whichever version is installed; its files and project are in the settings' variables."""
-    plugin = commands.ask("docker", "compose", "version") is not None
-    commands.run(*(("docker", "compose") if plugin else ("docker-compose",)), *arguments, hint=hint)
+    """Run compose; its files and project are in the settings' variables."""
+    commands.run(*compose_command(commands), *arguments, hint=hint)
+
+
+def build(commands: Commands, _settings: Settings) -> None:
+    """Build all images; layers that did not change are taken from the engine's cache."""
+    hint = "see its last lines; the base image and the packages come from the network"
+    compose(commands, "build", *FUNCTIONS, *OTHER_IMAGES, hint=hint)
+
+
+def push(commands: Commands, settings: Settings) -> None:
+    """Push the images to the registry: those of the functions, and where a cluster runs the others, these too."""
+    registry = settings.variables["REGISTRY"]
+    hint = f"REGISTRY={registry} must be a registry that you may push to (docker login) and the gateway reads"
+    compose(commands, "push", *FUNCTIONS, *(OTHER_IMAGES if settings.kubernetes else ()), hint=hint)
 
 
 def start_servers(commands: Commands, settings: Settings) -> None:

@@ -1,4 +1,4 @@
-"""The images, and the functions on the gateway: deployed by faas-cli, and only those that changed."""
+"""The functions on the gateway: deployed by faas-cli, and only those that changed."""
 
 import hashlib
 import json
@@ -6,35 +6,12 @@ from contextlib import suppress
 from typing import Any
 
 from contracts.names import FUNCTIONS
-from deploy.openfaas.commands import ROOT, Commands, StepError
-from deploy.openfaas.containers import IMAGES, compose
+from deploy.openfaas.commands import Commands, StepError
 from deploy.openfaas.settings import CREDENTIALS, SECRETS, Settings, secrets_digest
 
 STACK = "stack.yml"
-_OURS = ("--yaml", STACK, "--regex", f"^({'|'.join(FUNCTIONS)})$")
 # What a function was deployed from: its part of stack.yml with the settings filled in, its image, its secrets.
 SPEC_ANNOTATION = "sentiment/spec-sha256"
-
-
-def build(commands: Commands, _settings: Settings) -> None:
-    """Build all images; layers that did not change are taken from the engine's cache."""
-    template = ROOT / "template" / "dockerfile" / "template.yml"
-    if not (commands.dry_run or template.exists()):
-        # faas-cli would fetch this very file from the network.
-        template.parent.mkdir(parents=True, exist_ok=True)
-        template.write_text("language: dockerfile\n")
-    hint = "see its last lines; the base image and the packages come from the network"
-    commands.run("faas-cli", "build", *_OURS, hint=hint)
-    compose(commands, "build", *IMAGES, hint=hint)
-
-
-def push(commands: Commands, settings: Settings) -> None:
-    """Push the images to the registry: those of the functions, and where a cluster runs the others, these too."""
-    registry = settings.variables["REGISTRY"]
-    hint = f"REGISTRY={registry} must be a registry that you may push to (docker login) and the gateway reads"
-    commands.run("faas-cli", "push", *_OURS, hint=hint)
-    if settings.kubernetes:
-        compose(commands, "push", *IMAGES, hint=hint)
 
 
 def changed(commands: Commands, settings: Settings) -> dict[str, str]:

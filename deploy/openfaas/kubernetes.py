@@ -5,17 +5,14 @@ import shlex
 
 from deploy import secrets
 from deploy.openfaas.commands import Commands, StepError
-from deploy.openfaas.containers import IMAGES
+from deploy.openfaas.containers import OTHER_IMAGES
 from deploy.openfaas.settings import FOLDER, SECRETS, Settings
 
 NAMESPACE = "sentiment"
+KUBECTL = ("kubectl", "--namespace", NAMESPACE)
 WAIT = "600s"
 # The first password is the operator's own choice; this is where it says it.
 RABBITMQ_SECRET = "rabbitmq-default-user"  # noqa: S105 - a name
-
-
-def _kubectl(commands: Commands, *arguments: str, hint: str) -> None:
-    commands.run("kubectl", "--namespace", NAMESPACE, *arguments, hint=hint)
 
 
 def apply(commands: Commands, settings: Settings) -> None:
@@ -25,8 +22,8 @@ def apply(commands: Commands, settings: Settings) -> None:
         hint="are the operators of docs/deploying.md installed, and may you make namespaces?",
     )  # fmt: skip
     _put_secret(commands, "mongodb-password", {"password": "mongodb-password"})
-    _kubectl(
-        commands, "wait", "--for=create", f"secret/{RABBITMQ_SECRET}", f"--timeout={WAIT}",
+    commands.run(
+        *KUBECTL, "wait", "--for=create", f"secret/{RABBITMQ_SECRET}", f"--timeout={WAIT}",
         hint="`kubectl --namespace sentiment describe rabbitmqcluster` tells what its operator waits for",
     )  # fmt: skip
     if not commands.dry_run and "rabbitmq" in settings.ours:
@@ -34,9 +31,9 @@ def apply(commands: Commands, settings: Settings) -> None:
     names = ("s3-access-key", "s3-secret-key", "mongodb-url", "rabbitmq-url", "retrain-token")
     _put_secret(commands, "sentiment", {name: name for name in names})
     hint = "`kubectl --namespace sentiment logs job/bootstrap` says why there is no first model"
-    _kubectl(commands, "wait", "--for=condition=complete", "job/bootstrap", f"--timeout={WAIT}", hint=hint)
+    commands.run(*KUBECTL, "wait", "--for=condition=complete", "job/bootstrap", f"--timeout={WAIT}", hint=hint)
     hint = "`kubectl --namespace sentiment logs deployment/bridge` says why"
-    _kubectl(commands, "rollout", "status", "deployment/bridge", f"--timeout={WAIT}", hint=hint)
+    commands.run(*KUBECTL, "rollout", "status", "deployment/bridge", f"--timeout={WAIT}", hint=hint)
 
 
 def remove(commands: Commands, _settings: Settings, *, data: bool) -> None:
@@ -45,7 +42,7 @@ def remove(commands: Commands, _settings: Settings, *, data: bool) -> None:
         commands.run("kubectl", "delete", "namespace", NAMESPACE, "--ignore-not-found", hint="may you delete it?")
         return
     for kind in ("deployment/bridge", "job/bootstrap"):
-        _kubectl(commands, "delete", kind, "--ignore-not-found", hint="may you delete it?")
+        commands.run(*KUBECTL, "delete", kind, "--ignore-not-found", hint="may you delete it?")
 
 
 def _overlay(commands: Commands, settings: Settings) -> str:
@@ -54,7 +51,7 @@ def _overlay(commands: Commands, settings: Settings) -> str:
     if commands.only_says(f"write {folder / 'kustomization.yaml'}"):
         return str(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    images = {f"sentiment-{name}": settings.image(name).rpartition(":") for name in IMAGES}
+    images = {f"sentiment-{name}": settings.image(name).rpartition(":") for name in OTHER_IMAGES}
     kustomization = {
         "apiVersion": "kustomize.config.k8s.io/v1beta1",
         "kind": "Kustomization",
@@ -69,14 +66,14 @@ def _overlay(commands: Commands, settings: Settings) -> str:
 def _put_secret(commands: Commands, name: str, keys: dict[str, str]) -> None:
     """Make a secret, or renew it; `keys` are its keys with the file of SECRETS that has the value of each."""
     files = [f"--from-file={key}={SECRETS / file}" for key, file in keys.items()]
-    manifest = ["kubectl", "--namespace", NAMESPACE, "create", "secret", "generic", name, *files]
+    manifest = [*KUBECTL, "create", "secret", "generic", name, *files]
     command = f"{shlex.join(manifest)} --dry-run=client --output=yaml | kubectl apply --filename -"
     commands.run("sh", "-c", command, hint="may you make secrets there?")
 
 
 def _rabbitmq_url(commands: Commands) -> str:
     url = commands.ask(
-        "kubectl", "--namespace", NAMESPACE, "get", f"secret/{RABBITMQ_SECRET}",
+        *KUBECTL, "get", f"secret/{RABBITMQ_SECRET}",
         "--output", "go-template={{.data.connection_string | base64decode}}",
     )  # fmt: skip
     if not url:
