@@ -8,12 +8,10 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from io import TextIOWrapper
 from pathlib import Path
 from subprocess import Popen, TimeoutExpired, run
-from types import FrameType
 
 from deploy.local.stack import Stack, plan
 from deploy.local.state import ROOT, State
@@ -77,7 +75,7 @@ def up(state: State, supervisor: Supervisor, detach: bool) -> int:
             # From here on Ctrl-C and the end of the terminal undo the start.
             undo.callback(_stop, supervisor)
             for number in END_SIGNALS:
-                signal.signal(number, _exit)
+                signal.signal(number, lambda number, _frame: sys.exit(128 + number))
             state.keep_variables(stack.variables)
             process = supervisor.start(stack)
             _start(state, supervisor, process, stack)
@@ -98,38 +96,35 @@ def _start(state: State, supervisor: Supervisor, process: "Popen[bytes]", stack:
     """Start stage after stage, and make the first model as soon as there is a store; raises ServiceError."""
     started = time.monotonic()
 
-    def wait(name: str, ready: Callable[[], bool], log: Path) -> None:
-        def failed() -> str | None:
-            if process.poll() is not None:
-                return "supervisord ended"
-            return f"{name} ended" if supervisor.gave_up(name) else None
+    def wait(part: Service) -> None:
+        wait_until_ready(
+            part.name,
+            part.ready,
+            READY_TIMEOUT_SECONDS,
+            failed=lambda: "supervisord ended" if process.poll() is not None else supervisor.gave_up(part.name),
+            explain=lambda: f"the last lines of {_shown(part.log)}:\n{tail(part.log)}",
+        )
+        print(f"{time.monotonic() - started:5.1f} s  {part.name} is ready")
 
-        def explain() -> str:
-            return f"the last lines of {_shown(log)}:\n{tail(log)}"
-
-        wait_until_ready(name, ready, READY_TIMEOUT_SECONDS, failed=failed, explain=explain)
-        print(f"{time.monotonic() - started:5.1f} s  {name} is ready")
-
-    def wait_for(stage: list[Service]) -> None:
-        for part in stage:
-            wait(part.name, part.ready, part.log)
-
-    wait("supervisord", lambda: supervisor.status() is not None, state.logs / "supervisord.out")
+    wait(supervisor.service)
     servers, broker, own = stack.stages
     # The broker takes the longest to start; the first model is made meanwhile.
     supervisor.start_parts(servers + broker)
-    wait_for(servers)
+    for part in servers:
+        wait(part)
     command = [sys.executable, "-m", "deploy.first_model"]
     environment = {**stack.environment, "PROMOTED_BY": "deploy.sh --local"}
     if run(command, cwd=ROOT, env=environment, check=False).returncode:
         raise ServiceError("there is no first model to serve, see above")
     state.write("trained", "")
-    wait_for(broker)
+    for part in broker:
+        wait(part)
     supervisor.start_parts(own)
-    wait_for(own)
+    for part in own:
+        wait(part)
     os.environ["no_proxy"] = stack.environment["no_proxy"]  # this process asks the gateway, too
     predict = f"{stack.environment['GATEWAY_URL']}/function/predict/_/ready"
-    wait("all of it", lambda: supervisor.all_run() and wrong_at(predict) is None, state.stack_log)
+    wait(Service("all of it", ROOT, (), lambda: supervisor.all_run() and wrong_at(predict) is None, state.stack_log))
 
 
 def _explain(state: State, stack: Stack) -> None:
@@ -169,10 +164,6 @@ def _stop(supervisor: Supervisor) -> None:
     supervisor.stop()
     with suppress(OSError):
         print("stopped")
-
-
-def _exit(number: int, _frame: FrameType | None) -> None:
-    sys.exit(128 + number)
 
 
 def _shown(path: Path) -> str:

@@ -15,7 +15,7 @@ from supervisor.xmlrpc import SupervisorTransport
 
 from deploy.local.stack import Stack
 from deploy.local.state import State
-from deploy.runner import Service, wait_until
+from deploy.runner import Service, launch, wait_until
 
 # The environment variable by which a process of a local stack is known; its value is the stack's folder.
 _MARKER = "LOCAL_STACK"
@@ -30,6 +30,22 @@ class Supervisor:
 
     def __init__(self, state: State) -> None:
         self._state = state
+        self._config = state.folder / "supervisord.conf"
+        self.service = Service(
+            name="supervisord",
+            folder=state.folder,
+            command=(
+                sys.executable,
+                "-m",
+                "supervisor.supervisord",
+                "--nodaemon",
+                "--configuration",
+                str(self._config),
+            ),
+            ready=lambda: self.status() is not None,
+            log=state.logs / "supervisord.out",
+            environment={_MARKER: str(state.folder)},
+        )
 
     def start(self, stack: Stack) -> "subprocess.Popen[bytes]":
         """Start supervisord, which knows the parts in their order but starts none yet."""
@@ -38,18 +54,9 @@ class Supervisor:
         if log.stat().st_size > _MAX_LOG_BYTES:
             log.replace(log.with_suffix(".log.1"))
             log.touch(mode=0o600)
-        config = self._state.write("supervisord.conf", self._config(stack.parts))
-        with (self._state.logs / "supervisord.out").open("wb") as output:
-            return subprocess.Popen(
-                [sys.executable, "-m", "supervisor.supervisord", "--nodaemon", "--configuration", str(config)],
-                cwd=self._state.folder,
-                env={**stack.environment, _MARKER: str(self._state.folder)},
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                # Ctrl-C goes to the terminal's processes; these are to end in order.
-                start_new_session=True,
-            )
+        self._state.write(self._config.name, self._settings(stack.parts))
+        # A process group of its own: Ctrl-C goes to the terminal's, and these are to end in order.
+        return launch(self.service, stack.environment)
 
     def start_parts(self, parts: list[Service]) -> None:
         """Start parts in their order, and wait for none."""
@@ -71,10 +78,10 @@ class Supervisor:
         parts = self.status()
         return parts is not None and all(state == "RUNNING" for state, _ in parts.values())
 
-    def gave_up(self, name: str) -> bool:
-        """Return whether a part ended by itself."""
+    def gave_up(self, name: str) -> str | None:
+        """Return that a part ended by itself; None where it did not."""
         state, _ = (self.status() or {}).get(name, ("", ""))
-        return state in _ENDED
+        return f"{name} ended" if state in _ENDED else None
 
     def stop(self) -> bool:
         """Stop all parts in the reverse order of their start, then what is left; return False if nothing ran."""
@@ -104,7 +111,7 @@ class Supervisor:
         transport = SupervisorTransport(None, None, f"unix://{self._state.socket}")
         return ServerProxy("http://127.0.0.1", transport=transport).supervisor
 
-    def _config(self, parts: list[Service]) -> str:
+    def _settings(self, parts: list[Service]) -> str:
         folder, log = self._state.folder, self._state.stack_log
         text = _filled("supervisord.conf", socket=self._state.socket, log=log, folder=folder)
         if os.getuid() == 0:
