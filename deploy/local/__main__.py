@@ -107,20 +107,19 @@ def _start(state: State, supervisor: Supervisor, process: "Popen[bytes]", stack:
         print(f"{time.monotonic() - started:5.1f} s  {part.name} is ready")
 
     wait(supervisor.service)
-    servers, broker, own = stack.stages
     # The broker takes the longest to start; the first model is made meanwhile.
-    supervisor.start_parts(servers + broker)
-    for part in servers:
+    supervisor.start_parts(stack.servers + stack.broker)
+    for part in stack.servers:
         wait(part)
     command = [sys.executable, "-m", "deploy.first_model"]
     environment = {**stack.environment, "PROMOTED_BY": "deploy.sh --local"}
     if run(command, cwd=ROOT, env=environment, check=False).returncode:
         raise ServiceError("there is no first model to serve, see above")
     state.write("trained", "")
-    for part in broker:
+    for part in stack.broker:
         wait(part)
-    supervisor.start_parts(own)
-    for part in own:
+    supervisor.start_parts(stack.own)
+    for part in stack.own:
         wait(part)
     os.environ["no_proxy"] = stack.environment["no_proxy"]  # this process asks the gateway, too
     predict = f"{stack.environment['GATEWAY_URL']}/function/predict/_/ready"

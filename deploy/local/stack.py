@@ -23,21 +23,23 @@ class PortBusyError(ServiceError):
 
 @dataclass
 class Stack:
-    """The parts to start, in order and in stages: a stage starts when the one before it is ready.
+    """The parts to start, in the order of the fields; our own start when the others are ready.
 
     `environment` is that of every part; `variables` are the settings that the embedded servers give out;
     `notes` are for the user to read.
     """
 
     environment: dict[str, str]
-    stages: list[list[Service]] = field(default_factory=list)
+    servers: list[Service] = field(default_factory=list)
+    broker: list[Service] = field(default_factory=list)
+    own: list[Service] = field(default_factory=list)
     variables: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
     @property
     def parts(self) -> list[Service]:
         """Return all parts, in order."""
-        return [part for stage in self.stages for part in stage]
+        return self.servers + self.broker + self.own
 
 
 def plan(state: State, user: Mapping[str, str]) -> Stack:
@@ -47,31 +49,27 @@ def plan(state: State, user: Mapping[str, str]) -> Stack:
     """
     user = _without_our_own(user, state.variables())
     folder, stack = state.folder, Stack(dict(user))
-    servers: list[Service] = []
-    broker: list[Service] = []
-    own: list[Service] = []
 
     def logged(service: Service) -> Service:
         return replace(service, log=state.logs / f"{service.name}.log")
 
     if "GATEWAY_URL" not in user:
         port = _gateway_port(state, user)
-        own = [_process(state, name, module_of(name)) for name in FUNCTIONS]
-        own.append(logged(gateway(folder / "gateway", port, {name: state.port(name) for name in FUNCTIONS})))
-        own.append(_schedule(state))
+        stack.own += [_process(state, name, module_of(name)) for name in FUNCTIONS]
+        stack.own.append(logged(gateway(folder / "gateway", port, {name: state.port(name) for name in FUNCTIONS})))
+        stack.own.append(_schedule(state))
     if "S3_ENDPOINT_URL" not in user:
         keys = state.credential("access_key_id"), state.credential("secret_access_key")
-        servers.append(s3(folder / "s3", state.port, *keys))
+        stack.servers.append(logged(s3(folder / "s3", state.port, *keys)))
         # The user's own session or profile would be tried with our keys.
         for name in ("AWS_SESSION_TOKEN", "AWS_PROFILE"):
             stack.environment.pop(name, None)
     if "MONGODB_URL" not in user:
-        servers.append(mongodb(folder / "mongodb", state.port))
+        stack.servers.append(logged(mongodb(folder / "mongodb", state.port)))
     if "RABBITMQ_URL" not in user:
-        broker = _broker(state, stack.notes)
-    if "RABBITMQ_URL" in user or broker:
-        own.append(_process(state, "bridge", "bridge"))
-    stack.stages = [[logged(part) for part in servers], [logged(part) for part in broker], own]
+        stack.broker += map(logged, _broker(state, stack.notes))
+    if "RABBITMQ_URL" in user or stack.broker:
+        stack.own.append(_process(state, "bridge", "bridge"))
     for part in stack.parts:
         stack.variables |= part.variables
     stack.variables.setdefault("S3_BUCKET", user.get("S3_BUCKET", "models"))
