@@ -16,7 +16,7 @@ POLL_SECONDS = 0.05
 
 
 class ServiceError(RuntimeError):
-    """A part of the system did not become ready; the message says why, and below that shows its log or names it."""
+    """A part of the system can't be had; the message says why, and what to do or the end of a log that tells."""
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,11 @@ from functools import partial
 from urllib.request import Request, urlopen
 
 from contracts.names import FUNCTIONS
-from deploy import runner
 from deploy.openfaas import containers, functions, kubernetes
-from deploy.openfaas.commands import ROOT, Commands, StepError, say
+from deploy.openfaas.commands import ROOT, Commands, say
 from deploy.openfaas.settings import FOLDER, SECRETS, Settings, make_secrets
 from deploy.ports import wrong_at
+from deploy.runner import ServiceError, wait_until_ready
 
 READY_TIMEOUT_SECONDS = 120
 TEXT = "I love you"
@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error("--data goes with --remove")
     try:
         settings = Settings.from_environment(os.environ, kubernetes=parsed.kubernetes)
-    except StepError as error:
+    except ServiceError as error:
         say(f"deploy.sh: {error}")
         return 1
     commands = Commands(parsed.dry_run, settings.variables)
@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         try:
             if (note := do(commands, settings)) and not commands.dry_run:
                 say(f"          {note}")
-        except (StepError, runner.ServiceError) as error:
+        except ServiceError as error:
             say(f"deploy.sh: step {number}, {title}: {error}")
             say("Run it again when that is put right: what is done already is left as it is.")
             return 1
@@ -69,7 +69,7 @@ def deployment(settings: Settings) -> list[Step]:
         ("cluster", kubernetes.apply) if on_cluster else ("first model", first_model),
         ("functions", functions.deploy),
         *([] if on_cluster else [("bridge", containers.start_bridge)]),
-        ("ready", wait_until_ready),
+        ("ready", wait_for_all),
         (f"score {TEXT!r}", score),
     ]
 
@@ -86,7 +86,7 @@ def removal(settings: Settings, *, data: bool) -> list[Step]:
 
 
 def check(commands: Commands, settings: Settings) -> None:
-    """See that the tools are there and the gateway lets us in; raises StepError."""
+    """See that the tools are there and the gateway lets us in; raises ServiceError."""
     if commands.only_says("docker info; faas-cli list"):
         return
     needed = {
@@ -98,12 +98,12 @@ def check(commands: Commands, settings: Settings) -> None:
         needed["kubectl", "version"] = "install it and point it at your cluster"
     for command, hint in needed.items():
         if commands.ask(*command) is None:
-            raise StepError(f"`{shlex.join(command)}` fails: {hint}")
+            raise ServiceError(f"`{shlex.join(command)}` fails: {hint}")
     if problem := wrong_at(f"{settings.gateway_url}/healthz"):
-        raise StepError(f"no gateway at OPENFAAS_URL={settings.gateway_url}: {problem}")
+        raise ServiceError(f"no gateway at OPENFAAS_URL={settings.gateway_url}: {problem}")
     if commands.ask("faas-cli", "list") is None:
         login = f"faas-cli login --gateway {settings.gateway_url} --username admin --password-stdin"
-        raise StepError(f"the gateway does not let you in: {login}")
+        raise ServiceError(f"the gateway does not let you in: {login}")
 
 
 def credentials(commands: Commands, settings: Settings) -> str | None:
@@ -129,24 +129,24 @@ def first_model(commands: Commands, settings: Settings) -> str | None:
     return None
 
 
-def wait_until_ready(commands: Commands, settings: Settings) -> None:
+def wait_for_all(commands: Commands, settings: Settings) -> None:
     """Wait until each function, and the bridge where it runs here, says that it is ready; raises ServiceError."""
     for name in FUNCTIONS:
         _wait_for(commands, name, f"{settings.gateway_url}/function/{name}/_/ready", logs=f"faas-cli logs {name}")
     if not settings.kubernetes:
-        url = f"http://127.0.0.1:{containers.bridge_port()}/_/ready"
+        url = f"http://127.0.0.1:{settings.variables['BRIDGE_PORT']}/_/ready"
         _wait_for(commands, "bridge", url, logs=f"docker logs {containers.BRIDGE}")
 
 
 def _wait_for(commands: Commands, name: str, url: str, logs: str) -> None:
     if not commands.only_says(f"wait for {url}"):
-        runner.wait_until_ready(
+        wait_until_ready(
             name, lambda: wrong_at(url) is None, READY_TIMEOUT_SECONDS, explain=lambda: f"{wrong_at(url)}; see `{logs}`"
         )
 
 
 def score(commands: Commands, settings: Settings) -> str | None:
-    """Score one text through the gateway; raises StepError."""
+    """Score one text through the gateway; raises ServiceError."""
     url = f"{settings.gateway_url}/function/predict"
     if commands.only_says(f"POST {url}"):
         return None
@@ -156,7 +156,7 @@ def score(commands: Commands, settings: Settings) -> str | None:
         with urlopen(request, timeout=30) as response:  # noqa: S310
             answer = json.load(response)
     except (OSError, ValueError) as error:
-        raise StepError(f"{url} does not score: {error}") from error
+        raise ServiceError(f"{url} does not score: {error}") from error
     return f"{answer['prediction']}, probability {answer['probability']:.3f}, model {answer['model']}"
 
 

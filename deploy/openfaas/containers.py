@@ -7,9 +7,9 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from contracts.names import FUNCTIONS
-from deploy.openfaas.commands import Commands, StepError
+from deploy.openfaas.commands import Commands
 from deploy.openfaas.settings import SECRETS, Settings, secrets_digest
-from deploy.runner import wait_until
+from deploy.runner import ServiceError, wait_until
 
 OTHER_IMAGES = ("bridge", "bootstrap")
 """The services of compose.yml that are of our images and no functions."""
@@ -42,7 +42,7 @@ def push(commands: Commands, settings: Settings) -> None:
 
 
 def start_servers(commands: Commands, settings: Settings) -> None:
-    """Start the servers that are ours, and see that all of them can be reached from here; raises StepError."""
+    """Start the servers that are ours, and see that all of them can be reached from here; raises ServiceError."""
     if settings.ours:
         hint = "the servers of compose.yml don't start; `docker ps --all` and `docker logs` tell why"
         compose(commands, "up", "--detach", *settings.ours, hint=hint)
@@ -53,7 +53,7 @@ def start_servers(commands: Commands, settings: Settings) -> None:
         urls[variable] = (SECRETS / name).read_text()
     for variable, url in urls.items():
         if not wait_until(lambda: _reachable(url), SERVERS_TIMEOUT_SECONDS if settings.ours else 0):  # noqa: B023 - called in the loop
-            raise StepError(f"{variable}: nobody listens at {urlsplit(url).hostname}:{urlsplit(url).port}")
+            raise ServiceError(f"{variable}: nobody listens at {urlsplit(url).hostname}:{urlsplit(url).port}")
 
 
 def train_first_model(commands: Commands, _settings: Settings) -> None:
@@ -63,7 +63,7 @@ def train_first_model(commands: Commands, _settings: Settings) -> None:
     if data not in ("", "imdb", "starter"):
         path = Path(data).resolve()
         if not path.exists():
-            raise StepError(f"TRAIN_DATA={data}: no such file; give imdb, starter or a path")
+            raise ServiceError(f"TRAIN_DATA={data}: no such file; give imdb, starter or a path")
         mount = [f"--volume={path}:/data/{path.name}:ro", "-e", f"TRAIN_DATA=/data/{path.name}"]
     hint = "the line above says why; TRAIN_DATA=starter or a path of your own needs no large download"
     compose(commands, "run", "--rm", "--no-deps", "-T", *mount, "bootstrap", hint=hint)
@@ -86,11 +86,6 @@ def _started(commands: Commands) -> str | None:
 def remove(commands: Commands, _settings: Settings, *, data: bool) -> None:
     """Let the bridge finish what is in hand, then stop the servers that are ours, with their data where asked."""
     compose(commands, "down", *(["--volumes"] if data else []), hint="`docker ps` shows what is left")
-
-
-def bridge_port() -> str:
-    """Return the loopback port of the bridge's health and metrics."""
-    return os.environ.get("BRIDGE_PORT") or "8082"
 
 
 def _reachable(url: str) -> bool:

@@ -6,8 +6,9 @@ from contextlib import suppress
 from typing import Any
 
 from contracts.names import FUNCTIONS
-from deploy.openfaas.commands import Commands, StepError
+from deploy.openfaas.commands import Commands
 from deploy.openfaas.settings import CREDENTIALS, SECRETS, Settings, secrets_digest
+from deploy.runner import ServiceError
 
 STACK = "stack.yml"
 # What a function was deployed from: its part of stack.yml with the settings filled in, its image, its secrets.
@@ -46,11 +47,11 @@ def _deploy(commands: Commands, name: str, digest: str) -> None:
     try:
         # faasd gives up on a function that takes long to end, and kills it; the second time it is gone.
         commands.run(*command, attempts=2, hint=hint)
-    except StepError:
+    except ServiceError:
         # ... or its remains are in the way. Of one that runs we keep our hands off.
         if _describe(commands, name).get("availableReplicas"):
             raise
-        with suppress(StepError):
+        with suppress(ServiceError):
             commands.run("faas-cli", "remove", name, hint=hint)
         commands.run(*command, hint=hint)
 
@@ -59,23 +60,25 @@ def remove(commands: Commands, _settings: Settings) -> None:
     """Remove the functions and their secrets."""
     for name in sorted(_deployed(commands)):
         # Whatever it says: faasd gives up on a function that takes long to end, and kills it.
-        with suppress(StepError):
+        with suppress(ServiceError):
             commands.run("faas-cli", "remove", name, attempts=3, hint="")
     left = _deployed(commands)
     if left and not commands.dry_run:
-        raise StepError(f"still there: {', '.join(sorted(left))}; see `faas-cli describe`, and the gateway's own log")
+        raise ServiceError(
+            f"still there: {', '.join(sorted(left))}; see `faas-cli describe`, and the gateway's own log"
+        )
     for name in sorted(_secrets_there(commands) & set(CREDENTIALS)):
         commands.run("faas-cli", "secret", "remove", name, hint="is a function of another deployment using it?")
 
 
 def _spec(commands: Commands, settings: Settings, name: str) -> str:
-    """Return a digest of all that decides how a function behaves; raises StepError where a part of that is missing."""
+    """Return a digest of all that decides how a function behaves; raises ServiceError where a part of it is missing."""
     if commands.dry_run:
         return "dry-run"
     rendered = commands.ask("faas-cli", "generate", "--yaml", STACK, "--filter", name)
     image = commands.ask("docker", "image", "inspect", "--format", "{{.Id}}", settings.image(name))
     if not rendered or not image:
-        raise StepError(f"{name}: its part of {STACK}, or its image, is missing")
+        raise ServiceError(f"{name}: its part of {STACK}, or its image, is missing")
     return hashlib.sha256(f"{rendered}\0{image}\0{secrets_digest()}".encode()).hexdigest()
 
 

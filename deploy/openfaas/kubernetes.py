@@ -4,9 +4,10 @@ import json
 import shlex
 
 from deploy import secrets
-from deploy.openfaas.commands import Commands, StepError
+from deploy.openfaas.commands import Commands
 from deploy.openfaas.containers import OTHER_IMAGES
 from deploy.openfaas.settings import FOLDER, SECRETS, Settings
+from deploy.runner import ServiceError
 
 NAMESPACE = "sentiment"
 KUBECTL = ("kubectl", "--namespace", NAMESPACE)
@@ -77,5 +78,5 @@ def _rabbitmq_url(commands: Commands) -> str:
         "--output", "go-template={{.data.connection_string | base64decode}}",
     )  # fmt: skip
     if not url:
-        raise StepError(f"secret/{RABBITMQ_SECRET} has no connection_string")
+        raise ServiceError(f"secret/{RABBITMQ_SECRET} has no connection_string")
     return url

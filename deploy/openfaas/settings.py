@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from deploy import secrets
-from deploy.openfaas.commands import ROOT, StepError
+from deploy.openfaas.commands import ROOT
+from deploy.runner import ServiceError
 
 FOLDER = ROOT / ".local" / "openfaas"
 SECRETS = FOLDER / "secrets"
@@ -44,7 +45,7 @@ class Settings:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str], *, kubernetes: bool) -> "Settings":
-        """Read the variables that docs/deploying.md names; raises StepError."""
+        """Read the variables that docs/deploying.md names; raises ServiceError."""
         gateway_url = (environment.get("OPENFAAS_URL") or f"http://{LOOPBACK}:8080").rstrip("/")
         ours = tuple(name for name, variable in SERVERS.items() if not environment.get(variable))
         host = environment.get("HOST_ADDRESS") or (LOOPBACK if kubernetes or not ours else _address_of_this_machine())
@@ -57,6 +58,7 @@ class Settings:
             "S3_ENDPOINT_URL": s3,
             "S3_BUCKET": "models",
             "GATEWAY_URL": functions_gateway,
+            "BRIDGE_PORT": "8082",
         }
         variables = {name: environment.get(name) or default for name, default in defaults.items()} | {
             "OPENFAAS_URL": gateway_url,
@@ -81,7 +83,7 @@ def make_secrets(settings: Settings, environment: Mapping[str, str]) -> list[str
     """Write a file for each credential that has none, or another value now; return their names.
 
     A server of the user's has its credentials in the environment, or they are asked for at a terminal; ours get
-    random ones. Raises StepError where one is missing.
+    random ones. Raises ServiceError where one is missing.
     """
     given = {name: environment[variable] for name, variable in CREDENTIALS.items() if environment.get(variable)}
     for name in ("s3-access-key", "s3-secret-key"):
@@ -100,7 +102,7 @@ def secrets_digest() -> str:
 def _ask(name: str, variable: str) -> str:
     if sys.stdin.isatty():
         return getpass.getpass(f"{name} ({variable}): ")
-    raise StepError(f"{variable} is not set: it must hold the {name} of the store at S3_ENDPOINT_URL")
+    raise ServiceError(f"{variable} is not set: it must hold the {name} of the store at S3_ENDPOINT_URL")
 
 
 def _address_of_this_machine() -> str:
@@ -108,7 +110,7 @@ def _address_of_this_machine() -> str:
         try:
             probe.bind((FAASD_ADDRESS, 0))
         except OSError as error:
-            raise StepError(
+            raise ServiceError(
                 "set HOST_ADDRESS to an address of this machine that functions can reach, "
                 "or S3_ENDPOINT_URL, MONGODB_URL and RABBITMQ_URL to servers of yours"
             ) from error
