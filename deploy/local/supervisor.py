@@ -30,18 +30,11 @@ class Supervisor:
 
     def __init__(self, state: State) -> None:
         self._state = state
-        self._config = state.folder / "supervisord.conf"
+        program = (sys.executable, "-m", "supervisor.supervisord", "--nodaemon")
         self.service = Service(
             name="supervisord",
             folder=state.folder,
-            command=(
-                sys.executable,
-                "-m",
-                "supervisor.supervisord",
-                "--nodaemon",
-                "--configuration",
-                str(self._config),
-            ),
+            command=(*program, "--configuration", str(state.folder / "supervisord.conf")),
             ready=lambda: self.status() is not None,
             log=state.logs / "supervisord.out",
             environment={_MARKER: str(state.folder)},
@@ -54,7 +47,7 @@ class Supervisor:
         if log.stat().st_size > _MAX_LOG_BYTES:
             log.replace(log.with_suffix(".log.1"))
             log.touch(mode=0o600)
-        self._state.write(self._config.name, self._settings(stack.parts))
+        self._state.write("supervisord.conf", self._settings(stack.parts))
         # A process group of its own: Ctrl-C goes to the terminal's, and these are to end in order.
         return launch(self.service, stack.environment)
 

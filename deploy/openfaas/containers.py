@@ -1,7 +1,6 @@
 """What compose does: the images, and beside the gateway on one machine our servers, the first model, the bridge."""
 
 import os
-import socket
 from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -9,12 +8,12 @@ from urllib.parse import urlsplit
 from contracts.names import FUNCTIONS
 from deploy.openfaas.commands import Commands
 from deploy.openfaas.settings import SECRETS, Settings, secrets_digest
+from deploy.ports import accepts
 from deploy.runner import ServiceError, wait_until
 
 OTHER_IMAGES = ("bridge", "bootstrap")
 """The services of compose.yml that are of our images and no functions."""
 BRIDGE = "sentiment-bridge"
-REACH_TIMEOUT_SECONDS = 3
 SERVERS_TIMEOUT_SECONDS = 180
 
 
@@ -93,8 +92,4 @@ def _reachable(url: str) -> bool:
     # MongoDB's addresses may name several hosts; the first one tells enough.
     host, _, port = parts.netloc.rpartition("@")[2].split(",")[0].partition(":")
     default = {"https": 443, "http": 80, "mongodb": 27017, "amqp": 5672, "amqps": 5671}.get(parts.scheme, 0)
-    try:
-        socket.create_connection((host, int(port or default)), timeout=REACH_TIMEOUT_SECONDS).close()
-    except OSError:
-        return False
-    return True
+    return accepts(int(port or default), host)
