@@ -14,7 +14,6 @@ Ports = Callable[[str], int]
 """Returns the port for a listener's name."""
 
 _owners: dict[int, str] = {}
-_reservations: list[socket.socket] = []
 
 
 def reserve(port: int, owner: str) -> bool:
@@ -34,7 +33,7 @@ def reserve(port: int, owner: str) -> bool:
     if not free:
         reservation.close()
         return False
-    _reservations.append(reservation)
+    reservation.detach()  # the system closes it when the process ends
     _owners[port] = owner
     return True
 
