@@ -15,5 +15,5 @@ export PATH="$VENV/bin:$PATH"
 ruff check
 ruff format --check
 mypy
-shellcheck ./*.sh deploy/local/*.sh tests/containers/*.sh requirements/*.sh .ci/run
+shellcheck ./*.sh deploy/local/*.sh deploy/local/rabbitmq/*.sh tests/containers/*.sh requirements/*.sh .ci/run
 exec pytest "$@"
