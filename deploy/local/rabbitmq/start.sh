@@ -15,7 +15,8 @@ export RABBITMQ_MNESIA_BASE="$PWD/data" RABBITMQ_LOG_BASE="$PWD/log"
 # Loopback for the Erlang protocol too, and no scheduler that spins while it waits for work.
 loopback='-kernel inet_dist_use_interface {127,0,0,1}'
 export RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS="$loopback +sbwt none +sbwtdcpu none +sbwtdio none"
-# Erlang's port mapper beside it: RabbitMQ would start one as a daemon that outlives it.
+# Erlang's port mapper beside it, in the same process group: Erlang would start one as a daemon that outlives it.
+export ERL_FLAGS='-start_epmd false'
 "$1" &
 until "$1" -names > /dev/null 2>&1; do sleep 0.1; done
 exec "$2"
