@@ -15,7 +15,7 @@ export PATH="$VENV/bin:$PATH"
 ruff check
 ruff format --check
 mypy
-shellcheck ./*.sh deploy/local/*.sh tests/containers/*.sh requirements/*.sh .ci/run
+shellcheck ./*.sh deploy/local/*.sh deploy/local/rabbitmq/*.sh tests/containers/*.sh requirements/*.sh .ci/run
 # Of all tests together, the lines that none of them runs are shown.
 if [ $# = 0 ]; then set -- --cov --cov-report=term; fi
 exec pytest "$@"

@@ -26,7 +26,7 @@ import psutil
 from benchmarks.lean import as_deployed
 from datasets import load_corpus
 from deploy import ports, runner
-from deploy.servers import epmd, mongodb, rabbitmq, s3
+from deploy.servers import mongodb, rabbitmq, s3
 from messages.topology import declare_streams
 from records import Records
 from sentiment.training import train_artifact
@@ -94,13 +94,12 @@ def main() -> int:
 @contextmanager
 def servers(folder: Path) -> Iterator[Mapping[str, str]]:
     """Run S3, MongoDB and RabbitMQ; yields, and sets, the environment that finds them."""
-    port = ports.free_ports()
+    port = ports.free_port
     with ExitStack() as stack:
         environment: dict[str, str] = {}
         for service in (
             s3(folder / "s3", port, "benchmark", "benchmark-key"),
             mongodb(folder / "mongodb", port),
-            epmd(folder / "rabbitmq", port),
             rabbitmq(folder / "rabbitmq", port, "benchmark", "benchmark-word"),
         ):
             stack.enter_context(runner.running(service))

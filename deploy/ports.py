@@ -1,16 +1,14 @@
 """TCP ports of this machine's loopback address: which are free, whose they are to be, and who answers there."""
 
-import fcntl
 import http.client
-import os
 import secrets
 import socket
 from collections.abc import Callable
-from functools import cache
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
 LOOPBACK = "127.0.0.1"
+CONNECT_TIMEOUT_SECONDS = 3
 
 Ports = Callable[[str], int]
 """Returns the port for a listener's name."""
@@ -21,30 +19,23 @@ _owners: dict[int, str] = {}
 def reserve(port: int, owner: str) -> bool:
     """Reserve a port for `owner` until this process ends; False where somebody listens on it or has reserved it.
 
-    A server takes a moment until it listens, in which another process of the user would find its port free. An owner
-    may reserve its port again.
+    A server takes a moment until it listens, in which another process would find its port free. To say that it is
+    not, the port of the same number is taken for UDP, which no server here speaks. An owner may reserve its port again.
     """
-    if _owners.get(port, owner) != owner:
-        return False
+    if port in _owners:
+        return _owners[port] == owner and is_free(port)
+    reservation = socket.socket(type=socket.SOCK_DGRAM)
     try:
-        fcntl.lockf(_reservations(), fcntl.LOCK_EX | fcntl.LOCK_NB, 1, port)
-    except OSError:  # another process has it
+        reservation.bind((LOOPBACK, port))
+        free = is_free(port)
+    except OSError:  # another process has reserved it
+        free = False
+    if not free:
+        reservation.close()
         return False
-    if not is_free(port):
-        fcntl.lockf(_reservations(), fcntl.LOCK_UN, 1, port)
-        return False
+    reservation.detach()  # the system closes it when the process ends
     _owners[port] = owner
     return True
-
-
-@cache
-def _reservations() -> int:
-    """Return the descriptor of a file whose byte `n` is locked by the process that has reserved port `n`.
-
-    It is never closed: that would give up all locks of this process. The system does so when the process ends.
-    """
-    name = f"/tmp/sentiment-{os.getuid()}-ports"  # noqa: S108 - it holds nothing, and a link is not followed
-    return os.open(name, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
 
 
 def free_port(owner: str = "") -> int:
@@ -57,11 +48,6 @@ def free_port(owner: str = "") -> int:
         if port not in _owners and (reserve(port, owner) if owner else is_free(port)):
             _owners[port] = owner
             return port
-
-
-def free_ports() -> Ports:
-    """Return a function that reserves a free port for each name, and returns the same one for the same name."""
-    return cache(free_port)
 
 
 def is_free(port: int) -> bool:
@@ -77,10 +63,10 @@ def is_free(port: int) -> bool:
     return not accepts(port)
 
 
-def accepts(port: int) -> bool:
-    """Return whether somebody accepts connections on this port."""
+def accepts(port: int, host: str | None = None) -> bool:
+    """Return whether somebody accepts connections on this port, of this machine if no host is named."""
     try:
-        socket.create_connection((LOOPBACK, port), timeout=1).close()
+        socket.create_connection((host or LOOPBACK, port), timeout=CONNECT_TIMEOUT_SECONDS).close()
     except OSError:
         return False
     return True

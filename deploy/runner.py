@@ -16,7 +16,7 @@ POLL_SECONDS = 0.05
 
 
 class ServiceError(RuntimeError):
-    """A part of the system did not become ready; the message says why, and below that shows its log or names it."""
+    """A part of the system can't be had; the message says why, and what to do or the end of a log that tells."""
 
 
 @dataclass(frozen=True)
@@ -44,16 +44,7 @@ def running(service: Service, timeout_seconds: float = 60) -> Iterator[subproces
     # A predecessor that was just killed may still hold the port, and would pass for this one.
     if not wait_until(lambda: not service.ready(), timeout_seconds=5):
         raise ServiceError(f"{service.name}: something else answers at its address already")
-    with service.log.open("ab") as log:
-        process = subprocess.Popen(
-            service.command,
-            cwd=service.folder,
-            env={**os.environ, **service.environment},
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+    process = launch(service, os.environ)
 
     def ended() -> str | None:
         return None if process.poll() is None else f"{service.name} ended with status {process.returncode}"
@@ -63,6 +54,20 @@ def running(service: Service, timeout_seconds: float = 60) -> Iterator[subproces
         yield process
     finally:
         stop(process)
+
+
+def launch(service: Service, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    """Start a service in a process group of its own, with what it needs added to this environment."""
+    with service.log.open("ab") as log:
+        return subprocess.Popen(
+            service.command,
+            cwd=service.folder,
+            env={**environment, **service.environment},
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
 
 
 def wait_until(condition: Callable[[], bool], timeout_seconds: float) -> bool:
@@ -88,15 +93,9 @@ def wait_until_ready(
     Raises ServiceError as soon as `failed` returns why it never will be, or after the timeout, with what `explain`
     returns on the lines below.
     """
-    problem = None
-
-    def over() -> bool:
-        nonlocal problem
-        return ready() or (problem := failed()) is not None
-
-    if not wait_until(over, timeout_seconds):
-        problem = f"{name} is not ready after {timeout_seconds:g} s"
-    if problem:
+    wait_until(lambda: ready() or failed() is not None, timeout_seconds)
+    if not ready():
+        problem = failed() or f"{name} is not ready after {timeout_seconds:g} s"
         raise ServiceError(f"{problem}\n{explain()}")
 
 

@@ -6,26 +6,28 @@ Random ones, each in a file of its own, as compose and OpenFaaS hand them out. W
 import argparse
 import secrets
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 USER = "sentiment"
 DEFAULT_FOLDER = Path(".local/secrets")
 
 
-def write(folder: Path, values: Mapping[str, str]) -> None:
-    """Write secrets, a file each.
+def write(folder: Path, values: Mapping[str, str]) -> list[str]:
+    """Write secrets, a file each, where they differ from what is there; return the names of those that did.
 
     The folder is closed to all but its owner, the files in it are not: they are mounted one by one into
     containers, whose users are not the owner.
     """
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o700)
-    for name, value in values.items():
+    changed = [name for name, value in values.items() if known(folder / name) != value]
+    for name in changed:
         path, part = folder / name, folder / f".{name}.part"
-        part.write_text(value)
+        part.write_text(values[name])
         part.chmod(0o444)
         part.replace(path)
+    return changed
 
 
 def known(path: Path) -> str | None:
@@ -33,8 +35,8 @@ def known(path: Path) -> str | None:
     return path.read_text() if path.exists() else None
 
 
-def make(folder: Path, mongodb_address: str, rabbitmq_address: str, keep: Iterable[str] = ()) -> list[str]:
-    """Make the secrets that `folder` lacks, all but those to `keep`; return the names of those made.
+def make(folder: Path, mongodb_address: str, rabbitmq_address: str, given: Mapping[str, str]) -> list[str]:
+    """Write the secrets that are `given`, and make the others that `folder` lacks; return the names of the changed.
 
     The addresses, `host:port`, are where the servers are to be reached.
     """
@@ -53,9 +55,7 @@ def make(folder: Path, mongodb_address: str, rabbitmq_address: str, keep: Iterab
         "alert-webhook-url": known(folder / "alert-webhook-url") or "\n",
         "retrain-token": known(folder / "retrain-token") or secrets.token_urlsafe(32),
     }
-    changed = {name: value for name, value in wanted.items() if name not in keep and known(folder / name) != value}
-    write(folder, changed)
-    return list(changed)
+    return write(folder, {**wanted, **given})
 
 
 def main() -> int:
@@ -63,7 +63,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python3 -m deploy.secrets", description=__doc__)
     parser.add_argument("--folder", type=Path, default=DEFAULT_FOLDER)
     folder = parser.parse_args().folder
-    made = make(folder, "mongodb:27017", "rabbitmq:5672")
+    made = make(folder, "mongodb:27017", "rabbitmq:5672", given={})
     sys.stdout.write(f"{folder}: made {', '.join(made) or 'nothing, all are there'}\n")
     return 0
 

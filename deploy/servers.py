@@ -12,19 +12,23 @@ import sys
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
+from string import Template
 
 from deploy.ports import LOOPBACK, Ports, accepts, http_status
-from deploy.runner import Service
+from deploy.runner import Service, ServiceError
 
 RABBITMQ_IMAGE = "docker.io/library/rabbitmq:3.13"
 CADDYFILE = Path(__file__).with_name("Caddyfile")
+SEAWEEDFS_OPTIONS = Path(__file__).parent / "local" / "seaweedfs.conf"
+RABBITMQ_SETTINGS = Path(__file__).parent / "local" / "rabbitmq"
+ENABLED_PLUGINS = Path(__file__).parent / "compose" / "enabled_plugins"
 # Debian's wrapper in /usr/sbin insists on the system's own node; the package's folder does not.
 _RABBITMQ_PATH = (
     "/usr/lib/rabbitmq/bin:/opt/homebrew/sbin:/usr/local/sbin:/home/linuxbrew/.linuxbrew/sbin:/opt/rabbitmq/sbin"
 )
 
 
-class MissingServerError(RuntimeError):
+class MissingServerError(ServiceError):
     """A server's program is not installed; the message says which and what to do."""
 
 
@@ -49,16 +53,11 @@ def s3(folder: Path, ports: Ports, access_key_id: str, secret_access_key: str) -
     port = ports("s3")
     listeners = ("master", "volume", "filer", "admin")
     command = [
-        weed, "-logtostderr=true", "mini", f"-dir={folder}", f"-ip={LOOPBACK}", f"-ip.bind={LOOPBACK}",
+        weed, "-logtostderr=true", "mini", f"-options={SEAWEEDFS_OPTIONS}",
+        f"-dir={folder}", f"-ip={LOOPBACK}", f"-ip.bind={LOOPBACK}",
         f"-s3.port={port}", f"-s3.port.grpc={ports('s3-grpc')}",
         *(f"-{name}.port={ports(f's3-{name}')}" for name in listeners),
         *(f"-{name}.port.grpc={ports(f's3-{name}-grpc')}" for name in listeners),
-        # In the folder that it runs in; in /tmp one user's would be in the way of the next one's.
-        "-s3.localSocket=s3.sock", "-filer.localSocket=filer.sock",
-        "-webdav=false", "-admin.ui=false", "-s3.port.iceberg=0", "-s3.port.lance=0", "-s3.iam=false",
-        "-master.telemetry=false",
-        # A bucket takes a volume, and the disk is counted in whole volumes: small ones, many buckets.
-        "-master.volumeSizeLimitMB=64",
     ]  # fmt: skip
     keys = {"AWS_ACCESS_KEY_ID": access_key_id, "AWS_SECRET_ACCESS_KEY": secret_access_key}
     return Service(
@@ -104,75 +103,28 @@ def rabbitmq_server() -> str:
     return script
 
 
-def epmd(folder: Path, ports: Ports) -> Service:
-    """Prepare Erlang's port mapper, which RabbitMQ would otherwise start as a daemon that outlives it."""
-    program = shutil.which("epmd")
-    if program is None:
+def rabbitmq(folder: Path, ports: Ports, user: str, password: str) -> Service:
+    """Prepare a private RabbitMQ node with streams, apart from any that the system runs; raises MissingServerError."""
+    server, epmd = rabbitmq_server(), shutil.which("epmd")
+    if epmd is None:
         raise MissingServerError("Erlang's epmd is not on PATH: it comes with RabbitMQ's package")
     folder = _folder(folder)
-    port = ports("epmd")
-    return Service(
-        name="epmd",
-        folder=folder,
-        log=folder / "epmd.log",
-        command=(program,),
-        environment={"ERL_EPMD_PORT": str(port), "ERL_EPMD_ADDRESS": LOOPBACK},
-        ready=lambda: accepts(port),
-    )
-
-
-def rabbitmq(folder: Path, ports: Ports, user: str, password: str) -> Service:
-    """Prepare a private RabbitMQ node with streams, apart from any that the system runs.
-
-    `epmd` must run when it starts, and `ports` must give the port of "epmd" again. Raises MissingServerError.
-    """
-    server = rabbitmq_server()
-    folder = _folder(folder)
     amqp, stream = ports("rabbitmq"), ports("rabbitmq-stream")
-    _write(
-        folder / "rabbitmq.conf",
-        f"""\
-listeners.tcp.1 = {LOOPBACK}:{amqp}
-stream.listeners.tcp.1 = {LOOPBACK}:{stream}
-stream.advertised_host = {LOOPBACK}
-stream.advertised_port = {stream}
-default_user = {user}
-default_pass = {password}
-log.console = true
-log.console.level = warning
-log.console.use_colors = off
-log.file = false
-""",
-    )
-    _write(folder / "advanced.config", "[].\n")
-    _write(folder / "enabled_plugins", "[rabbitmq_stream].\n")
-    # Without the system's resolver no helper process is needed to ask it, and no host name can be wrong.
-    _write(folder / "inetrc", '{host, {127,0,0,1}, ["localhost"]}.\n{lookup, [file]}.\n')
+    settings = Template((RABBITMQ_SETTINGS / "rabbitmq.conf").read_text())
+    values = {"address": LOOPBACK, "amqp": amqp, "stream": stream, "user": user, "password": password}
+    _write(folder / "rabbitmq.conf", settings.substitute(values))
     cookie = folder / ".erlang.cookie"
     if not cookie.exists():
         _write(cookie, secrets.token_hex(16))
         cookie.chmod(0o400)
+    # Of the node's Erlang protocol, and of the port mapper by which it is found.
     environment = {
-        "HOME": str(folder),
-        "ERL_EPMD_PORT": str(ports("epmd")),
         "ERL_EPMD_ADDRESS": LOOPBACK,
-        "ERL_INETRC": str(folder / "inetrc"),
-        "ERL_CRASH_DUMP_SECONDS": "0",
-        "RABBITMQ_CONF_ENV_FILE": os.devnull,
-        "RABBITMQ_CONFIG_FILE": str(folder / "rabbitmq.conf"),
-        "RABBITMQ_CONFIG_FILES": str(folder / "conf.d" / "*.conf"),
-        "RABBITMQ_ADVANCED_CONFIG_FILE": str(folder / "advanced.config"),
-        "RABBITMQ_ENABLED_PLUGINS_FILE": str(folder / "enabled_plugins"),
-        "RABBITMQ_NODENAME": "sentiment@localhost",
-        "RABBITMQ_MNESIA_BASE": str(folder / "data"),
-        "RABBITMQ_LOG_BASE": str(folder / "log"),
+        "ERL_EPMD_PORT": str(ports("epmd")),
         "RABBITMQ_DIST_PORT": str(ports("rabbitmq-distribution")),
-        # Loopback for the Erlang protocol too, and no scheduler that spins while it waits for work.
-        "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": (
-            "-kernel inet_dist_use_interface {127,0,0,1} +sbwt none +sbwtdcpu none +sbwtdio none"
-        ),
     }
-    return _broker(folder, (server,), environment, f"{user}:{password}", amqp, stream)
+    command = ("sh", str(RABBITMQ_SETTINGS / "start.sh"), epmd, server)
+    return _broker(folder, command, environment, f"{user}:{password}", amqp, stream)
 
 
 def rabbitmq_container(folder: Path, ports: Ports, user: str, password: str, engine: str) -> Service:
@@ -180,18 +132,6 @@ def rabbitmq_container(folder: Path, ports: Ports, user: str, password: str, eng
     folder = _folder(folder)
     amqp, stream = ports("rabbitmq"), ports("rabbitmq-stream")
     name = f"sentiment-rabbitmq-{zlib.crc32(os.fsencode(folder)):08x}"
-    plugins = folder / "container_plugins"
-    _write(plugins, "[rabbitmq_stream].\n")
-    plugins.chmod(0o644)  # read by the container's own user
-    run = [
-        engine, "run", "--rm", "--name", name, "--hostname", "sentiment",
-        "--publish", f"{LOOPBACK}:{amqp}:5672", "--publish", f"{LOOPBACK}:{stream}:{stream}",
-        "--volume", f"{name}:/var/lib/rabbitmq", "--volume", f"{plugins}:/etc/rabbitmq/enabled_plugins:ro",
-        "--env", "RABBITMQ_DEFAULT_USER", "--env", "RABBITMQ_DEFAULT_PASS",
-        "--env", "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS", RABBITMQ_IMAGE,
-    ]  # fmt: skip
-    # A container that outlived its client would keep the name.
-    script = f"{shlex.join([engine, 'rm', '--force', name])} >/dev/null 2>&1; exec {shlex.join(run)}"
     environment = {
         "RABBITMQ_DEFAULT_USER": user,
         "RABBITMQ_DEFAULT_PASS": password,
@@ -199,6 +139,14 @@ def rabbitmq_container(folder: Path, ports: Ports, user: str, password: str, eng
             f"-rabbitmq_stream tcp_listeners [{stream}] advertised_host localhost advertised_port {stream}"
         ),
     }
+    run = [
+        engine, "run", "--rm", "--name", name, "--hostname", "sentiment",
+        "--publish", f"{LOOPBACK}:{amqp}:5672", "--publish", f"{LOOPBACK}:{stream}:{stream}",
+        "--volume", f"{name}:/var/lib/rabbitmq", "--volume", f"{ENABLED_PLUGINS}:/etc/rabbitmq/enabled_plugins:ro",
+        *(f"--env={variable}" for variable in environment), RABBITMQ_IMAGE,
+    ]  # fmt: skip
+    # A container that outlived its client would keep the name.
+    script = f"{shlex.join([engine, 'rm', '--force', name])} >/dev/null 2>&1; exec {shlex.join(run)}"
     return _broker(folder, ("sh", "-c", script), environment, f"{user}:{password}", amqp, stream)
 
 

@@ -27,9 +27,7 @@ class S3Server:
 class RabbitMQNode:
     """A RabbitMQ node with streams that a fault test may stop, kill and start again; its data stay."""
 
-    epmd: runner.Service
     service: runner.Service
-    _started: ExitStack = field(default_factory=ExitStack)
     _node: ExitStack = field(default_factory=ExitStack)
     pid: int = 0
 
@@ -45,10 +43,6 @@ class RabbitMQNode:
     def environment(self) -> dict[str, str]:
         return dict(self.service.variables)
 
-    def open(self) -> None:
-        self._started.enter_context(runner.running(self.epmd))
-        self.start()
-
     def start(self) -> None:
         """Returns when the node accepts connections."""
         self.pid = self._node.enter_context(runner.running(self.service)).pid
@@ -61,10 +55,6 @@ class RabbitMQNode:
         """Ends the node as a crash would."""
         os.killpg(self.pid, signal.SIGKILL)
         self._node.close()
-
-    def close(self) -> None:
-        self.stop()
-        self._started.close()
 
 
 @contextmanager
@@ -137,16 +127,15 @@ def store(environment: Mapping[str, str]) -> ModelStore:
 
 @pytest.fixture(scope="session")
 def rabbitmq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMQNode]:
-    folder, same_ports = tmp_path_factory.mktemp("rabbitmq"), ports.free_ports()
+    folder = tmp_path_factory.mktemp("rabbitmq")
     with _server_or_skip():
-        epmd = servers.epmd(folder, same_ports)
-        service = servers.rabbitmq(folder, same_ports, secrets.token_hex(4), secrets.token_hex(16))
-    node = RabbitMQNode(epmd, service)
+        service = servers.rabbitmq(folder, ports.free_port, secrets.token_hex(4), secrets.token_hex(16))
+    node = RabbitMQNode(service)
     try:
-        node.open()
+        node.start()
         yield node
     finally:
-        node.close()
+        node.stop()
 
 
 @pytest.fixture

@@ -8,22 +8,19 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, suppress
 from io import TextIOWrapper
 from pathlib import Path
 from subprocess import Popen, TimeoutExpired, run
-from types import FrameType
 
-from deploy.local import processes
-from deploy.local.stack import PortBusyError, Stack, plan
+from deploy.local.stack import Stack, plan
 from deploy.local.state import ROOT, State
 from deploy.local.supervisor import Supervisor
 from deploy.ports import wrong_at
 from deploy.runner import Service, ServiceError, tail, wait_until_ready
-from deploy.servers import MissingServerError
 
 READY_TIMEOUT_SECONDS = 120
+END_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 NOT_RUNNING = 3  # the status of `--status` for a stack that is stopped, as init scripts have it
 
 
@@ -45,9 +42,6 @@ def main(arguments: list[str] | None = None) -> int:
         return status(supervisor)
     try:
         return up(state, supervisor, parsed.detach)
-    except (MissingServerError, PortBusyError) as error:
-        print(f"deploy.sh: {error}")
-        return 1
     except BrokenPipeError:
         # Python would complain again when it flushes.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -56,41 +50,44 @@ def main(arguments: list[str] | None = None) -> int:
 
 def status(supervisor: Supervisor) -> int:
     """Print a line for each part; return 0 when all run, 1 when one does not, 3 when the stack is stopped."""
-    if not supervisor.runs():
+    parts = supervisor.status()
+    if parts is None:
         print("not running")
         return NOT_RUNNING
-    for name, part_state, description in supervisor.status():
+    for name, (part_state, description) in parts.items():
         print(f"{name:15} {part_state:10} {description}")
     return 0 if supervisor.all_run() else 1
 
 
 def up(state: State, supervisor: Supervisor, detach: bool) -> int:
     """Start everything, wait until it is ready; then return, or show the log until it is stopped."""
-    with ExitStack() as undo:
-        with _one_start_at_a_time(state):
-            if supervisor.runs():
-                print(f"it runs already; ./deploy.sh --stop stops it. Log: {_shown(state.stack_log)}")
-                return 0
-            processes.end_stack(state.folder)
+    with ExitStack() as undo, (state.folder / "lock").open("w") as lock:
+        # A second start in this folder waits for the first one, and then finds that the stack runs already.
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if supervisor.status() is not None:
+            print(f"it runs already; ./deploy.sh --stop stops it. Log: {_shown(state.stack_log)}")
+            return 0
+        supervisor.stop()  # what is left of one whose supervisord was killed
+        try:
             stack = plan(state, os.environ)
-            os.environ["no_proxy"] = stack.environment["no_proxy"]  # this process asks the gateway, too
             for note in stack.notes:
                 print(note)
             # From here on Ctrl-C and the end of the terminal undo the start.
             undo.callback(_stop, supervisor)
-            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-                signal.signal(number, _exit)
+            for number in END_SIGNALS:
+                signal.signal(number, lambda number, _frame: sys.exit(128 + number))
             state.keep_variables(stack.variables)
             process = supervisor.start(stack)
-            try:
-                _start(state, supervisor, process, stack)
-            except ServiceError as error:
-                # Said before the stop, which takes some seconds.
-                print(f"deploy.sh: {error}")
-                return 1
+            _start(state, supervisor, process, stack)
+        except ServiceError as error:
+            # Said before the stop, which takes some seconds.
+            print(f"deploy.sh: {error}")
+            return 1
+        fcntl.flock(lock, fcntl.LOCK_UN)
         _explain(state, stack)
         if not detach:
-            return _show_log(state.stack_log, process)
+            _show_log(state.stack_log, process)
+            return 0
         undo.pop_all()
     return 0
 
@@ -99,38 +96,34 @@ def _start(state: State, supervisor: Supervisor, process: "Popen[bytes]", stack:
     """Start stage after stage, and make the first model as soon as there is a store; raises ServiceError."""
     started = time.monotonic()
 
-    def wait(name: str, log: Path, ready: Callable[[], bool]) -> None:
-        def failed() -> str | None:
-            if process.poll() is not None:
-                return "supervisord ended"
-            return f"{name} ended" if supervisor.gave_up(name) else None
+    def wait(part: Service) -> None:
+        wait_until_ready(
+            part.name,
+            part.ready,
+            READY_TIMEOUT_SECONDS,
+            failed=lambda: "supervisord ended" if process.poll() is not None else supervisor.gave_up(part.name),
+            explain=lambda: f"the last lines of {_shown(part.log)}:\n{tail(part.log)}",
+        )
+        print(f"{time.monotonic() - started:5.1f} s  {part.name} is ready")
 
-        def explain() -> str:
-            return f"the last lines of {_shown(log)}:\n{tail(log)}"
-
-        wait_until_ready(name, ready, READY_TIMEOUT_SECONDS, failed=failed, explain=explain)
-        print(f"{time.monotonic() - started:5.1f} s  {name} is ready")
-
-    def wait_for(stage: list[Service]) -> None:
-        for part in stage:
-            wait(part.name, part.log, part.ready)
-
-    wait("supervisord", state.logs / "supervisord.out", supervisor.runs)
-    servers, brokers, own = stack.stages
-    supervisor.start_parts(servers)
-    wait_for(servers)
-    supervisor.start_parts(brokers)
+    wait(supervisor.service)
     # The broker takes the longest to start; the first model is made meanwhile.
+    supervisor.start_parts(stack.servers + stack.broker)
+    for part in stack.servers:
+        wait(part)
     command = [sys.executable, "-m", "deploy.first_model"]
     environment = {**stack.environment, "PROMOTED_BY": "deploy.sh --local"}
     if run(command, cwd=ROOT, env=environment, check=False).returncode:
         raise ServiceError("there is no first model to serve, see above")
     state.write("trained", "")
-    wait_for(brokers)
-    supervisor.start_parts(own)
-    wait_for(own)
+    for part in stack.broker:
+        wait(part)
+    supervisor.start_parts(stack.own)
+    for part in stack.own:
+        wait(part)
+    os.environ["no_proxy"] = stack.environment["no_proxy"]  # this process asks the gateway, too
     predict = f"{stack.environment['GATEWAY_URL']}/function/predict/_/ready"
-    wait("all of it", state.stack_log, lambda: supervisor.all_run() and wrong_at(predict) is None)
+    wait(Service("all of it", ROOT, (), lambda: supervisor.all_run() and wrong_at(predict) is None, state.stack_log))
 
 
 def _explain(state: State, stack: Stack) -> None:
@@ -149,7 +142,7 @@ try it:
     print(f"addresses and passwords: {_shown(state.folder / 'env')}   logs: {_shown(state.logs)}/")
 
 
-def _show_log(log: Path, process: "Popen[bytes]") -> int:
+def _show_log(log: Path, process: "Popen[bytes]") -> None:
     """Copy what is written to the log from now on, until supervisord ends."""
     print("Ctrl-C stops all of it; the log follows\n")
     with log.open(errors="replace") as file:
@@ -159,11 +152,10 @@ def _show_log(log: Path, process: "Popen[bytes]") -> int:
             sys.stdout.flush()
             with suppress(TimeoutExpired):
                 process.wait(0.25)
-    return 0
 
 
 def _stop(supervisor: Supervisor) -> None:
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in END_SIGNALS:
         signal.signal(number, signal.SIG_IGN)
     # The reader of our output may be what has gone.
     with suppress(OSError):
@@ -171,18 +163,6 @@ def _stop(supervisor: Supervisor) -> None:
     supervisor.stop()
     with suppress(OSError):
         print("stopped")
-
-
-def _exit(number: int, _frame: FrameType | None) -> None:
-    sys.exit(128 + number)
-
-
-@contextmanager
-def _one_start_at_a_time(state: State) -> Iterator[None]:
-    """Let a second start in this folder wait for the first one; it then finds that the stack runs already."""
-    with (state.folder / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 def _shown(path: Path) -> str:

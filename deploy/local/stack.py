@@ -7,36 +7,39 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
+import psutil
+
 from contracts.names import FUNCTIONS, module_of
-from deploy.local.processes import listener
 from deploy.local.state import ROOT, State
 from deploy.ports import LOOPBACK, free_port, http_status, reserve
-from deploy.runner import Service
-from deploy.servers import MissingServerError, epmd, gateway, mongodb, rabbitmq, rabbitmq_container, s3
+from deploy.runner import Service, ServiceError
+from deploy.servers import MissingServerError, gateway, mongodb, rabbitmq, rabbitmq_container, s3
 from process.memory import small_process
 
 
-class PortBusyError(RuntimeError):
+class PortBusyError(ServiceError):
     """Another program has the gateway's port; the message says which and what to do."""
 
 
 @dataclass
 class Stack:
-    """The parts to start, in order and in stages: a stage starts when the one before it is ready.
+    """The parts to start, in the order of the fields; our own start when the others are ready.
 
     `environment` is that of every part; `variables` are the settings that the embedded servers give out;
     `notes` are for the user to read.
     """
 
     environment: dict[str, str]
-    stages: list[list[Service]] = field(default_factory=list)
+    servers: list[Service] = field(default_factory=list)
+    broker: list[Service] = field(default_factory=list)
+    own: list[Service] = field(default_factory=list)
     variables: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
     @property
     def parts(self) -> list[Service]:
         """Return all parts, in order."""
-        return [part for stage in self.stages for part in stage]
+        return self.servers + self.broker + self.own
 
 
 def plan(state: State, user: Mapping[str, str]) -> Stack:
@@ -46,32 +49,27 @@ def plan(state: State, user: Mapping[str, str]) -> Stack:
     """
     user = _without_our_own(user, state.variables())
     folder, stack = state.folder, Stack(dict(user))
-    servers: list[Service] = []
-    brokers: list[Service] = []
-    own: list[Service] = []
 
     def logged(service: Service) -> Service:
         return replace(service, log=state.logs / f"{service.name}.log")
 
     if "GATEWAY_URL" not in user:
         port = _gateway_port(state, user)
-        own = [_process(state, name, module_of(name)) for name in FUNCTIONS]
-        own.append(logged(gateway(folder / "gateway", port, {name: state.port(name) for name in FUNCTIONS})))
-        own.append(_schedule(state))
+        stack.own += [_process(state, name, module_of(name)) for name in FUNCTIONS]
+        stack.own.append(logged(gateway(folder / "gateway", port, {name: state.port(name) for name in FUNCTIONS})))
+        stack.own.append(_schedule(state))
     if "S3_ENDPOINT_URL" not in user:
         keys = state.credential("access_key_id"), state.credential("secret_access_key")
-        servers.append(s3(folder / "s3", state.port, *keys))
+        stack.servers.append(logged(s3(folder / "s3", state.port, *keys)))
         # The user's own session or profile would be tried with our keys.
         for name in ("AWS_SESSION_TOKEN", "AWS_PROFILE"):
             stack.environment.pop(name, None)
     if "MONGODB_URL" not in user:
-        servers.append(mongodb(folder / "mongodb", state.port))
+        stack.servers.append(logged(mongodb(folder / "mongodb", state.port)))
     if "RABBITMQ_URL" not in user:
-        before, brokers = _broker(state, stack.notes)
-        servers += before
-    if "RABBITMQ_URL" in user or brokers:
-        own.append(_process(state, "bridge", "bridge"))
-    stack.stages = [[logged(part) for part in servers], [logged(part) for part in brokers], own]
+        stack.broker += map(logged, _broker(state, stack.notes))
+    if "RABBITMQ_URL" in user or stack.broker:
+        stack.own.append(_process(state, "bridge", "bridge"))
     for part in stack.parts:
         stack.variables |= part.variables
     stack.variables.setdefault("S3_BUCKET", user.get("S3_BUCKET", "models"))
@@ -99,17 +97,26 @@ def _without_our_own(user: Mapping[str, str], ours: Mapping[str, str]) -> dict[s
     return {name: value for name, value in user.items() if value and value != ours.get(name)}
 
 
-def _broker(state: State, notes: list[str]) -> tuple[list[Service], list[Service]]:
-    """Return what must run before the broker, and the broker: an installed one, a container, or none and a note."""
+def listener(port: int) -> str | None:
+    """Return who listens on a TCP port, as `name (pid 1)`; None where that can't be seen."""
+    for process in psutil.process_iter(["name", "net_connections"]):
+        for connection in process.info["net_connections"] or ():
+            if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port:
+                return f"{process.info['name']} (pid {process.pid})"
+    return None
+
+
+def _broker(state: State, notes: list[str]) -> list[Service]:
+    """Return the broker: an installed one, else a container, else none and a note for the user."""
     login = "local", state.credential("rabbitmq_password")
     folder = state.folder / "rabbitmq"
     try:
-        return [epmd(folder, state.port)], [rabbitmq(folder, state.port, *login)]
+        return [rabbitmq(folder, state.port, *login)]
     except MissingServerError as error:
         if engine := _container_engine():
-            return [], [rabbitmq_container(folder, state.port, *login, engine)]
+            return [rabbitmq_container(folder, state.port, *login, engine)]
         notes.append(f"no stream, HTTP alone: {error}; or set RABBITMQ_URL to a broker of yours")
-        return [], []
+        return []
 
 
 def _container_engine() -> str | None:

@@ -29,7 +29,6 @@ class State:
         self.logs = folder / "log"
         self.logs.mkdir(mode=0o700, exist_ok=True)
         self.stack_log = self.logs / "stack.log"
-        self._ports: dict[str, int] = {}
 
     @property
     def socket(self) -> Path:
@@ -42,14 +41,12 @@ class State:
 
     def port(self, name: str) -> int:
         """Reserve a listener's port and return it: the last start's if it is free, else the usual one, else any."""
-        if name not in self._ports:
-            last: dict[str, int] = self._read("ports.json")
-            wanted = (last.get(name), _USUAL_PORTS.get(name))
-            owner = f"{self.folder} {name}"
-            port = next((port for port in wanted if port and reserve(port, owner)), None)
-            self._ports[name] = port or free_port(owner)
-            self.write("ports.json", json.dumps(last | self._ports, indent=2))
-        return self._ports[name]
+        known: dict[str, int] = self._read("ports.json")
+        owner = f"{self.folder} {name}"
+        wanted = (known.get(name), _USUAL_PORTS.get(name))
+        port = next((port for port in wanted if port and reserve(port, owner)), None) or free_port(owner)
+        self.write("ports.json", json.dumps(known | {name: port}, indent=2))
+        return port
 
     def credential(self, name: str) -> str:
         """Return a random secret, the same one at each start."""

@@ -5,19 +5,24 @@ import shlex
 import subprocess
 import sys
 from contextlib import suppress
+from pathlib import Path
+from string import Template
 from typing import Any
 from xmlrpc.client import Fault, ServerProxy
 
+import psutil
 from supervisor.xmlrpc import SupervisorTransport
 
-from deploy.local.processes import MARKER, end_stack, of_stack
 from deploy.local.stack import Stack
 from deploy.local.state import State
-from deploy.runner import Service, wait_until
+from deploy.runner import Service, launch, wait_until
 
-_STOP_SECONDS = 20
+# The environment variable by which a process of a local stack is known; its value is the stack's folder.
+_MARKER = "LOCAL_STACK"
+_STOP_SECONDS = 60
+_KILL_SECONDS = 20
 _ENDED = ("BACKOFF", "EXITED", "FATAL")
-_MAX_STACK_LOG_BYTES = 10_000_000
+_MAX_LOG_BYTES = 10_000_000
 
 
 class Supervisor:
@@ -25,67 +30,73 @@ class Supervisor:
 
     def __init__(self, state: State) -> None:
         self._state = state
+        program = (sys.executable, "-m", "supervisor.supervisord", "--nodaemon")
+        self.service = Service(
+            name="supervisord",
+            folder=state.folder,
+            command=(*program, "--configuration", str(state.folder / "supervisord.conf")),
+            ready=lambda: self.status() is not None,
+            log=state.logs / "supervisord.out",
+            environment={_MARKER: str(state.folder)},
+        )
 
     def start(self, stack: Stack) -> "subprocess.Popen[bytes]":
         """Start supervisord, which knows the parts in their order but starts none yet."""
         log = self._state.stack_log
         log.touch(mode=0o600)
-        if log.stat().st_size > _MAX_STACK_LOG_BYTES:
+        if log.stat().st_size > _MAX_LOG_BYTES:
             log.replace(log.with_suffix(".log.1"))
             log.touch(mode=0o600)
-        config = self._state.write("supervisord.conf", self._config(stack.parts))
-        with (self._state.logs / "supervisord.out").open("wb") as output:
-            return subprocess.Popen(
-                [sys.executable, "-m", "supervisor.supervisord", "--nodaemon", "--configuration", str(config)],
-                cwd=self._state.folder,
-                env={**stack.environment, MARKER: str(self._state.folder)},
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                # Ctrl-C goes to the terminal's processes; these are to end in order.
-                start_new_session=True,
-            )
-
-    def runs(self) -> bool:
-        """Return whether supervisord answers."""
-        with suppress(OSError):
-            return bool(self._rpc.getState()["statename"] == "RUNNING")
-        return False
+        self._state.write("supervisord.conf", self._settings(stack.parts))
+        # A process group of its own: Ctrl-C goes to the terminal's, and these are to end in order.
+        return launch(self.service, stack.environment)
 
     def start_parts(self, parts: list[Service]) -> None:
         """Start parts in their order, and wait for none."""
         for part in parts:
             self._rpc.startProcess(part.name, False)
 
-    def status(self) -> list[tuple[str, str, str]]:
-        """Return each part's name, its state (RUNNING, BACKOFF, FATAL, ...) and supervisord's description of it.
+    def status(self) -> dict[str, tuple[str, str]] | None:
+        """Return each part's state (RUNNING, BACKOFF, FATAL, ...) and a description of it, by the part's name.
 
-        There is none when supervisord does not run.
+        None where supervisord does not run, or is stopping. RUNNING is what has run for a second.
         """
-        with suppress(OSError):
+        with suppress(OSError, Fault):
             infos = self._rpc.getAllProcessInfo()
-            return [(info["name"], info["statename"], info["description"]) for info in infos]
-        return []
+            return {info["name"]: (info["statename"], info["description"]) for info in infos}
+        return None
 
     def all_run(self) -> bool:
-        """Return whether every part has run for the second after which supervisord trusts it."""
-        return all(state == "RUNNING" for _, state, _ in self.status())
+        """Return whether supervisord and every part run."""
+        parts = self.status()
+        return parts is not None and all(state == "RUNNING" for state, _ in parts.values())
 
-    def gave_up(self, name: str) -> bool:
-        """Return whether a part ended by itself."""
-        return any(part == name and state in _ENDED for part, state, _ in self.status())
+    def gave_up(self, name: str) -> str | None:
+        """Return that a part ended by itself; None where it did not."""
+        state, _ = (self.status() or {}).get(name, ("", ""))
+        return f"{name} ended" if state in _ENDED else None
 
     def stop(self) -> bool:
         """Stop all parts in the reverse order of their start, then what is left; return False if nothing ran."""
-        folder = self._state.folder
+        ran = bool(self._processes())
         with suppress(OSError, Fault):
             self._rpc.shutdown()
-            wait_until(lambda: not of_stack(folder), timeout_seconds=60)
-            end_stack(folder)
-            return True
+            wait_until(lambda: not self._processes(), _STOP_SECONDS)
+        for end in (psutil.Process.terminate, psutil.Process.kill):
+            for process in self._processes():
+                with suppress(psutil.NoSuchProcess):
+                    end(process)
+            if wait_until(lambda: not self._processes(), _KILL_SECONDS):
+                break
         # A supervisord that was killed left its socket.
         self._state.socket.unlink(missing_ok=True)
-        return end_stack(folder)
+        return ran
+
+    def _processes(self) -> list[psutil.Process]:
+        """Return this user's live processes that belong to the stack, of a supervisord that was killed, too."""
+        # None where a process has ended, or is another user's.
+        processes, folder = psutil.process_iter(["environ"]), str(self._state.folder)
+        return [process for process in processes if (process.info["environ"] or {}).get(_MARKER) == folder]
 
     @property
     def _rpc(self) -> Any:
@@ -93,43 +104,30 @@ class Supervisor:
         transport = SupervisorTransport(None, None, f"unix://{self._state.socket}")
         return ServerProxy("http://127.0.0.1", transport=transport).supervisor
 
-    def _config(self, services: list[Service]) -> str:
-        sections: dict[str, dict[str, object]] = {
-            "unix_http_server": {"file": self._state.socket, "chmod": "0700"},
-            "rpcinterface:supervisor": {
-                "supervisor.rpcinterface_factory": "supervisor.rpcinterface:make_main_rpcinterface"
-            },
-            "supervisord": {
-                "logfile": self._state.stack_log,
-                "logfile_maxbytes": 0,
-                "silent": "true",
-                "pidfile": self._state.folder / "supervisord.pid",
-                "umask": "077",
-                **({"user": "root"} if os.getuid() == 0 else {}),
-            },
-        }
-        for priority, service in enumerate(services, start=1):
-            sections[f"program:{service.name}"] = {
-                "command": shlex.join(service.command),
-                "directory": service.folder,
-                "environment": ",".join(f"{k}={_quoted(v)}" for k, v in service.environment.items()),
-                "priority": priority,
-                "autostart": "false",
-                "autorestart": "true",
-                "startretries": 20,
-                "stopasgroup": "true",
-                "killasgroup": "true",
-                "stopwaitsecs": _STOP_SECONDS,
-                "redirect_stderr": "true",
-                "stdout_logfile": service.log,
+    def _settings(self, parts: list[Service]) -> str:
+        folder, log = self._state.folder, self._state.stack_log
+        text = _filled("supervisord.conf", socket=self._state.socket, log=log, folder=folder)
+        if os.getuid() == 0:
+            text += "user = root\n"  # else it warns of that
+        for priority, part in enumerate(parts, start=1):
+            text += _filled(
+                "program.conf",
+                name=part.name,
+                command=shlex.join(part.command),
+                folder=part.folder,
+                environment=",".join(f"{name}={_quoted(value)}" for name, value in part.environment.items()),
+                priority=priority,
+                log=part.log,
                 # Several parts write the stack's log, so none of them may turn it over.
-                "stdout_logfile_maxbytes": "0" if service.log == self._state.stack_log else "10MB",
-                "stdout_logfile_backups": 1,
-            }
-        return "".join(
-            f"[{name}]\n" + "".join(f"{key} = {str(value).replace('%', '%%')}\n" for key, value in section.items())
-            for name, section in sections.items()
-        )
+                max_log_bytes=0 if part.log == log else _MAX_LOG_BYTES,
+            )
+        return text
+
+
+def _filled(file: str, **values: object) -> str:
+    """Return a template beside this module with values in it, which supervisord takes as they are."""
+    template = Template(Path(__file__).with_name(file).read_text())
+    return template.substitute({key: str(value).replace("%", "%%") for key, value in values.items()})
 
 
 def _quoted(value: str) -> str:

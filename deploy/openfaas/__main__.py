@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import shlex
 import shutil
 import sys
 import time
@@ -11,15 +12,14 @@ from functools import partial
 from urllib.request import Request, urlopen
 
 from contracts.names import FUNCTIONS
-from deploy import runner
-from deploy.openfaas import containers, functions, images, kubernetes
-from deploy.openfaas.commands import ROOT, Commands, StepError, say
+from deploy.openfaas import containers, functions, kubernetes
+from deploy.openfaas.commands import ROOT, Commands, say
 from deploy.openfaas.settings import FOLDER, SECRETS, Settings, make_secrets
 from deploy.ports import wrong_at
+from deploy.runner import ServiceError, wait_until_ready
 
 READY_TIMEOUT_SECONDS = 120
 TEXT = "I love you"
-LOGIN = "faas-cli login --gateway {url} --username admin --password-stdin"
 
 Step = tuple[str, Callable[[Commands, Settings], str | None]]
 """What it does, and the doing, which returns what there is to say of it, or None."""
@@ -28,18 +28,15 @@ Step = tuple[str, Callable[[Commands, Settings], str | None]]
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the steps; return 0, or 1 with a line that says which failed and what to do."""
     parser = argparse.ArgumentParser(prog="deploy.sh", description=__doc__)
-    parser.add_argument("--dry-run", action="store_true", help="print each step, do none")
-    parser.add_argument(
-        "--kubernetes", action="store_true", help="the servers and the bridge on the cluster of kubectl"
-    )
-    parser.add_argument("--remove", action="store_true", help="take it all away, but for the data")
-    parser.add_argument("--data", action="store_true", help="with --remove: the data and credentials, too")
+    # What each means: the usage of deploy.sh.
+    for flag in ("--dry-run", "--kubernetes", "--remove", "--data"):
+        parser.add_argument(flag, action="store_true")
     parsed = parser.parse_args(arguments)
     if parsed.data and not parsed.remove:
         parser.error("--data goes with --remove")
     try:
         settings = Settings.from_environment(os.environ, kubernetes=parsed.kubernetes)
-    except StepError as error:
+    except ServiceError as error:
         say(f"deploy.sh: {error}")
         return 1
     commands = Commands(parsed.dry_run, settings.variables)
@@ -50,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         try:
             if (note := do(commands, settings)) and not commands.dry_run:
                 say(f"          {note}")
-        except (StepError, runner.ServiceError) as error:
+        except ServiceError as error:
             say(f"deploy.sh: step {number}, {title}: {error}")
             say("Run it again when that is put right: what is done already is left as it is.")
             return 1
@@ -67,51 +64,46 @@ def deployment(settings: Settings) -> list[Step]:
         ("tools and gateway", check),
         ("credentials", credentials),
         *([] if on_cluster else [(f"servers: {', '.join(settings.ours) or 'yours'}", containers.start_servers)]),
-        ("images", images.build),
-        ("registry", images.push),
+        ("images", containers.build),
+        ("registry", containers.push),
         ("cluster", kubernetes.apply) if on_cluster else ("first model", first_model),
         ("functions", functions.deploy),
         *([] if on_cluster else [("bridge", containers.start_bridge)]),
-        ("ready", wait_until_ready),
+        ("ready", wait_for_all),
         (f"score {TEXT!r}", score),
     ]
 
 
 def removal(settings: Settings, *, data: bool) -> list[Step]:
     """Return the steps that take everything away; data of servers that are the user's stay in any case."""
-    if settings.kubernetes:
-        others: list[Step] = [("cluster", partial(kubernetes.remove, data=data))]
-    else:
-        others = [("bridge", containers.stop_bridge), ("servers", partial(containers.stop_servers, data=data))]
+    beside = ("cluster", kubernetes.remove) if settings.kubernetes else ("bridge and servers", containers.remove)
     return [
         ("tools and gateway", check),
         ("functions and secrets", functions.remove),
-        *others,
+        (beside[0], partial(beside[1], data=data)),
         *([("credentials", forget)] if data else []),
     ]
 
 
 def check(commands: Commands, settings: Settings) -> None:
-    """See that the tools are there and the gateway lets us in; raises StepError."""
+    """See that the tools are there and the gateway lets us in; raises ServiceError."""
     if commands.only_says("docker info; faas-cli list"):
         return
-    tools = {
-        "docker": "install Docker Engine or a client of one",
-        "faas-cli": "see https://docs.openfaas.com/cli/install/",
-        **({"kubectl": "install it and point it at your cluster"} if settings.kubernetes else {}),
+    needed = {
+        ("docker", "info"): "install Docker Engine, or a client of one that answers",
+        (*containers.compose_command(commands), "version"): "install compose: https://docs.docker.com/compose/install/",
+        ("faas-cli", "version"): "see https://docs.openfaas.com/cli/install/",
     }
-    for tool, hint in tools.items():
-        if shutil.which(tool) is None:
-            raise StepError(f"{tool} is not on PATH: {hint}")
-    if commands.ask("docker", "info") is None:
-        raise StepError("`docker info` fails: no Docker engine answers")
-    try:
-        with urlopen(f"{settings.gateway_url}/healthz", timeout=10):  # noqa: S310 - the user's own gateway
-            pass
-    except OSError as error:
-        raise StepError(f"no gateway at OPENFAAS_URL={settings.gateway_url}: {error}") from error
+    if settings.kubernetes:
+        needed["kubectl", "version"] = "install it and point it at your cluster"
+    for command, hint in needed.items():
+        if commands.ask(*command) is None:
+            raise ServiceError(f"`{shlex.join(command)}` fails: {hint}")
+    if problem := wrong_at(f"{settings.gateway_url}/healthz"):
+        raise ServiceError(f"no gateway at OPENFAAS_URL={settings.gateway_url}: {problem}")
     if commands.ask("faas-cli", "list") is None:
-        raise StepError(f"the gateway does not let you in: {LOGIN.format(url=settings.gateway_url)}")
+        login = f"faas-cli login --gateway {settings.gateway_url} --username admin --password-stdin"
+        raise ServiceError(f"the gateway does not let you in: {login}")
 
 
 def credentials(commands: Commands, settings: Settings) -> str | None:
@@ -131,30 +123,30 @@ def forget(commands: Commands, _settings: Settings) -> None:
 def first_model(commands: Commands, settings: Settings) -> str | None:
     """Have a model in the store; predict as it should be, and ready, needs none."""
     ready = f"{settings.gateway_url}/function/predict/_/ready"
-    if functions.is_current(commands, settings, "predict") and wrong_at(ready) is None:
+    if "predict" not in functions.changed(commands, settings) and wrong_at(ready) is None:
         return "there is one: predict serves it"
     containers.train_first_model(commands, settings)
     return None
 
 
-def wait_until_ready(commands: Commands, settings: Settings) -> None:
+def wait_for_all(commands: Commands, settings: Settings) -> None:
     """Wait until each function, and the bridge where it runs here, says that it is ready; raises ServiceError."""
     for name in FUNCTIONS:
         _wait_for(commands, name, f"{settings.gateway_url}/function/{name}/_/ready", logs=f"faas-cli logs {name}")
     if not settings.kubernetes:
-        url = f"http://127.0.0.1:{containers.bridge_port()}/_/ready"
+        url = f"http://127.0.0.1:{settings.variables['BRIDGE_PORT']}/_/ready"
         _wait_for(commands, "bridge", url, logs=f"docker logs {containers.BRIDGE}")
 
 
 def _wait_for(commands: Commands, name: str, url: str, logs: str) -> None:
     if not commands.only_says(f"wait for {url}"):
-        runner.wait_until_ready(
+        wait_until_ready(
             name, lambda: wrong_at(url) is None, READY_TIMEOUT_SECONDS, explain=lambda: f"{wrong_at(url)}; see `{logs}`"
         )
 
 
 def score(commands: Commands, settings: Settings) -> str | None:
-    """Score one text through the gateway; raises StepError."""
+    """Score one text through the gateway; raises ServiceError."""
     url = f"{settings.gateway_url}/function/predict"
     if commands.only_says(f"POST {url}"):
         return None
@@ -164,7 +156,7 @@ def score(commands: Commands, settings: Settings) -> str | None:
         with urlopen(request, timeout=30) as response:  # noqa: S310
             answer = json.load(response)
     except (OSError, ValueError) as error:
-        raise StepError(f"{url} does not score: {error}") from error
+        raise ServiceError(f"{url} does not score: {error}") from error
     return f"{answer['prediction']}, probability {answer['probability']:.3f}, model {answer['model']}"
 
 
@@ -172,7 +164,7 @@ def explain(settings: Settings) -> None:
     """Print what runs and how to try it."""
     say(f"""
 functions  {", ".join(FUNCTIONS)} at {settings.gateway_url}/function/
-store      {settings.s3_endpoint_url}, bucket {settings.bucket}
+store      {settings.variables["S3_ENDPOINT_URL"]}, bucket {settings.variables["S3_BUCKET"]}
 secrets    {SECRETS.relative_to(ROOT)}/
 
 try it:

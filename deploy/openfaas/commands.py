@@ -5,14 +5,16 @@ import shlex
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+
+from deploy.runner import ServiceError
 
 ROOT = Path(__file__).resolve().parents[2]
 SHOWN_LINES = 15
 
 
-class StepError(Exception):
-    """A step failed; the message says which and what to do."""
+say = partial(print, flush=True)
 
 
 @dataclass
@@ -25,7 +27,7 @@ class Commands:
     def run(self, *command: str, hint: str, attempts: int = 1) -> None:
         """Run a command that changes something, again where it fails and `attempts` allow.
 
-        Raises StepError, with the end of what it printed and `hint`, where it fails.
+        Raises ServiceError, with the end of what it printed and `hint`, where it fails.
         """
         if self.only_says(shlex.join(command)):
             return
@@ -34,7 +36,7 @@ class Commands:
             result = self._run(command)
         if result.returncode:
             lines = "\n".join(f"    {line}" for line in result.stdout.strip().splitlines()[-SHOWN_LINES:])
-            raise StepError(f"{shlex.join(command[:3])} ... failed with status {result.returncode}: {hint}\n{lines}")
+            raise ServiceError(f"{shlex.join(command[:3])} ... failed with status {result.returncode}: {hint}\n{lines}")
 
     def only_says(self, what: str) -> bool:
         """Return whether this is a dry run; one that is says `what` would be done."""
@@ -62,8 +64,3 @@ class Commands:
             )
         except FileNotFoundError:
             return subprocess.CompletedProcess(command, 127, f"{command[0]}: not found")
-
-
-def say(text: str) -> None:
-    """Print a line at once."""
-    print(text, flush=True)

@@ -1,28 +1,42 @@
 """The functions on the gateway: deployed by faas-cli, and only those that changed."""
 
+import hashlib
 import json
 from contextlib import suppress
 from typing import Any
 
 from contracts.names import FUNCTIONS
-from deploy.openfaas.commands import Commands, StepError
-from deploy.openfaas.images import STACK, spec_digest
-from deploy.openfaas.settings import CREDENTIALS, SECRETS, Settings
+from deploy.openfaas.commands import Commands
+from deploy.openfaas.settings import CREDENTIALS, SECRETS, Settings, secrets_digest
+from deploy.runner import ServiceError
 
+STACK = "stack.yml"
 # What a function was deployed from: its part of stack.yml with the settings filled in, its image, its secrets.
 SPEC_ANNOTATION = "sentiment/spec-sha256"
 
 
+def changed(commands: Commands, settings: Settings) -> dict[str, str]:
+    """Return the functions that are not deployed as they should be, each with the digest of how it should be."""
+    wanted = {name: _spec(commands, settings, name) for name in FUNCTIONS}
+    annotations = {name: _describe(commands, name).get("annotations") or {} for name in FUNCTIONS}
+    return {name: digest for name, digest in wanted.items() if annotations[name].get(SPEC_ANNOTATION) != digest}
+
+
 def deploy(commands: Commands, settings: Settings) -> str:
     """Deploy what differs from what is deployed; return what there is to say of it."""
-    wanted = {name: _spec(commands, settings, name) for name in FUNCTIONS}
-    changed = [name for name, digest in wanted.items() if _deployed_spec(commands, name) != digest]
-    if not changed:
+    digests = changed(commands, settings)
+    if not digests:
         return "all as they should be"
-    _put_secrets(commands)
-    for name in changed:
-        _deploy(commands, name, wanted[name])
-    return f"deployed {', '.join(changed)}"
+    there = _secrets_there(commands)
+    for name in CREDENTIALS:
+        verb = "update" if name in there else "create"
+        commands.run(
+            "faas-cli", "secret", verb, name, "--trim=false", "--from-file", str(SECRETS / name),
+            hint="does the gateway have a place for secrets?",
+        )  # fmt: skip
+    for name, digest in digests.items():
+        _deploy(commands, name, digest)
+    return f"deployed {', '.join(digests)}"
 
 
 def _deploy(commands: Commands, name: str, digest: str) -> None:
@@ -33,48 +47,39 @@ def _deploy(commands: Commands, name: str, digest: str) -> None:
     try:
         # faasd gives up on a function that takes long to end, and kills it; the second time it is gone.
         commands.run(*command, attempts=2, hint=hint)
-    except StepError:
+    except ServiceError:
         # ... or its remains are in the way. Of one that runs we keep our hands off.
-        if _replicas(commands, name) > 0:
+        if _describe(commands, name).get("availableReplicas"):
             raise
-        with suppress(StepError):
+        with suppress(ServiceError):
             commands.run("faas-cli", "remove", name, hint=hint)
         commands.run(*command, hint=hint)
 
 
 def remove(commands: Commands, _settings: Settings) -> None:
     """Remove the functions and their secrets."""
-    # More than once, and whatever it says: faasd gives up on a function that takes long to end, and kills it.
-    for _ in range(3):
-        for name in sorted(_deployed(commands)):
-            with suppress(StepError):
-                commands.run("faas-cli", "remove", name, hint="")
-        if commands.dry_run:
-            break
+    for name in sorted(_deployed(commands)):
+        # Whatever it says: faasd gives up on a function that takes long to end, and kills it.
+        with suppress(ServiceError):
+            commands.run("faas-cli", "remove", name, attempts=3, hint="")
     left = _deployed(commands)
     if left and not commands.dry_run:
-        raise StepError(f"still there: {', '.join(sorted(left))}; see `faas-cli describe`, and the gateway's own log")
+        raise ServiceError(
+            f"still there: {', '.join(sorted(left))}; see `faas-cli describe`, and the gateway's own log"
+        )
     for name in sorted(_secrets_there(commands) & set(CREDENTIALS)):
         commands.run("faas-cli", "secret", "remove", name, hint="is a function of another deployment using it?")
 
 
 def _spec(commands: Commands, settings: Settings, name: str) -> str:
-    rendered = None if commands.dry_run else commands.ask("faas-cli", "generate", "--yaml", STACK, "--filter", name)
-    return spec_digest(commands, settings, name, rendered, sorted(CREDENTIALS))
-
-
-def is_current(commands: Commands, settings: Settings, name: str) -> bool:
-    """Return whether a function is deployed as it should be."""
-    return _deployed_spec(commands, name) == _spec(commands, settings, name)
-
-
-def _deployed_spec(commands: Commands, name: str) -> str | None:
-    annotations: dict[str, str] = _describe(commands, name).get("annotations") or {}
-    return annotations.get(SPEC_ANNOTATION)
-
-
-def _replicas(commands: Commands, name: str) -> int:
-    return int(_describe(commands, name).get("availableReplicas") or 0)
+    """Return a digest of all that decides how a function behaves; raises ServiceError where a part of it is missing."""
+    if commands.dry_run:
+        return "dry-run"
+    rendered = commands.ask("faas-cli", "generate", "--yaml", STACK, "--filter", name)
+    image = commands.ask("docker", "image", "inspect", "--format", "{{.Id}}", settings.image(name))
+    if not rendered or not image:
+        raise ServiceError(f"{name}: its part of {STACK}, or its image, is missing")
+    return hashlib.sha256(f"{rendered}\0{image}\0{secrets_digest()}".encode()).hexdigest()
 
 
 def _describe(commands: Commands, name: str) -> dict[str, Any]:
@@ -85,16 +90,6 @@ def _describe(commands: Commands, name: str) -> dict[str, Any]:
 def _deployed(commands: Commands) -> set[str]:
     listed = commands.ask("faas-cli", "list", "--quiet") or ""
     return {line.split()[0] for line in listed.splitlines() if line.strip()} & set(FUNCTIONS)
-
-
-def _put_secrets(commands: Commands) -> None:
-    there = _secrets_there(commands)
-    for name in CREDENTIALS:
-        verb = "update" if name in there else "create"
-        commands.run(
-            "faas-cli", "secret", verb, name, "--trim=false", "--from-file", str(SECRETS / name),
-            hint="does the gateway have a place for secrets?",
-        )  # fmt: skip
 
 
 def _secrets_there(commands: Commands) -> set[str]:

@@ -1,21 +1,19 @@
 """The servers and the bridge on a Kubernetes cluster: `./deploy.sh --kubernetes`."""
 
-import base64
 import json
+import shlex
 
 from deploy import secrets
-from deploy.openfaas.commands import Commands, StepError
-from deploy.openfaas.images import OTHERS
+from deploy.openfaas.commands import Commands
+from deploy.openfaas.containers import OTHER_IMAGES
 from deploy.openfaas.settings import FOLDER, SECRETS, Settings
+from deploy.runner import ServiceError
 
 NAMESPACE = "sentiment"
+KUBECTL = ("kubectl", "--namespace", NAMESPACE)
 WAIT = "600s"
 # The first password is the operator's own choice; this is where it says it.
 RABBITMQ_SECRET = "rabbitmq-default-user"  # noqa: S105 - a name
-
-
-def _kubectl(commands: Commands, *arguments: str, hint: str) -> None:
-    commands.run("kubectl", "--namespace", NAMESPACE, *arguments, hint=hint)
 
 
 def apply(commands: Commands, settings: Settings) -> None:
@@ -25,18 +23,18 @@ def apply(commands: Commands, settings: Settings) -> None:
         hint="are the operators of docs/deploying.md installed, and may you make namespaces?",
     )  # fmt: skip
     _put_secret(commands, "mongodb-password", {"password": "mongodb-password"})
-    _kubectl(
-        commands, "wait", "--for=create", f"secret/{RABBITMQ_SECRET}", f"--timeout={WAIT}",
+    commands.run(
+        *KUBECTL, "wait", "--for=create", f"secret/{RABBITMQ_SECRET}", f"--timeout={WAIT}",
         hint="`kubectl --namespace sentiment describe rabbitmqcluster` tells what its operator waits for",
     )  # fmt: skip
-    if not commands.dry_run and "rabbitmq" not in settings.external:
+    if not commands.dry_run and "rabbitmq" in settings.ours:
         secrets.write(SECRETS, {"rabbitmq-url": _rabbitmq_url(commands)})
     names = ("s3-access-key", "s3-secret-key", "mongodb-url", "rabbitmq-url", "retrain-token")
     _put_secret(commands, "sentiment", {name: name for name in names})
     hint = "`kubectl --namespace sentiment logs job/bootstrap` says why there is no first model"
-    _kubectl(commands, "wait", "--for=condition=complete", "job/bootstrap", f"--timeout={WAIT}", hint=hint)
+    commands.run(*KUBECTL, "wait", "--for=condition=complete", "job/bootstrap", f"--timeout={WAIT}", hint=hint)
     hint = "`kubectl --namespace sentiment logs deployment/bridge` says why"
-    _kubectl(commands, "rollout", "status", "deployment/bridge", f"--timeout={WAIT}", hint=hint)
+    commands.run(*KUBECTL, "rollout", "status", "deployment/bridge", f"--timeout={WAIT}", hint=hint)
 
 
 def remove(commands: Commands, _settings: Settings, *, data: bool) -> None:
@@ -45,7 +43,7 @@ def remove(commands: Commands, _settings: Settings, *, data: bool) -> None:
         commands.run("kubectl", "delete", "namespace", NAMESPACE, "--ignore-not-found", hint="may you delete it?")
         return
     for kind in ("deployment/bridge", "job/bootstrap"):
-        _kubectl(commands, "delete", kind, "--ignore-not-found", hint="may you delete it?")
+        commands.run(*KUBECTL, "delete", kind, "--ignore-not-found", hint="may you delete it?")
 
 
 def _overlay(commands: Commands, settings: Settings) -> str:
@@ -54,44 +52,31 @@ def _overlay(commands: Commands, settings: Settings) -> str:
     if commands.only_says(f"write {folder / 'kustomization.yaml'}"):
         return str(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    images = [
-        {"name": f"sentiment-{name}", "newName": f"{settings.registry}/sentiment-{name}", "newTag": settings.tag}
-        for name in OTHERS
-    ]
+    images = {f"sentiment-{name}": settings.image(name).rpartition(":") for name in OTHER_IMAGES}
     kustomization = {
         "apiVersion": "kustomize.config.k8s.io/v1beta1",
         "kind": "Kustomization",
         "resources": ["../../../deploy/kubernetes"],
-        "images": images,
+        "images": [{"name": name, "newName": new, "newTag": tag} for name, (new, _, tag) in images.items()],
     }
     # JSON is YAML, and needs no library.
     (folder / "kustomization.yaml").write_text(json.dumps(kustomization, indent=2))
     return str(folder)
 
 
-def _put_secret(commands: Commands, name: str, files: dict[str, str]) -> None:
-    if commands.only_says(f"kubectl --namespace {NAMESPACE} apply secret/{name}"):
-        return
-    manifest = {
-        "apiVersion": "v1",
-        "kind": "Secret",
-        "metadata": {"name": name, "namespace": NAMESPACE},
-        "data": {key: base64.b64encode((SECRETS / file).read_bytes()).decode() for key, file in files.items()},
-    }
-    # As a file of the closed folder: on a command line others could read it.
-    secrets.write(SECRETS, {f"{name}.json": json.dumps(manifest)})
-    path = SECRETS / f"{name}.json"
-    try:
-        commands.run("kubectl", "apply", "--filename", str(path), hint="may you make secrets there?")
-    finally:
-        path.unlink()
+def _put_secret(commands: Commands, name: str, keys: dict[str, str]) -> None:
+    """Make a secret, or renew it; `keys` are its keys with the file of SECRETS that has the value of each."""
+    files = [f"--from-file={key}={SECRETS / file}" for key, file in keys.items()]
+    manifest = [*KUBECTL, "create", "secret", "generic", name, *files]
+    command = f"{shlex.join(manifest)} --dry-run=client --output=yaml | kubectl apply --filename -"
+    commands.run("sh", "-c", command, hint="may you make secrets there?")
 
 
 def _rabbitmq_url(commands: Commands) -> str:
-    encoded = commands.ask(
-        "kubectl", "--namespace", NAMESPACE, "get", f"secret/{RABBITMQ_SECRET}",
-        "--output", "jsonpath={.data.connection_string}",
+    url = commands.ask(
+        *KUBECTL, "get", f"secret/{RABBITMQ_SECRET}",
+        "--output", "go-template={{.data.connection_string | base64decode}}",
     )  # fmt: skip
-    if not encoded:
-        raise StepError(f"secret/{RABBITMQ_SECRET} has no connection_string")
-    return base64.b64decode(encoded).decode()
+    if not url:
+        raise ServiceError(f"secret/{RABBITMQ_SECRET} has no connection_string")
+    return url

@@ -1,6 +1,7 @@
 """What a deployment is told: settings from the environment, credentials from there, a terminal, or chance."""
 
 import getpass
+import hashlib
 import socket
 import sys
 from collections.abc import Mapping
@@ -8,13 +9,17 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from deploy import secrets
-from deploy.openfaas.commands import ROOT, StepError
+from deploy.openfaas.commands import ROOT
+from deploy.runner import ServiceError
 
 FOLDER = ROOT / ".local" / "openfaas"
 SECRETS = FOLDER / "secrets"
 """The folder of this deployment's credentials, each a file."""
+LOOPBACK = "127.0.0.1"
 # The address of the bridge that faasd makes: functions reach this machine there.
 FAASD_ADDRESS = "10.62.0.1"
+# service of compose.yml -> the variable that names a server of the user's in its place
+SERVERS = {"s3": "S3_ENDPOINT_URL", "mongodb": "MONGODB_URL", "rabbitmq": "RABBITMQ_URL"}
 # name of the secret -> the variable that gives it
 CREDENTIALS = {
     "s3-access-key": "AWS_ACCESS_KEY_ID",
@@ -30,90 +35,74 @@ CREDENTIALS = {
 class Settings:
     """A deployment's settings.
 
-    external: the servers that the user runs, of s3, mongodb and rabbitmq; the others are containers of ours.
-    host_address: where functions reach the ports of this machine; None where nothing needs it.
+    ours: the servers that are containers of ours, of s3, mongodb and rabbitmq; the others are the user's.
+    variables: the environment for faas-cli and compose, what stack.yml and compose.yml fill in.
     """
 
-    gateway_url: str
-    registry: str
-    tag: str
-    bucket: str
-    s3_endpoint_url: str
-    functions_gateway_url: str
-    host_address: str | None
-    external: frozenset[str]
     kubernetes: bool
+    ours: tuple[str, ...]
+    variables: Mapping[str, str]
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str], *, kubernetes: bool) -> "Settings":
-        """Read the variables that docs/deploying.md names; raises StepError."""
-        gateway_url = (environment.get("OPENFAAS_URL") or "http://127.0.0.1:8080").rstrip("/")
-        variables = {"s3": "S3_ENDPOINT_URL", "mongodb": "MONGODB_URL", "rabbitmq": "RABBITMQ_URL"}
-        external = frozenset(name for name, variable in variables.items() if environment.get(variable))
-        ours = set(variables) - external
-        host = environment.get("HOST_ADDRESS") or (None if kubernetes or not ours else _address_of_this_machine())
+        """Read the variables that docs/deploying.md names; raises ServiceError."""
+        gateway_url = (environment.get("OPENFAAS_URL") or f"http://{LOOPBACK}:8080").rstrip("/")
+        ours = tuple(name for name, variable in SERVERS.items() if not environment.get(variable))
+        host = environment.get("HOST_ADDRESS") or (LOOPBACK if kubernetes or not ours else _address_of_this_machine())
+        s3, functions_gateway = f"http://{host}:9000", f"http://gateway:{urlsplit(gateway_url).port or 8080}"
         if kubernetes:
             s3, functions_gateway = "http://minio.sentiment:9000", "http://gateway.openfaas:8080"
-        else:
-            s3, functions_gateway = f"http://{host}:9000", f"http://gateway:{urlsplit(gateway_url).port or 8080}"
-        return cls(
-            gateway_url=gateway_url,
-            registry=environment.get("REGISTRY") or "127.0.0.1:5000",
-            tag=environment.get("TAG") or "latest",
-            bucket=environment.get("S3_BUCKET") or "models",
-            s3_endpoint_url=environment.get("S3_ENDPOINT_URL") or s3,
-            functions_gateway_url=environment.get("GATEWAY_URL") or functions_gateway,
-            host_address=host,
-            external=external,
-            kubernetes=kubernetes,
-        )
-
-    @property
-    def ours(self) -> list[str]:
-        """Return the servers that are containers of ours."""
-        return [name for name in ("s3", "mongodb", "rabbitmq") if name not in self.external]
-
-    @property
-    def variables(self) -> dict[str, str]:
-        """Return the environment for faas-cli and compose: what stack.yml and compose.yml fill in."""
-        return {
-            "OPENFAAS_URL": self.gateway_url,
-            "REGISTRY": self.registry,
-            "TAG": self.tag,
-            "S3_ENDPOINT_URL": self.s3_endpoint_url,
-            "S3_BUCKET": self.bucket,
-            "GATEWAY_URL": self.functions_gateway_url,
-            "HOST_ADDRESS": self.host_address or "127.0.0.1",
-            "SECRETS_FOLDER": str(SECRETS),
+        defaults = {
+            "REGISTRY": "127.0.0.1:5000",
+            "TAG": "latest",
+            "S3_ENDPOINT_URL": s3,
+            "S3_BUCKET": "models",
+            "GATEWAY_URL": functions_gateway,
+            "BRIDGE_PORT": "8082",
         }
+        variables = {name: environment.get(name) or default for name, default in defaults.items()} | {
+            "OPENFAAS_URL": gateway_url,
+            "HOST_ADDRESS": host,
+            "SECRETS_FOLDER": str(SECRETS),
+            "COMPOSE_FILE": "compose.yml:deploy/openfaas/compose.yml",
+            "COMPOSE_PROJECT_NAME": "sentiment-openfaas",  # apart from a `docker compose up` in the same folder
+        }
+        return cls(kubernetes, ours, variables)
+
+    @property
+    def gateway_url(self) -> str:
+        """Return the address of the gateway, as this machine reaches it."""
+        return self.variables["OPENFAAS_URL"]
 
     def image(self, name: str) -> str:
         """Return the name of an image in the registry."""
-        return f"{self.registry}/sentiment-{name}:{self.tag}"
+        return f"{self.variables['REGISTRY']}/sentiment-{name}:{self.variables['TAG']}"
 
 
 def make_secrets(settings: Settings, environment: Mapping[str, str]) -> list[str]:
     """Write a file for each credential that has none, or another value now; return their names.
 
     A server of the user's has its credentials in the environment, or they are asked for at a terminal; ours get
-    random ones. Raises StepError where one is missing.
+    random ones. Raises ServiceError where one is missing.
     """
     given = {name: environment[variable] for name, variable in CREDENTIALS.items() if environment.get(variable)}
-    if "s3" in settings.external:
-        for name in ("s3-access-key", "s3-secret-key"):
-            if name not in given and not (SECRETS / name).exists():
-                given[name] = _ask(name, CREDENTIALS[name])
-    changed = {name for name, value in given.items() if secrets.known(SECRETS / name) != value}
-    secrets.write(SECRETS, {name: given[name] for name in changed})
-    host = settings.host_address or "127.0.0.1"
-    made = secrets.make(SECRETS, f"{host}:27017", f"{host}:5672", keep=given)
-    return sorted(changed | set(made) & set(CREDENTIALS))
+    for name in ("s3-access-key", "s3-secret-key"):
+        if "s3" not in settings.ours and name not in given and not (SECRETS / name).exists():
+            given[name] = _ask(name, CREDENTIALS[name])
+    host = settings.variables["HOST_ADDRESS"]
+    made = secrets.make(SECRETS, f"{host}:27017", f"{host}:5672", given)
+    return [name for name in CREDENTIALS if name in made]
+
+
+def secrets_digest() -> str:
+    """Return a digest of all credentials; the random token among them is the salt of the others."""
+    return hashlib.sha256("\0".join(secrets.known(SECRETS / name) or "" for name in CREDENTIALS).encode()).hexdigest()
 
 
 def _ask(name: str, variable: str) -> str:
     if sys.stdin.isatty():
         return getpass.getpass(f"{name} ({variable}): ")
-    raise StepError(f"{variable} is not set: it must hold the {name} of the store at S3_ENDPOINT_URL")
+    raise ServiceError(f"{variable} is not set: it must hold the {name} of the store at S3_ENDPOINT_URL")
 
 
 def _address_of_this_machine() -> str:
@@ -121,7 +110,7 @@ def _address_of_this_machine() -> str:
         try:
             probe.bind((FAASD_ADDRESS, 0))
         except OSError as error:
-            raise StepError(
+            raise ServiceError(
                 "set HOST_ADDRESS to an address of this machine that functions can reach, "
                 "or S3_ENDPOINT_URL, MONGODB_URL and RABBITMQ_URL to servers of yours"
             ) from error

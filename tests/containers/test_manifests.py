@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from contracts.names import FUNCTIONS
-from deploy.openfaas.settings import CREDENTIALS
+from deploy.openfaas.settings import CREDENTIALS, Settings
 from tests.project import ROOT
 
 KUBERNETES = ROOT / "deploy" / "kubernetes"
@@ -122,8 +122,8 @@ def test_compose_and_the_stack_build_the_same_images() -> None:
         assert set(COMPOSE["services"][name]["secrets"]) == set(function["secrets"])
 
 
-@pytest.mark.parametrize("store", ["minio", "seaweedfs"])
-def test_compose_accepts_its_file(tmp_path: Path, store: str) -> None:
+def rendered(folder: Path, **environment: str) -> dict[str, Any]:
+    """Return the services as compose understands them, with secrets that would be in `folder`."""
     for command in (["docker", "compose"], ["docker-compose"]):
         if (
             shutil.which(command[0])
@@ -135,14 +135,38 @@ def test_compose_accepts_its_file(tmp_path: Path, store: str) -> None:
             pytest.fail("compose is not installed: apt-get install docker-compose")
         pytest.skip("compose is not installed")
     result = subprocess.run(
-        [*command, "--file", str(ROOT / "compose.yml"), "config"],
-        env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), "S3_STORE": store, "SECRETS_FOLDER": str(tmp_path)},
+        [*command, "config"], cwd=ROOT,
+        env={"PATH": os.environ["PATH"], "HOME": str(folder), "SECRETS_FOLDER": str(folder), **environment},
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
-    services = yaml.safe_load(result.stdout)["services"]
+    services: dict[str, Any] = yaml.safe_load(result.stdout)["services"]
+    return services
+
+
+@pytest.mark.parametrize("store", ["minio", "seaweedfs"])
+def test_compose_accepts_its_file(tmp_path: Path, store: str) -> None:
+    services = rendered(tmp_path, COMPOSE_FILE="compose.yml", S3_STORE=store)
     assert store in services["s3"]["image"]
     assert services["predict"]["depends_on"]["s3"]["condition"] == "service_healthy"
+
+
+def test_compose_runs_the_bridge_beside_openfaas_on_the_machines_own_network(tmp_path: Path) -> None:
+    user = {"OPENFAAS_URL": "http://gateway.example", "BRIDGE_PORT": "9", "HOST_ADDRESS": "10.62.0.1"}
+    settings = Settings.from_environment(user, kubernetes=False)
+    services = rendered(tmp_path, **{**settings.variables, "SECRETS_FOLDER": str(tmp_path), "BRIDGE_IN_FLIGHT": "3"})
+    for name in ("bridge", "bootstrap"):
+        assert services[name]["network_mode"] == "host"
+        assert services[name]["read_only"] is True
+        assert services[name]["image"] == settings.image(name)
+    wanted = {
+        "GATEWAY_URL": "http://gateway.example",
+        "LISTEN_HOST": "127.0.0.1",
+        "LISTEN_PORT": "9",
+        "BRIDGE_IN_FLIGHT": "3",
+    }
+    assert {name: str(value) for name, value in services["bridge"]["environment"].items() if name in wanted} == wanted
+    assert ":9/_/ready" in services["bridge"]["healthcheck"]["test"][-1]
 
 
 def test_compose_opens_ports_to_this_machine_alone() -> None:

@@ -56,7 +56,7 @@ def test_the_offset_is_held_while_the_function_is_away(
 def test_the_offset_is_held_while_mongodb_is_away(
     environment: Mapping[str, str], client: Client, tmp_path: Path
 ) -> None:
-    mongodb = servers.mongodb(tmp_path / "mongodb", ports.free_ports())
+    mongodb = servers.mongodb(tmp_path / "mongodb", ports.free_port)
     own = {**environment, **mongodb.variables}
     stream = source_of(environment)
     with ExitStack() as stack:

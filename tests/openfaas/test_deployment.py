@@ -22,7 +22,7 @@ from pymongo import MongoClient
 
 from contracts.names import FUNCTIONS
 from deploy import ports, runner
-from deploy.servers import epmd, mongodb, rabbitmq, s3
+from deploy.servers import mongodb, rabbitmq, s3
 from tests.system import ROOT, Client
 
 MESSAGES = 10_000
@@ -70,7 +70,7 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]
         yield {}
         return
     folder = tmp_path_factory.mktemp("servers")
-    port = ports.free_ports()
+    port = ports.free_port
     with pytest.MonkeyPatch.context() as patch, ExitStack() as stack:
         patch.setattr(ports, "LOOPBACK", address)
         patch.setattr("deploy.servers.LOOPBACK", address)
@@ -79,7 +79,6 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]
         for service in (
             s3(folder / "s3", port, *keys),
             mongodb(folder / "mongodb", port),
-            epmd(folder / "rabbitmq", port),
             rabbitmq(folder / "rabbitmq", port, secrets.token_hex(4), secrets.token_hex(16)),
         ):
             stack.enter_context(runner.running(service))

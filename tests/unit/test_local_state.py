@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.local.processes import listener
-from deploy.local.stack import PortBusyError, plan
+from deploy.local.stack import PortBusyError, listener, plan
 from deploy.local.state import ROOT, State
 from deploy.ports import LOOPBACK, free_port
 from deploy.servers import MissingServerError
