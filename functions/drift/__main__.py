@@ -14,9 +14,6 @@ from process.web import ready_if
 from records import Records, RecordsUnavailable
 from records.drift import DriftRecords
 
-# Probes are answered while a check waits for the store.
-THREADS = 2
-
 
 def main() -> None:
     """Serve until SIGTERM; raises SettingsError."""
@@ -30,7 +27,7 @@ def main() -> None:
     checker.show_last()
     for courier in couriers:
         courier.start()
-    serve(app, blocking_threads=THREADS)
+    serve(app, blocking_threads=2)  # probes are answered while a check waits for the store
     for courier in couriers:
         courier.close()
     all_records.close()

@@ -23,9 +23,6 @@ from records.drift import DriftRecords
 
 logger = logging.getLogger(__name__)
 
-CONNECT_TIMEOUT_SECONDS = 5
-ANSWER_TIMEOUT_SECONDS = 10
-CLOSE_TIMEOUT_SECONDS = 5
 # Statuses below 500 that speak of the moment and not of the request.
 PASSING = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS)
 SENT = Counter("drift_alerts_sent", "Alerts sent, by channel", ["channel"])
@@ -70,9 +67,7 @@ class Webhook:
 
     def __init__(self, url: str) -> None:
         self._url = url
-        self._pool = urllib3.PoolManager(
-            retries=False, timeout=urllib3.Timeout(connect=CONNECT_TIMEOUT_SECONDS, read=ANSWER_TIMEOUT_SECONDS)
-        )
+        self._pool = urllib3.PoolManager(retries=False, timeout=urllib3.Timeout(connect=5, read=10))
 
     def prepare(self) -> None:
         """Do nothing: a webhook is there, or is not."""
@@ -121,7 +116,7 @@ class Courier:
         """Stop. What was not sent stays due."""
         self._closing.set()
         self._due.set()
-        self._thread.join(CLOSE_TIMEOUT_SECONDS)
+        self._thread.join(timeout=5)
 
     def _run(self) -> None:
         prepared = False

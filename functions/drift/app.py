@@ -11,9 +11,6 @@ from process.web import FunctionApp, json_response
 from records import InvalidRecord, RecordsUnavailable
 from sentiment.artifact import ArtifactError
 
-MAX_REPORTS_SHOWN = 1_000
-REPORTS_SHOWN = 100
-
 
 def build(checker: Checker, *, not_ready: Callable[[], str | None]) -> Flask:
     """Return the app over a checker; raises SettingsError."""
@@ -28,7 +25,7 @@ def build(checker: Checker, *, not_ready: Callable[[], str | None]) -> Flask:
 
     @app.get("/reports")
     def history() -> Response:
-        limit = whole_number("limit", REPORTS_SHOWN, least=1, most=MAX_REPORTS_SHOWN, given=request.args)
+        limit = whole_number("limit", 100, least=1, most=1_000, given=request.args)
         return json_response(checker.reports(limit))
 
     return app

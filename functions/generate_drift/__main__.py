@@ -10,9 +10,6 @@ from process.web import ready_if
 from records import Records, RecordsUnavailable
 from records.drift import GeneratedTexts
 
-# Probes are answered while one thread waits for predict.
-THREADS = 2
-
 
 def main() -> None:
     """Serve until SIGTERM; raises SettingsError."""
@@ -20,7 +17,8 @@ def main() -> None:
     generator = Generator(GeneratedTexts(records), os.environ.get("GATEWAY_URL") or "http://127.0.0.1:8080")
     enabled = (os.environ.get("ENABLE_GENERATE_DRIFT") or "").lower() == "true"
     not_ready = ready_if(records.ping, errors=(RecordsUnavailable,)) if enabled else ready_if(errors=())
-    serve(build(generator, enabled=enabled, not_ready=not_ready), blocking_threads=THREADS)
+    # Probes are answered while one thread waits for predict.
+    serve(build(generator, enabled=enabled, not_ready=not_ready), blocking_threads=2)
     records.close()
 
 

@@ -12,8 +12,6 @@ from process.settings import SettingsError, number, whole_number
 from process.web import FunctionApp, Problem, json_response
 from records import RecordsUnavailable
 
-DEFAULT_COUNT = 500
-DEFAULT_SHARE = 0.5
 MAX_SEED = 2**32
 OFF = "generate-drift is off, since it fills the records with texts that nobody wrote: set ENABLE_GENERATE_DRIFT=true."
 
@@ -32,8 +30,8 @@ def build(generator: Generator, *, enabled: bool, not_ready: Callable[[], str | 
 
     @app.route("/", methods=["GET", "POST"])
     def generate() -> Response:
-        count = whole_number("count", DEFAULT_COUNT, least=1, most=MAX_BATCH_TEXTS, given=request.args)
-        share = number("share", DEFAULT_SHARE, least=0, most=1, given=request.args)
+        count = whole_number("count", 500, least=1, most=MAX_BATCH_TEXTS, given=request.args)
+        share = number("share", 0.5, least=0, most=1, given=request.args)
         seed = whole_number("seed", secrets.randbelow(MAX_SEED), least=0, most=MAX_SEED, given=request.args)
         return json_response(generator.generate(count, share, seed))
 

@@ -118,13 +118,9 @@ class Trainer:
                 maximum_per_source=self._settings.max_labels_per_source,
                 refused=refused,
             )
-            before = champion.as_contender() if champion else Contender(None, None)
-            outcome = RunOutcome(
-                model=before.model,
-                champion=before,
-                challenger=Contender(None, None),
-                reason="no labels are pending",
-            )
+            nobody = Contender(None, None)
+            before = champion.as_contender() if champion else nobody
+            outcome = RunOutcome(model=before.model, champion=before, challenger=nobody, reason="no labels are pending")
             if labels:
                 outcome = self._learn(champion, labels, by, outcome)
             RUNS.labels("promoted" if outcome.promoted else "refused" if outcome.retrained else "nothing-to-do").inc()
