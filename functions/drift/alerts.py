@@ -74,9 +74,8 @@ class Webhook:
 
     def send(self, event: str, alert_id: str, body: bytes) -> None:  # noqa: ARG002 - the body has both
         """Send the alert; see Channel."""
-        headers = {"Content-Type": "application/json"}
         try:
-            response = self._pool.request("POST", self._url, body=body, headers=headers)
+            response = self._pool.request("POST", self._url, body=body, headers={"Content-Type": "application/json"})
         except urllib3.exceptions.HTTPError as error:
             raise ChannelDown(f"the webhook can't be reached: {type(error).__name__}") from error
         if response.status >= 500 or response.status in PASSING:

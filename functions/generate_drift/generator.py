@@ -54,14 +54,14 @@ class Generator:
         """
         with self._exclusive():
             shifted = round(count * share)
-            mixed = _mix(make_texts(seed), self._texts.ordinary(count - shifted), shifted, count, seed)
+            mixed = _mix(self._texts.ordinary(count - shifted), shifted, count, seed)
             kinds: Counter[str] = Counter()
             examples: dict[str, str] = {}
             model = None
             self._texts.ensure_index()
             recorded = self._texts.count()
             # Batches that predict's recorder can hold while it writes them.
-            for batch in batches(mixed, 500, 1_000_000):
+            for batch in batches(mixed, most=500, most_characters=1_000_000):
                 model = self._score([text for text, _ in batch], kinds.total())
                 for text, kind in batch:
                     kinds[kind] += 1
@@ -110,11 +110,9 @@ class Generator:
             time.sleep(0.1)
 
 
-def _mix(
-    made: Iterator[tuple[str, str]], ordinary: Iterator[str], shifted: int, count: int, seed: int
-) -> Iterator[tuple[str, str]]:
+def _mix(ordinary: Iterator[str], shifted: int, count: int, seed: int) -> Iterator[tuple[str, str]]:
     """Yield `shifted` made texts and up to `count - shifted` ordinary ones, in a mixed order."""
-    order = [True] * shifted + [False] * (count - shifted)
+    made, order = make_texts(seed), [True] * shifted + [False] * (count - shifted)
     random.Random(seed).shuffle(order)  # noqa: S311 - an order is no secret
     for is_made in order:
         if is_made:
