@@ -1,7 +1,8 @@
 """Runs retrain: `python -m functions.retrain`. SIGTERM: answer what is in hand, exit 0."""
 
 from functions.retrain.app import build
-from functions.retrain.trainer import Settings, Trainer
+from functions.retrain.settings import Settings
+from functions.retrain.trainer import Trainer
 from model_store.errors import StoreError
 from model_store.publishing import ModelStore
 from process.run import run

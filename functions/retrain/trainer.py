@@ -16,7 +16,6 @@ import threading
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
@@ -37,12 +36,12 @@ from contracts.retrain import (
     RunOutcome,
     TakenBack,
 )
+from functions.retrain.settings import Settings
 from functions.retrain.versions import Champion, first_version, summary
 from model_store.errors import PromotionConflict, StoreError
 from model_store.layout import Current
 from model_store.publishing import ModelStore
 from process.exclusive import Busy, Exclusive
-from process.settings import choice, number, read_secret, setting, whole_number
 from records import RecordsUnavailable, now
 from records.labels import Label, Labels
 from sentiment import gate
@@ -54,24 +53,6 @@ logger = logging.getLogger(__name__)
 VERSIONS_SHOWN = 50
 LABELS = Counter("retrain_labels", "Labels that came in, by whether they were new", ["outcome"])
 RUNS = Counter("retrain_runs", "Training runs, by outcome", ["outcome"])
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What is not given is read from the environment: see docs/configuration.md. Raises SettingsError.
-
-    max_labels_per_source: 0 for any number.
-    """
-
-    retrain_after: int = setting(whole_number, "RETRAIN_AFTER", 100, least=1)
-    label_weight: float = setting(number, "LABEL_WEIGHT", 1, least=1 / 1024)
-    max_labels_per_source: int = setting(whole_number, "MAX_LABELS_PER_SOURCE", 0, least=0)
-    max_labels_per_run: int = setting(whole_number, "MAX_LABELS_PER_RUN", 20_000, least=1)
-    max_pending_labels: int = setting(whole_number, "MAX_PENDING_LABELS", 100_000, least=1)
-    gate: str = setting(choice, "GATE", ("on", "off"))
-    gate_level: float = setting(number, "GATE_LEVEL", gate.LEVEL, least=1e-9)
-    keep_versions: int = setting(whole_number, "KEEP_VERSIONS", 10, least=1)
-    token: str | None = setting(read_secret, "retrain-token", "RETRAIN_TOKEN")
 
 
 class TooManyPending(Exception):

@@ -10,7 +10,8 @@ import pytest
 import urllib3
 
 from deploy import runner
-from functions.retrain.trainer import Settings, Trainer, UnknownLabel
+from functions.retrain.settings import Settings
+from functions.retrain.trainer import Trainer, UnknownLabel
 from model_store.publishing import ModelStore
 from process.exclusive import Busy
 from records import Records

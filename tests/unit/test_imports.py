@@ -45,7 +45,7 @@ def test_the_imports_are_those_of_the_drawing() -> None:
         ("messages/ports.py", "import records.mongo"),
         ("model_store/layout.py", "import functions.predict.app"),
         ("bridge/settings.py", "import functions.predict.service"),
-        ("functions/predict/service.py", "import functions.retrain.trainer"),
+        ("functions/predict/service.py", "import functions.retrain.settings"),
         ("functions/drift/settings.py", "import deploy.secrets"),
         ("model_store/serving/loader.py", "import model_store.publishing.store"),
     ],

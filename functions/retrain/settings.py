@@ -1,0 +1,21 @@
+"""Retrain's settings; see docs/configuration.md for the variables."""
+
+from dataclasses import dataclass
+
+from process.settings import choice, number, read_secret, setting, whole_number
+from sentiment.gate import LEVEL
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What is not given is read from the environment; raises SettingsError. max_labels_per_source: 0 for any number."""
+
+    retrain_after: int = setting(whole_number, "RETRAIN_AFTER", 100, least=1)
+    label_weight: float = setting(number, "LABEL_WEIGHT", 1, least=1 / 1024)
+    max_labels_per_source: int = setting(whole_number, "MAX_LABELS_PER_SOURCE", 0, least=0)
+    max_labels_per_run: int = setting(whole_number, "MAX_LABELS_PER_RUN", 20_000, least=1)
+    max_pending_labels: int = setting(whole_number, "MAX_PENDING_LABELS", 100_000, least=1)
+    gate: str = setting(choice, "GATE", ("on", "off"))
+    gate_level: float = setting(number, "GATE_LEVEL", LEVEL, least=1e-9)
+    keep_versions: int = setting(whole_number, "KEEP_VERSIONS", 10, least=1)
+    token: str | None = setting(read_secret, "retrain-token", "RETRAIN_TOKEN")
