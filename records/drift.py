@@ -78,7 +78,7 @@ class DriftRecords:
     def last_report(self) -> DriftReport | None:
         """Return the newest report, None before the first; raises InvalidRecord where it can't be read."""
         with unavailable():
-            document = next(self._reports.find().sort("_id", -1).limit(1), None)
+            document = self._reports.find_one(sort=[("_id", -1)])
         return None if document is None else read(document, DriftReport)
 
     def reports(self, limit: int) -> list[DriftReport]:
@@ -108,8 +108,7 @@ class DriftRecords:
         """Return the reports whose alert has not been sent by `channel`, oldest first."""
         # With an index on a list, nx-27017 finds its items by $in alone.
         with unavailable():
-            found = self._reports.find({"undelivered": {"$in": [channel]}}).sort("_id", 1)
-            return [*read_valid(found, DriftReport)]
+            return [*read_valid(self._reports.find({"undelivered": {"$in": [channel]}}).sort("_id", 1), DriftReport)]
 
     def mark_delivered(self, number: int, channel: str) -> None:
         """Note that the alert of a report has been sent by `channel`."""

@@ -4,7 +4,6 @@ import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from pymongo import UpdateOne
@@ -34,10 +33,6 @@ class Label:
         """The label's id: the same for the same text, label and source."""
         return _digest(f"{self.label}\0{self.source}\0{self.text}")
 
-    def record(self, received_at: datetime) -> LabelRecord:
-        """Return the label as it is kept: pending, and by its id."""
-        return extended(self, LabelRecord, received_at=received_at, text_sha256=_digest(self.text))
-
 
 class Labels:
     """The collection `labels`. Every method raises RecordsUnavailable while MongoDB can't answer."""
@@ -57,17 +52,15 @@ class Labels:
         A label is there already if one of the same text, label and source is, or one of the same client_id.
         """
         by_id = {label.id: label for label in labels}
-        known_ids = self._known("_id", [*by_id])
-        known_client_ids = self._known(
-            "client_id", [label.client_id for label in labels if label.client_id is not None]
-        )
+        client_ids = [label.client_id for label in labels if label.client_id is not None]
+        known_ids, known_client_ids = self._known("_id", [*by_id]), self._known("client_id", client_ids)
         new: list[LabelRecord] = []
         received_at = now()
         for label in by_id.values():
             if label.id not in known_ids and label.client_id not in known_client_ids:
                 if label.client_id is not None:
                     known_client_ids.add(label.client_id)
-                new.append(label.record(received_at))
+                new.append(extended(label, LabelRecord, received_at=received_at, text_sha256=_digest(label.text)))
         if new:
             documents = to_documents(new)
             writes = [UpdateOne({"_id": each.pop("_id")}, {"$setOnInsert": each}, upsert=True) for each in documents]

@@ -26,9 +26,6 @@ Document = dict[str, Any]
 """A document as the driver takes and gives it: no further than this package."""
 DATABASE = "sentiment"
 TIME_OF_RECORD = {"predictions": "received_at", "rejected": "received_at", "drift_reports": "checked_at"}
-SERVER_SELECTION_TIMEOUT_MILLISECONDS = 3_000
-SOCKET_TIMEOUT_MILLISECONDS = 20_000
-CLOSE_TIMEOUT_SECONDS = 2.0
 DUPLICATE_KEY = 11000
 _RAW: CodecOptions[Any] = CodecOptions(document_class=RawBSONDocument)
 
@@ -65,8 +62,8 @@ class Records:
             url,
             tz_aware=True,
             connect=False,
-            serverSelectionTimeoutMS=SERVER_SELECTION_TIMEOUT_MILLISECONDS,
-            socketTimeoutMS=SOCKET_TIMEOUT_MILLISECONDS,
+            serverSelectionTimeoutMS=3_000,
+            socketTimeoutMS=20_000,
             appname="sentiment",
         )
         return cls(client, client.get_default_database(DATABASE).name)
@@ -79,7 +76,7 @@ class Records:
         """
         closing = threading.Thread(target=self._client.close, name="mongodb-close", daemon=True)
         closing.start()
-        closing.join(CLOSE_TIMEOUT_SECONDS)
+        closing.join(timeout=2)
 
     def ping(self) -> None:
         """Raise RecordsUnavailable unless MongoDB answers."""
@@ -120,10 +117,8 @@ class Records:
                 if not errors or any(each["code"] != DUPLICATE_KEY for each in errors):
                     raise
                 repeated = [documents[each["index"]] for each in errors]
-                self.database[collection].bulk_write(
-                    [ReplaceOne({"_id": document["_id"]}, document, upsert=True) for document in repeated],
-                    ordered=False,
-                )
+                replacements = [ReplaceOne({"_id": document["_id"]}, document, upsert=True) for document in repeated]
+                self.database[collection].bulk_write(replacements, ordered=False)
 
     def offset(self, consumer: str) -> int | None:
         """Return the offset of the last message that `consumer` is done with, None if there is none."""

@@ -17,12 +17,9 @@ from records.mongo import Records, RecordsUnavailable
 
 logger = logging.getLogger("recorder")
 
-QUEUE_BYTES = 2_000_000
 BATCH_RECORDS = 250  # larger ones are no faster, and the driver takes 2 kB a record meanwhile
 BATCH_BYTES = 250_000
 BATCH_WAIT_SECONDS = 0.2
-FIRST_WAIT_SECONDS = 0.5
-LONGEST_WAIT_SECONDS = 10.0
 
 
 @dataclass(eq=False)
@@ -48,7 +45,7 @@ class BatchRecorder:
         self,
         records: Records,
         *,
-        queue_bytes: int = QUEUE_BYTES,
+        queue_bytes: int = 2_000_000,
         on_written: Callable[[int], None] = lambda count: None,
         on_lost: Callable[[int], None] = lambda count: None,
         on_drained: Callable[[], None] = lambda: None,
@@ -69,7 +66,7 @@ class BatchRecorder:
         self._on_lost = on_lost
         self._on_drained = on_drained
         self._ensure_indexes = cache(records.ensure_indexes)  # until it has worked once: errors are not kept
-        self._backoff = Backoff(FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS)
+        self._backoff = Backoff(first_seconds=0.5, longest_seconds=10)
         self._closing = threading.Event()
         self._deadline = float("inf")
         self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)

@@ -16,7 +16,10 @@ pattern, which a property test holds it to.
 
 import re
 import string
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
 
+T = TypeVar("T")
 _REMOVE_PUNCTUATION = str.maketrans("", "", string.punctuation)
 _WORD = re.compile(r"\w\w+")
 # ASCII texts, nearly all, need no regular expression: once punctuation is gone, all that is left besides
@@ -44,3 +47,17 @@ def tokens(text: str) -> list[str]:
 def words(text: str) -> list[str]:
     """Return the words of `text`, in order, repeats included."""
     return [token for token in tokens(text) if len(token) > 1]
+
+
+def batches(texts: Iterable[tuple[str, T]], most: int, most_characters: int) -> Iterator[list[tuple[str, T]]]:
+    """Yield texts, and what comes with each, `most` at a time, or fewer: those that make up `most_characters`."""
+    batch: list[tuple[str, T]] = []
+    characters = 0
+    for text, other in texts:
+        batch.append((text, other))
+        characters += len(text)
+        if len(batch) == most or characters > most_characters:
+            yield batch
+            batch, characters = [], 0
+    if batch:
+        yield batch

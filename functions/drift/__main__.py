@@ -1,7 +1,10 @@
-"""Runs drift: `python -m functions.drift`. SIGTERM: answer what is in hand, exit 0; alerts not sent stay due."""
+"""Serves drift (docs/http.md): `python -m functions.drift`. SIGTERM: answer what is in hand, exit 0."""
+
+from collections.abc import Callable
+
+from flask import Flask, Response, request
 
 from functions.drift.alerts import Channel, Courier, Webhook
-from functions.drift.app import build
 from functions.drift.checker import Checker
 from functions.drift.references import References
 from functions.drift.settings import Settings
@@ -10,12 +13,30 @@ from model_store.errors import StoreError
 from model_store.publishing import ModelStore
 from process.run import run
 from process.server import serve
-from process.web import ready_if
-from records import Records, RecordsUnavailable
+from process.settings import SettingsError, whole_number
+from process.web import FunctionApp, json_response, ready_if
+from records import InvalidRecord, Records, RecordsUnavailable
 from records.drift import DriftRecords
+from sentiment.artifact import ArtifactError
 
-# Probes are answered while a check waits for the store.
-THREADS = 2
+
+def build(checker: Checker, *, not_ready: Callable[[], str | None]) -> Flask:
+    """Return the app over a checker; raises SettingsError."""
+    app = FunctionApp("drift", not_ready=not_ready)
+    app.answer_errors(400, SettingsError)
+    app.answer_errors(500, InvalidRecord)
+    app.answer_errors(503, RecordsUnavailable, StoreError, ArtifactError, then="; try again.", Retry_After="5")
+
+    @app.route("/", methods=["GET", "POST"])
+    def check_now() -> Response:
+        return json_response(checker.run())
+
+    @app.get("/reports")
+    def history() -> Response:
+        limit = whole_number("limit", 100, least=1, most=1_000, given=request.args)
+        return json_response(checker.reports(limit))
+
+    return app
 
 
 def main() -> None:
@@ -30,9 +51,9 @@ def main() -> None:
     checker.show_last()
     for courier in couriers:
         courier.start()
-    serve(app, blocking_threads=THREADS)
+    serve(app, blocking_threads=2)  # probes are answered while a check waits for the store
     for courier in couriers:
-        courier.close()
+        courier.close()  # alerts not sent stay due
     all_records.close()
 
 

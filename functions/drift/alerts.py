@@ -23,9 +23,6 @@ from records.drift import DriftRecords
 
 logger = logging.getLogger(__name__)
 
-CONNECT_TIMEOUT_SECONDS = 5
-ANSWER_TIMEOUT_SECONDS = 10
-CLOSE_TIMEOUT_SECONDS = 5
 # Statuses below 500 that speak of the moment and not of the request.
 PASSING = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS)
 SENT = Counter("drift_alerts_sent", "Alerts sent, by channel", ["channel"])
@@ -70,18 +67,15 @@ class Webhook:
 
     def __init__(self, url: str) -> None:
         self._url = url
-        self._pool = urllib3.PoolManager(
-            retries=False, timeout=urllib3.Timeout(connect=CONNECT_TIMEOUT_SECONDS, read=ANSWER_TIMEOUT_SECONDS)
-        )
+        self._pool = urllib3.PoolManager(retries=False, timeout=urllib3.Timeout(connect=5, read=10))
 
     def prepare(self) -> None:
         """Do nothing: a webhook is there, or is not."""
 
     def send(self, event: str, alert_id: str, body: bytes) -> None:  # noqa: ARG002 - the body has both
         """Send the alert; see Channel."""
-        headers = {"Content-Type": "application/json"}
         try:
-            response = self._pool.request("POST", self._url, body=body, headers=headers)
+            response = self._pool.request("POST", self._url, body=body, headers={"Content-Type": "application/json"})
         except urllib3.exceptions.HTTPError as error:
             raise ChannelDown(f"the webhook can't be reached: {type(error).__name__}") from error
         if response.status >= 500 or response.status in PASSING:
@@ -121,7 +115,7 @@ class Courier:
         """Stop. What was not sent stays due."""
         self._closing.set()
         self._due.set()
-        self._thread.join(CLOSE_TIMEOUT_SECONDS)
+        self._thread.join(timeout=5)
 
     def _run(self) -> None:
         prepared = False

@@ -6,6 +6,7 @@ import logging
 import threading
 from collections.abc import Sequence
 from functools import cache, partial
+from itertools import starmap
 
 from msgspec import UNSET
 from prometheus_client import Counter, Gauge, Histogram
@@ -17,9 +18,7 @@ from functions.drift.references import Candidate, References, Watched
 from functions.drift.settings import Settings
 from records import InvalidRecord, RecordsUnavailable, now
 from records.drift import DriftRecords, Scoring
-from sentiment.counts import count_texts
 from sentiment.drift.check import check, next_state
-from sentiment.drift.measures import measure
 from sentiment.drift.samples import Window
 
 logger = logging.getLogger(__name__)
@@ -97,14 +96,13 @@ class Checker:
         comparison = check(
             reference.statistics, window, level=self._settings.level, minimum_texts=self._settings.minimum_texts
         )
-        models = collections.Counter(scoring.model for scoring in seen)
         figures = extended(
             comparison.window,
             WindowFigures,
             first_scored_at=seen[-1].scored_at if seen else None,
             last_scored_at=seen[0].scored_at if seen else None,
             synthetic=sum(scoring.synthetic for scoring in seen),
-            models=[ModelShare(model, count) for model, count in models.items()],
+            models=[*starmap(ModelShare, collections.Counter(scoring.model for scoring in seen).items())],
         )
         return comparison.status, partial(
             findings,
@@ -120,11 +118,8 @@ class Checker:
         On what it has learned, a model errs less than on anything else.
         """
         labels = self._records.unlearned_labels(self._settings.maximum_labels, since=watched.promoted_at)
-        if not labels:
-            return window
-        counted = count_texts(text for text, _ in labels)
-        measured = measure(counted, watched.model, [label for _, label in labels])
-        return dataclasses.replace(window, labelled=len(measured), errors=int(measured.wrong.sum()))
+        known = Window.from_texts([text for text, _ in labels], watched.model, [label for _, label in labels])
+        return dataclasses.replace(window, labelled=known.labelled, errors=known.errors)
 
     def _follow(self, found: Status, findings: Findings, number: int, last: DriftReport | None) -> DriftReport:
         """Return the report that comes after the `last` one, with the state that follows from it and what was found."""

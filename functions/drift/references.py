@@ -86,9 +86,8 @@ class References:
         elif self._watched is None or self._watched.version != current.version:
             self._watched = None  # the old model goes before the new one comes: two would take twice the memory
             artifact = self._store.load(current.version)
-            holdout = None
-            if content := artifact.parts.get(REFERENCE_PART):
-                holdout = Candidate(Reference.from_bytes(content), current.version)
+            content = artifact.parts.get(REFERENCE_PART)
+            holdout = Candidate(Reference.from_bytes(content), current.version) if content else None
             self._watched = Watched(current, unpack(artifact), holdout)
         else:
             self._watched.current = current

@@ -6,7 +6,6 @@ from typing import Final
 from process.settings import SettingsError, choice, number, read_secret, setting, whole_number
 from sentiment.drift.check import DEFAULT_LEVEL, DEFAULT_MINIMUM_TEXTS
 
-AUTO: Final = "auto"
 LIVE: Final = "live"
 HOLDOUT: Final = "holdout"
 
@@ -23,7 +22,7 @@ class Settings:
     minimum_texts: int = setting(whole_number, "DRIFT_MIN_TEXTS", DEFAULT_MINIMUM_TEXTS, least=1)
     confirm_checks: int = setting(whole_number, "DRIFT_CONFIRM", 2, least=1)
     level: float = setting(number, "DRIFT_LEVEL", DEFAULT_LEVEL, least=1e-9, most=0.5)
-    reference: str = setting(choice, "DRIFT_REFERENCE", (AUTO, LIVE, HOLDOUT))
+    reference: str = setting(choice, "DRIFT_REFERENCE", ("auto", LIVE, HOLDOUT))
     reference_texts: int = setting(whole_number, "DRIFT_REFERENCE_TEXTS", 1_000, least=1, most=100_000)
     maximum_labels: int = setting(whole_number, "DRIFT_MAX_LABELS", 500, least=1, most=100_000)
     alert_timeout_seconds: float = setting(number, "ALERT_TIMEOUT_SECONDS", 60, least=0)

@@ -1,17 +1,49 @@
-"""Runs generate-drift: `python -m functions.generate_drift`. SIGTERM: answer what is in hand, exit 0."""
+"""Serves generate-drift (docs/http.md): `python -m functions.generate_drift`. SIGTERM: finish, exit 0."""
 
 import os
+import secrets
+from collections.abc import Callable
 
-from functions.generate_drift.app import build
-from functions.generate_drift.generator import Generator
+from flask import Flask, Response, request
+
+from contracts.limits import MAX_BATCH_TEXTS
+from functions.generate_drift.generator import Generator, NotScored
+from process.exclusive import Busy
 from process.run import run
 from process.server import serve
-from process.web import ready_if
+from process.settings import SettingsError, number, whole_number
+from process.web import FunctionApp, Problem, json_response, ready_if
 from records import Records, RecordsUnavailable
 from records.drift import GeneratedTexts
 
-# Probes are answered while one thread waits for predict.
-THREADS = 2
+MAX_SEED = 2**32
+OFF = "generate-drift is off, since it fills the records with texts that nobody wrote: set ENABLE_GENERATE_DRIFT=true."
+
+
+def build(generator: Generator, *, enabled: bool, not_ready: Callable[[], str | None]) -> Flask:
+    """Return the app over a generator; not `enabled`, it says how to enable it and does nothing."""
+    app = FunctionApp("generate-drift", not_ready=not_ready)
+    app.answer_errors(400, SettingsError)
+    app.answer_errors(409, Busy)
+    app.answer_errors(503, RecordsUnavailable, NotScored, then="; try again.", Retry_After="5")
+
+    @app.before_request
+    def require_enabled() -> None:
+        if not enabled:
+            raise Problem(403, OFF)
+
+    @app.route("/", methods=["GET", "POST"])
+    def generate() -> Response:
+        count = whole_number("count", 500, least=1, most=MAX_BATCH_TEXTS, given=request.args)
+        share = number("share", 0.5, least=0, most=1, given=request.args)
+        seed = whole_number("seed", secrets.randbelow(MAX_SEED), least=0, most=MAX_SEED, given=request.args)
+        return json_response(generator.generate(count, share, seed))
+
+    @app.delete("/")
+    def delete() -> Response:
+        return json_response(generator.delete())
+
+    return app
 
 
 def main() -> None:
@@ -20,7 +52,8 @@ def main() -> None:
     generator = Generator(GeneratedTexts(records), os.environ.get("GATEWAY_URL") or "http://127.0.0.1:8080")
     enabled = (os.environ.get("ENABLE_GENERATE_DRIFT") or "").lower() == "true"
     not_ready = ready_if(records.ping, errors=(RecordsUnavailable,)) if enabled else ready_if(errors=())
-    serve(build(generator, enabled=enabled, not_ready=not_ready), blocking_threads=THREADS)
+    # Probes are answered while one thread waits for predict.
+    serve(build(generator, enabled=enabled, not_ready=not_ready), blocking_threads=2)
     records.close()
 
 

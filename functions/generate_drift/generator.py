@@ -2,30 +2,33 @@
 
 import logging
 import random
+import re
 import time
+import tomllib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from importlib.resources import files
 
 import urllib3
 
 from contracts.codec import encode
 from contracts.drift import Deleted, Generated
 from contracts.predict import TextsRequest
-from functions.generate_drift.texts import generate
 from process.exclusive import Exclusive
 from records.drift import GeneratedTexts
+from sentiment.text import batches
 
 logger = logging.getLogger(__name__)
 
-BATCH_TEXTS = 500
-BATCH_CHARACTERS = 1_000_000
-CONNECT_TIMEOUT_SECONDS = 3.0
-ANSWER_TIMEOUT_SECONDS = 30.0
 RECORDED_TIMEOUT_SECONDS = 15.0
-POLL_SECONDS = 0.1
 ORDINARY = "ordinary"
+SENTENCES = (3, 8)
+KINDS: Mapping[str, Mapping[str, list[str]]] = tomllib.loads(
+    files("functions.generate_drift").joinpath("texts.toml").read_text(encoding="utf-8")
+)
+"""For each kind of text its phrases by name: grammars, which were written for this project."""
 
-KindAndText = tuple[str, str]
+_SLOT = re.compile(r"\{(?:(?P<least>\d+)-(?P<most>\d+)|(?P<name>\w+))\}")
 
 
 class NotScored(Exception):
@@ -39,9 +42,7 @@ class Generator:
         """Send to `<gateway_url>/function/predict`, and look for what it records in `texts`."""
         self._texts = texts
         self._url = f"{gateway_url.rstrip('/')}/function/predict?synthetic=true"
-        self._pool = urllib3.PoolManager(
-            retries=False, timeout=urllib3.Timeout(connect=CONNECT_TIMEOUT_SECONDS, read=ANSWER_TIMEOUT_SECONDS)
-        )
+        self._pool = urllib3.PoolManager(retries=False, timeout=urllib3.Timeout(connect=3, read=30))
         self._exclusive = Exclusive("texts are being made or deleted")
 
     def generate(self, count: int, share: float, seed: int) -> Generated:
@@ -53,15 +54,16 @@ class Generator:
         """
         with self._exclusive():
             shifted = round(count * share)
-            mixed = _mix(generate(seed), self._texts.ordinary(count - shifted), shifted, count, seed)
+            mixed = _mix(self._texts.ordinary(count - shifted), shifted, count, seed)
             kinds: Counter[str] = Counter()
             examples: dict[str, str] = {}
             model = None
             self._texts.ensure_index()
             recorded = self._texts.count()
-            for batch in _batches(mixed):
-                model = self._score([text for _, text in batch], kinds.total())
-                for kind, text in batch:
+            # Batches that predict's recorder can hold while it writes them.
+            for batch in batches(mixed, most=500, most_characters=1_000_000):
+                model = self._score([text for text, _ in batch], kinds.total())
+                for text, kind in batch:
                     kinds[kind] += 1
                     examples.setdefault(kind, text)
                 self._wait_until_recorded(recorded + kinds.total(), kinds.total())
@@ -105,31 +107,34 @@ class Generator:
                     f"predict scored {sent} texts, but {expected - found} of them are not in MongoDB after"
                     f" {RECORDED_TIMEOUT_SECONDS:g} s: does it write to the same one?"
                 )
-            time.sleep(POLL_SECONDS)
+            time.sleep(0.1)
 
 
-def _mix(
-    made: Iterator[KindAndText], ordinary: Iterator[str], shifted: int, count: int, seed: int
-) -> Iterator[KindAndText]:
+def _mix(ordinary: Iterator[str], shifted: int, count: int, seed: int) -> Iterator[tuple[str, str]]:
     """Yield `shifted` made texts and up to `count - shifted` ordinary ones, in a mixed order."""
-    order = [True] * shifted + [False] * (count - shifted)
+    made, order = make_texts(seed), [True] * shifted + [False] * (count - shifted)
     random.Random(seed).shuffle(order)  # noqa: S311 - an order is no secret
     for is_made in order:
         if is_made:
             yield next(made)
         elif (text := next(ordinary, None)) is not None:
-            yield ORDINARY, text
+            yield text, ORDINARY
 
 
-def _batches(texts: Iterator[KindAndText]) -> Iterator[list[KindAndText]]:
-    """Yield batches that predict's recorder can hold while it writes them."""
-    batch: list[KindAndText] = []
-    characters = 0
-    for kind, text in texts:
-        batch.append((kind, text))
-        characters += len(text)
-        if len(batch) == BATCH_TEXTS or characters > BATCH_CHARACTERS:
-            yield batch
-            batch, characters = [], 0
-    if batch:
-        yield batch
+def make_texts(seed: int) -> Iterator[tuple[str, str]]:
+    """Yield texts of `SENTENCES` sentences, each with its kind, without end; the same for the same seed."""
+    chance = random.Random(seed)  # noqa: S311 - texts are to vary, not to be secret
+    while True:
+        kind = chance.choice(list(KINDS))
+        chosen = chance.sample(KINDS[kind]["sentence"], chance.randint(*SENTENCES))
+        sentences = [_expand(sentence, KINDS[kind], chance) for sentence in chosen]
+        yield " ".join(sentence if sentence.endswith("?") else f"{sentence}." for sentence in sentences), kind
+
+
+def _expand(pattern: str, phrases: Mapping[str, list[str]], chance: random.Random) -> str:
+    def fill(slot: re.Match[str]) -> str:
+        if name := slot["name"]:
+            return _expand(chance.choice(phrases[name]), phrases, chance)
+        return str(chance.randint(int(slot["least"]), int(slot["most"])))
+
+    return _SLOT.sub(fill, pattern)

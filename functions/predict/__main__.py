@@ -14,7 +14,6 @@ from process.server import serve
 from process.settings import number
 from records import BatchRecorder, Records
 
-FLUSH_TIMEOUT_SECONDS = 10
 MODEL = Info("predict_model", "The model served")
 SWAPS = Counter("predict_model_swaps", "Models swapped in")
 REFUSED = Counter("predict_model_refused", "Promoted versions that were refused")
@@ -43,7 +42,7 @@ def main() -> None:
     recorder.start()
     serve(app)
     watcher.stop()
-    recorder.close(FLUSH_TIMEOUT_SECONDS)
+    recorder.close(timeout_seconds=10)
     records.close()
 
 

@@ -59,10 +59,8 @@ class Scoring:
         except Problem as problem:
             return problem.response()(environ, start_response)
         body = encode(answer)
-        start_response(
-            "200 OK",
-            [("Content-Type", JSON), ("Content-Length", str(len(body))), ("X-Model-Version", answer.model)],
-        )
+        headers = [("Content-Type", JSON), ("Content-Length", str(len(body))), ("X-Model-Version", answer.model)]
+        start_response("200 OK", headers)
         return [body]
 
     def _answer(self, environ: "WSGIEnvironment") -> Scored | Answers:

@@ -11,9 +11,6 @@ from process.web import ready_if
 from records import Records, RecordsUnavailable
 from records.labels import Labels
 
-# Reading labels and probes go on while one thread trains.
-THREADS = 4
-
 
 def main() -> None:
     """Serve until SIGTERM; raises SettingsError."""
@@ -22,7 +19,8 @@ def main() -> None:
     records = Records.from_environment()
     trainer = Trainer(store, Labels(records), settings)
     not_ready = ready_if(store.current, records.ping, errors=(StoreError, RecordsUnavailable))
-    serve(build(trainer, token=settings.token, not_ready=not_ready), blocking_threads=THREADS)
+    # Reading labels and probes go on while one thread trains.
+    serve(build(trainer, token=settings.token, not_ready=not_ready), blocking_threads=4)
     records.close()
 
 

@@ -118,13 +118,9 @@ class Trainer:
                 maximum_per_source=self._settings.max_labels_per_source,
                 refused=refused,
             )
-            before = champion.as_contender() if champion else Contender(None, None)
-            outcome = RunOutcome(
-                model=before.model,
-                champion=before,
-                challenger=Contender(None, None),
-                reason="no labels are pending",
-            )
+            nobody = Contender(None, None)
+            before = champion.as_contender() if champion else nobody
+            outcome = RunOutcome(model=before.model, champion=before, challenger=nobody, reason="no labels are pending")
             if labels:
                 outcome = self._learn(champion, labels, by, outcome)
             RUNS.labels("promoted" if outcome.promoted else "refused" if outcome.retrained else "nothing-to-do").inc()
@@ -247,7 +243,7 @@ class Trainer:
             level=self._settings.gate_level,
         )
         ids, reason = [label.id for label in labels], verdict.reason
-        figures = Contender(None, champion.figures(challenger))
+        figures = Contender(None, gate.figures(challenger, champion.holdout, champion.holdout_labels))
         outcome = replace(outcome, retrained=True, challenger=figures, reason=reason, tests=verdict.tests)
         if not verdict.promote:
             logger.warning("challenger %s", reason)

@@ -7,7 +7,7 @@ from typing import Self
 import numpy as np
 
 from contracts.codec import extended
-from contracts.manifest import About, Contender, Evaluation
+from contracts.manifest import About, Contender
 from contracts.records import LabelRecord
 from contracts.retrain import VersionMetrics, VersionSummary
 from model_store.layout import Current
@@ -45,9 +45,8 @@ class Champion:
         if current is None:
             return None
         artifact = store.load(current.version)
-        holdout = Holdout(count_texts([]), np.zeros(0, dtype=np.int8))
-        if content := artifact.parts.get(HOLDOUT_PART):
-            holdout = Holdout.from_bytes(content)
+        content = artifact.parts.get(HOLDOUT_PART)
+        holdout = Holdout.from_bytes(content) if content else Holdout(count_texts([]), np.zeros(0, dtype=np.int8))
         return cls(current, artifact, unpack(artifact), holdout.texts, holdout.labels.astype(np.intp))
 
     @property
@@ -58,10 +57,6 @@ class Champion:
     def as_contender(self) -> Contender:
         """Return its version and figures, as answers and manifests show what the gate compares."""
         return Contender(self.current.version, self.artifact.manifest.metrics)
-
-    def figures(self, model: Model) -> Evaluation | None:
-        """Return how good a model is on the holdout; None without one."""
-        return gate.figures(model, self.holdout, self.holdout_labels)
 
     def repair(self, labels: Labels) -> None:
         """Bring the labels up to what the champion says of itself; raises RecordsUnavailable.
@@ -82,17 +77,16 @@ class Champion:
         The holdout goes on from version to version; all else is made anew. weight: how often each label is counted.
         """
         parts = {LABELS_PART: "\n".join(learned).encode()}
-        if HOLDOUT_PART in self.artifact.parts:
-            parts[HOLDOUT_PART] = self.artifact.parts[HOLDOUT_PART]
         if len(self.holdout_labels):
             measured = measure(self.holdout, model, self.holdout_labels.tolist())
+            parts[HOLDOUT_PART] = self.artifact.parts[HOLDOUT_PART]
             parts[REFERENCE_PART] = Reference.from_measured([measured]).to_bytes()
         about = About(
             trained_at=now().isoformat(timespec="seconds"),
             trainer="update of counts (exact)",
             data=self.artifact.manifest.data,
             examples=int(model.class_texts.sum()),
-            metrics=self.figures(model),
+            metrics=gate.figures(model, self.holdout, self.holdout_labels),
             parent=self.current.version,
             ancestors=self.lineage[-MAX_ANCESTORS:],
             label_weight=weight,

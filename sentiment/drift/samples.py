@@ -1,10 +1,10 @@
 """The statistics of a set of texts: all that a check needs, and no text."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import chain, repeat
+from itertools import repeat
 from typing import Self
 
 import numpy as np
@@ -15,6 +15,7 @@ from sentiment.counts import count_texts
 from sentiment.drift.measures import MEASURES, MeasuredTexts, measure
 from sentiment.model import Model
 from sentiment.packing import load_arrays, pack_words, save_arrays, unpack_words
+from sentiment.text import batches
 
 MAXIMUM_SAMPLE = 20_000
 # A batch's words are in memory all at once.
@@ -46,7 +47,11 @@ class Sample:
 
         Raises ValueError where there are not as many labels as texts.
         """
-        return cls.from_measured(_measure_batches(texts, model, labels))
+        pairs = zip(texts, repeat(None), strict=False) if labels is None else zip(texts, labels, strict=True)
+        return cls.from_measured(
+            measure(count_texts(text for text, _ in batch), model, [label for _, label in batch])
+            for batch in batches(pairs, _BATCH_TEXTS, _BATCH_CHARACTERS)
+        )
 
     @classmethod
     def from_measured(cls, batches: Iterable[MeasuredTexts]) -> Self:
@@ -108,22 +113,6 @@ class Reference(Sample):
         if len(words) != len(word_texts):
             raise ArtifactError(f"the drift reference has {len(words)} words and {len(word_texts)} counts")
         return cls(texts, words, word_texts, measures, labelled, errors)
-
-
-def _measure_batches(
-    texts: Iterable[str], model: Model, labels: Iterable[int | None] | None
-) -> Iterator[MeasuredTexts]:
-    pairs = zip(texts, repeat(None), strict=False) if labels is None else zip(texts, labels, strict=True)
-    waiting: list[tuple[str, int | None]] = []
-    characters = 0
-    for pair in chain(pairs, [None]):
-        if pair is None or len(waiting) == _BATCH_TEXTS or characters > _BATCH_CHARACTERS:
-            if waiting:
-                yield measure(count_texts(text for text, _ in waiting), model, [label for _, label in waiting])
-            waiting, characters = [], 0
-        if pair is not None:
-            waiting.append(pair)
-            characters += len(pair[0])
 
 
 def _sorted_sample(batches: list[NDArray[np.float32]]) -> NDArray[np.float32]:
