@@ -26,6 +26,7 @@ from datasets import load_corpus
 from deploy import runner
 from sentiment.artifact import Artifact
 from sentiment.training import train_artifact
+from tests.running import running
 from tests.system import ROOT, promote, python_service
 
 LONG_TEXT_CHARACTERS = 1_000
@@ -65,11 +66,11 @@ def measure(
     seconds = []
     for _ in range(ROUNDS):
         started = time.perf_counter()
-        with runner.running(service):
+        with running(service):
             seconds.append(time.perf_counter() - started)
     print(f"ready after {median(seconds):.2f} s\n")
     print("| when | PSS, MB | RSS, MB | requests/s |\n| --- | --- | --- | --- |")
-    with runner.running(service) as process:
+    with running(service) as process:
         print(row("ready", process.pid))
         body = folder / "body.json"
         for what, text in (("short text", SHORT_TEXT), (f"review of {len(review)} characters", review)):

@@ -30,6 +30,7 @@ from deploy.servers import mongodb, rabbitmq, s3
 from messages.topology import declare_streams
 from records import Records
 from sentiment.training import train_artifact
+from tests.running import running
 from tests.system import ROOT, Client, promote, python_service, through_gateway
 
 CONNECTIONS = 8
@@ -80,7 +81,7 @@ def main() -> int:
         peer = stack.enter_context(http_peer(arguments.peers, training_data, folder))
         predict = python_service("functions.predict", folder, environment)
         predict = as_deployed(predict, folder)
-        with runner.running(predict):
+        with running(predict):
             pass  # compiles its bytecode, which is in the image: compiling costs a process 3 MB for as long as it lives
         gateway_url = stack.enter_context(through_gateway(folder / "gateway", {"predict": predict}))
         figures = http_figures(arguments.peers, folder, peer, predict, median_review)
@@ -102,7 +103,7 @@ def servers(folder: Path) -> Iterator[Mapping[str, str]]:
             mongodb(folder / "mongodb", port),
             rabbitmq(folder / "rabbitmq", port, "benchmark", "benchmark-word"),
         ):
-            stack.enter_context(runner.running(service))
+            stack.enter_context(running(service))
             environment |= service.variables
         os.environ.update(environment)
         yield environment
@@ -121,7 +122,7 @@ def http_peer(peers: Path, training_data: Path, folder: Path) -> Iterator[runner
         environment={"PEER_TRAIN": str(training_data)},
         variables={"URL": f"http://127.0.0.1:{port}", "PORT": str(port)},
     )
-    with runner.running(service, timeout_seconds=180):
+    with running(service, timeout_seconds=180):
         yield service
 
 
@@ -214,7 +215,7 @@ def stream_figure(
     )
     bridge = python_service("bridge", folder, {**environment, "GATEWAY_URL": gateway_url}, until="/_/health")
     records = Records.from_environment()
-    with runner.running(bridge):
+    with running(bridge):
         runner.wait_until(lambda: records.offset("reviews") is not None, 30)
         started, first = time.perf_counter(), records.offset("reviews") or 0
         if not runner.wait_until(lambda: records.offset("reviews") == BRIDGE_MESSAGES - 1, 300):

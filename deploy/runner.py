@@ -1,14 +1,11 @@
-"""Runs a server: started as a process, waited for, and stopped with all that it started.
+"""Runs a server: started as a process, and waited for.
 
 The standard library alone, since deploy.sh waits for what it deploys before there is a virtual environment.
 """
 
-import os
-import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -33,27 +30,6 @@ class Service:
     log: Path
     environment: Mapping[str, str] = field(default_factory=dict)
     variables: Mapping[str, str] = field(default_factory=dict)
-
-
-@contextmanager
-def running(service: Service, timeout_seconds: float = 60) -> Iterator[subprocess.Popen[bytes]]:
-    """Run the service in a process group of its own; yields when it is ready, stops all of it at the end.
-
-    Raises ServiceError, with the end of its log, when it ends or is not ready in time.
-    """
-    # A predecessor that was just killed may still hold the port, and would pass for this one.
-    if not wait_until(lambda: not service.ready(), timeout_seconds=5):
-        raise ServiceError(f"{service.name}: something else answers at its address already")
-    process = launch(service, os.environ)
-
-    def ended() -> str | None:
-        return None if process.poll() is None else f"{service.name} ended with status {process.returncode}"
-
-    try:
-        wait_until_ready(service.name, service.ready, timeout_seconds, failed=ended, explain=lambda: tail(service.log))
-        yield process
-    finally:
-        stop(process)
 
 
 def launch(service: Service, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
@@ -104,15 +80,3 @@ def tail(path: Path, lines: int = 20) -> str:
     if not path.exists():
         return f"({path} was not written)"
     return "\n".join(path.read_text(errors="replace").splitlines()[-lines:])
-
-
-def stop(process: subprocess.Popen[bytes], timeout_seconds: float = 15) -> None:
-    """End a process and its whole group: SIGTERM first, SIGKILL for what is left after the timeout."""
-    if process.poll() is None:
-        process.terminate()
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(timeout_seconds)
-    # Nobody may be left; macOS says "permission" of a group that has only zombies.
-    with suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()

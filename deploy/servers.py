@@ -1,6 +1,6 @@
 """The real servers that the local stack and the tests run, each in a folder of its own and on loopback only.
 
-A builder prepares the folder and says how the server is started: `deploy.runner` runs one for a test, and
+A builder prepares the folder and says how the server is started: a test runs one, and
 `deploy.local` hands all of them to supervisord.
 """
 

@@ -11,6 +11,7 @@ import pytest
 
 from deploy import ports, runner, servers
 from model_store.publishing import ModelStore
+from tests.running import running
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class RabbitMQNode:
 
     def start(self) -> None:
         """Returns when the node accepts connections."""
-        self.pid = self._node.enter_context(runner.running(self.service)).pid
+        self.pid = self._node.enter_context(running(self.service)).pid
 
     def stop(self) -> None:
         """Ends the node as an administrator would."""
@@ -74,7 +75,7 @@ def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
         service = servers.s3(
             tmp_path_factory.mktemp("s3"), ports.free_port, secrets.token_hex(8), secrets.token_hex(16)
         )
-    with runner.running(service):
+    with running(service):
         yield S3Server(
             endpoint_url=service.variables["S3_ENDPOINT_URL"],
             access_key_id=service.variables["AWS_ACCESS_KEY_ID"],
@@ -93,7 +94,7 @@ def bucket() -> str:
 def mongodb_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with _server_or_skip():
         service = servers.mongodb(tmp_path_factory.mktemp("mongodb"), ports.free_port)
-    with runner.running(service):
+    with running(service):
         yield service.variables["MONGODB_URL"]
 
 

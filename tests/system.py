@@ -11,11 +11,12 @@ from pika.delivery_mode import DeliveryMode
 from pika.exceptions import AMQPError
 
 from deploy.ports import free_port, http_status
-from deploy.runner import Service, running
+from deploy.runner import Service
 from deploy.servers import gateway
 from messages.amqp import parameters
 from model_store.publishing import ModelStore
 from sentiment.artifact import Artifact
+from tests.running import running
 
 ROOT = Path(__file__).parents[1]
 

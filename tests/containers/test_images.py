@@ -14,7 +14,7 @@ import urllib3
 from pymongo import MongoClient
 
 from deploy.ports import free_port
-from deploy.runner import running, wait_until
+from deploy.runner import wait_until
 from deploy.servers import gateway
 from sentiment.model import Model
 from sentiment.packing import pack
@@ -22,6 +22,7 @@ from tests.conftest import RabbitMQNode
 from tests.containers.conftest import Servers
 from tests.containers.engine import BASE_IMAGE, Container, docker, parts, run
 from tests.models import ABOUT
+from tests.running import running
 from tests.system import Client, promote
 
 IMDB_VOCABULARY_WORDS = 121_000

@@ -20,6 +20,7 @@ from tests.integration.test_bridge import (
     tiny_model,
     wait_for_offset,
 )
+from tests.running import running
 from tests.system import Client, promote, python_service, through_gateway
 
 __all__ = ["client", "environment", "records"]  # fixtures
@@ -41,12 +42,12 @@ def test_the_offset_is_held_while_the_function_is_away(
     predict = python_service("functions.predict", tmp_path, environment)
     gateway = servers.gateway(tmp_path / "gateway", ports.free_port(), {"predict": int(predict.variables["PORT"])})
     client.publish(stream, [GOOD] * MESSAGES, reply_to="replies")
-    with runner.running(gateway), bridge(environment, gateway.variables["GATEWAY_URL"], tmp_path) as process:
+    with running(gateway), bridge(environment, gateway.variables["GATEWAY_URL"], tmp_path) as process:
         # The gateway answers 502: a bad moment, not a bad message.
         log = next(tmp_path.glob("bridge.*.log"))
         assert runner.wait_until(lambda: "predict answered 502" in log.read_text(), 20)
         assert records.offset(stream) is None
-        with runner.running(predict):
+        with running(predict):
             wait_for_offset(records, stream, MESSAGES - 1)
         assert process.poll() is None
     assert_each_once(records, stream, MESSAGES)
@@ -62,7 +63,7 @@ def test_the_offset_is_held_while_mongodb_is_away(
     with ExitStack() as stack:
         promote(tiny_model())
         database = stack.enter_context(ExitStack())
-        database.enter_context(runner.running(mongodb))
+        database.enter_context(running(mongodb))
         url = stack.enter_context(
             through_gateway(tmp_path, {"predict": python_service("functions.predict", tmp_path, own)})
         )
@@ -71,7 +72,7 @@ def test_the_offset_is_held_while_mongodb_is_away(
         client.publish(stream, [GOOD] * MESSAGES)
         log = next(tmp_path.glob("bridge.*.log"))
         assert runner.wait_until(lambda: "MongoDB" in log.read_text(), 30)
-        stack.enter_context(runner.running(mongodb))
+        stack.enter_context(running(mongodb))
         records = _records(mongodb.variables["MONGODB_URL"])
         stack.callback(records.close)
         wait_for_offset(records, stream, MESSAGES - 1)
@@ -107,7 +108,7 @@ def test_it_waits_for_a_broker_that_comes_later(
     rabbitmq.stop()
     service = python_service("bridge", tmp_path, environment, until="/_/health")
     try:
-        with runner.running(service):
+        with running(service):
             port = int(service.variables["PORT"])
             assert ports.http_status(port, "/_/ready") == 503
             rabbitmq.start()
@@ -120,7 +121,7 @@ def test_it_waits_for_a_broker_that_comes_later(
 def test_a_stop_while_everything_is_away_is_quick_and_clean(tmp_path: Path) -> None:
     nowhere = {"RABBITMQ_URL": f"amqp://127.0.0.1:{ports.free_port()}/"}
     service = python_service("bridge", tmp_path, nowhere, until="/_/health")
-    with runner.running(service) as process:
+    with running(service) as process:
         process.terminate()
         assert process.wait(5) == 0
 

@@ -15,6 +15,7 @@ from sentiment.artifact import Artifact
 from sentiment.model import Model
 from sentiment.packing import pack
 from tests.models import ABOUT
+from tests.running import running
 
 
 def artifact(alpha: float) -> Artifact:
@@ -37,7 +38,7 @@ def test_the_old_model_serves_through_an_outage_and_the_next_promotion_is_follow
     watching.start()  # before there is a store
     try:
         assert runner.wait_until(lambda: len(outages) > 2, timeout_seconds=10)
-        with runner.running(store):
+        with running(store):
             models = ModelStore.from_environment()
             models.ensure_bucket()
             first = models.promote(models.publish(artifact(1)), expected=None, by="test", reason="first")
@@ -47,7 +48,7 @@ def test_the_old_model_serves_through_an_outage_and_the_next_promotion_is_follow
         assert all(isinstance(outage, StoreUnavailable) for outage in outages)
         assert watching.served is not None
         assert watching.served.version == first.version
-        with runner.running(store):
+        with running(store):
             second = models.promote(models.publish(artifact(2)), expected=models.current(), by="test", reason="next")
             assert runner.wait_until(
                 lambda: watching.served is not None and watching.served.version == second.version,

@@ -20,6 +20,7 @@ from sentiment.artifact import Artifact
 from sentiment.packing import pack
 from sentiment.training import train
 from tests.conftest import RabbitMQNode
+from tests.running import running
 from tests.system import ROOT, Client, promote, python_service, through_gateway
 
 STREAMS = ("predictions", "rejected")
@@ -89,7 +90,7 @@ def source_of(environment: Mapping[str, str]) -> str:
 @contextmanager
 def bridge(environment: Mapping[str, str], gateway_url: str, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
     service = python_service("bridge", folder, {**environment, "GATEWAY_URL": gateway_url})
-    with runner.running(service) as process:
+    with running(service) as process:
         yield process
 
 

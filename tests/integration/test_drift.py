@@ -21,7 +21,7 @@ from contracts.drift import DriftReport, ModelShare, State
 from contracts.manifest import Period
 from contracts.names import ALERTS
 from contracts.records import PredictionRecord
-from deploy import ports, runner, servers
+from deploy import ports, servers
 from deploy.runner import wait_until
 from functions.drift.alerts import Courier, Webhook
 from functions.drift.checker import Checker
@@ -37,6 +37,7 @@ from records.labels import Label, Labels
 from sentiment.corpus import Corpus
 from sentiment.training import train_artifact
 from tests.conftest import RabbitMQNode
+from tests.running import running
 from tests.system import Client, promote, python_service
 from tests.unit.drift_texts import WORDS, make_texts
 
@@ -412,9 +413,9 @@ def start(environment: Mapping[str, str], version: str, tmp_path: Path) -> Itera
                 name: python_service(f"functions.{module}", tmp_path, everything) for name, module in functions.items()
             }
             upstreams = {name: int(process.variables["PORT"]) for name, process in processes.items()}
-            stack.enter_context(runner.running(servers.gateway(tmp_path, port, upstreams)))
-            running = {name: stack.enter_context(runner.running(process)) for name, process in processes.items()}
-            return System(everything["GATEWAY_URL"], version, running)
+            stack.enter_context(running(servers.gateway(tmp_path, port, upstreams)))
+            started = {name: stack.enter_context(running(process)) for name, process in processes.items()}
+            return System(everything["GATEWAY_URL"], version, started)
 
         yield begin
 

@@ -15,6 +15,7 @@ from deploy import runner
 from sentiment.training import train_artifact
 from tests.integration.test_bridge import client, environment
 from tests.integration.test_retrain import call, corpus
+from tests.running import running
 from tests.system import Client, promote, python_service, through_gateway
 
 __all__ = ["client", "environment"]  # fixtures
@@ -81,7 +82,7 @@ def gateway_url(environment: Mapping[str, str], tmp_path: Path) -> Iterator[str]
     with ExitStack() as stack:
         url = stack.enter_context(through_gateway(tmp_path / "gateway", functions))
         bridge = python_service("bridge", tmp_path, {**environment, "GATEWAY_URL": url})
-        stack.enter_context(runner.running(bridge))
+        stack.enter_context(running(bridge))
         yield url
 
 

@@ -30,6 +30,7 @@ from sentiment.artifact import TRIE_PART, Artifact
 from sentiment.model import Model
 from sentiment.packing import pack, unpack
 from tests.models import ABOUT
+from tests.running import running
 from tests.system import ROOT, promote, python_service
 
 TEXTS = ("I love it", "I hate it", "nothing known", "")
@@ -91,7 +92,7 @@ class Predict:
 def predicting(folder: Path, environment: Mapping[str, str]) -> Iterator[Predict]:
     service = python_service("functions.predict", folder, {"POLL_SECONDS": "0.2", **environment})
     started = time.monotonic()
-    with runner.running(service) as process:
+    with running(service) as process:
         yield Predict(int(service.variables["PORT"]), process, time.monotonic() - started, service.log)
 
 
@@ -157,7 +158,7 @@ def test_it_takes_bodies_in_chunks_and_bounds_all(environment: dict[str, str], t
 def test_without_a_model_it_lives_and_waits_for_one(environment: dict[str, str], tmp_path: Path) -> None:
     ModelStore.from_environment().ensure_bucket()
     service = python_service("functions.predict", tmp_path, {**environment, "POLL_SECONDS": "0.2"}, until="/_/health")
-    with runner.running(service) as process:
+    with running(service) as process:
         predict = Predict(int(service.variables["PORT"]), process, 0, service.log)
         for method, path in (("POST", "/"), ("GET", "/"), ("GET", "/_/ready")):
             status, headers, _ = predict.request(method, path, '{"text": "love"}')
@@ -327,7 +328,7 @@ def test_while_mongodb_is_away_it_answers_counts_what_is_lost_and_writes_the_res
     with ExitStack() as stack:
         stack.callback(client.close)
         mongodb = stack.enter_context(ExitStack())
-        mongodb.enter_context(runner.running(own_mongodb))
+        mongodb.enter_context(running(own_mongodb))
         predict = stack.enter_context(predicting(tmp_path, environment))
         predict.ask({"text": "I love it"})
         assert wait_until(lambda: records.count_documents({}) == 1, timeout_seconds=5)
@@ -340,7 +341,7 @@ def test_while_mongodb_is_away_it_answers_counts_what_is_lost_and_writes_the_res
         lost = predict.metric("predict_records_lost_total")
         assert predict.metric("predict_records_waiting") == asked * 2_000 - lost > 0
         assert predict.request("GET", "/_/ready")[0] == 200
-        stack.enter_context(runner.running(own_mongodb))
+        stack.enter_context(running(own_mongodb))
         assert predict.terminate() == 0
         assert records.count_documents({}) == 1 + asked * 2_000 - lost
 

@@ -14,12 +14,13 @@ from pymongo import MongoClient
 from contracts.codec import from_document, to_document
 from contracts.drift import Check, DriftReport, ReferenceFigures, State
 from contracts.records import PredictionRecord, RejectedRecord
-from deploy import ports, runner, servers
+from deploy import ports, servers
 from deploy.ports import free_port
 from records import InvalidRecord, Records, RecordsUnavailable, now
 from records.drift import DriftRecords
 from records.labels import Label, Labels
 from records.mongo import unavailable
+from tests.running import running
 
 
 @pytest.fixture
@@ -227,7 +228,7 @@ def test_a_server_that_no_longer_answers_does_not_hold_up_the_end(
 ) -> None:
     server = servers.mongodb(tmp_path, ports.free_port)
     monkeypatch.setenv("MONGODB_URL", server.variables["MONGODB_URL"])
-    with runner.running(server) as process:
+    with running(server) as process:
         records = Records.from_environment()
         records.ping()
         process.send_signal(signal.SIGSTOP)

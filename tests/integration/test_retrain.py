@@ -20,6 +20,7 @@ from sentiment.artifact import LABELS_PART
 from sentiment.corpus import Corpus
 from sentiment.packing import unpack
 from sentiment.training import train_artifact
+from tests.running import running
 from tests.system import promote, python_service
 
 WORDS = {0: ["awful", "dull", "bore", "hate", "poor"], 1: ["great", "lovely", "fun", "love", "superb"]}
@@ -268,7 +269,7 @@ def retrain_url(champion: str, environment: Mapping[str, str], tmp_path: Path) -
     service = python_service(
         "functions.retrain", tmp_path, {**environment, "RETRAIN_TOKEN": TOKEN, "RETRAIN_AFTER": "40"}
     )
-    with runner.running(service):
+    with running(service):
         yield service.variables["URL"]
 
 

@@ -21,6 +21,7 @@ from contracts.names import FUNCTIONS
 from deploy import ports, runner, servers
 from deploy.runner import wait_until
 from tests.conftest import RabbitMQNode, S3Server
+from tests.running import running
 
 
 def test_s3_server_refuses_a_write_whose_condition_fails(s3_server: S3Server, bucket: str) -> None:
@@ -65,7 +66,7 @@ def gateway_port(tmp_path: Path) -> Iterator[int]:
     port = ports.free_port()
     with ThreadingHTTPServer((ports.LOOPBACK, 0), _Echo) as upstream:
         Thread(target=upstream.serve_forever).start()
-        with runner.running(servers.gateway(tmp_path, port, {"generate-drift": upstream.server_port})):
+        with running(servers.gateway(tmp_path, port, {"generate-drift": upstream.server_port})):
             yield port
         upstream.shutdown()
 
@@ -111,14 +112,14 @@ def test_gateway_knows_no_other_function(gateway_port: int, asked: str) -> None:
 
 def test_gateway_answers_502_for_a_function_that_is_down(tmp_path: Path) -> None:
     port = ports.free_port()
-    with runner.running(servers.gateway(tmp_path, port, {"predict": ports.free_port()})):
+    with running(servers.gateway(tmp_path, port, {"predict": ports.free_port()})):
         assert ports.http_status(port, "/function/predict") == 502
 
 
 def test_a_service_that_ends_says_why(tmp_path: Path) -> None:
     command = (sys.executable, "-c", "print('no disk'); raise SystemExit(3)")
     service = runner.Service("broken", tmp_path, command, ready=lambda: False, log=tmp_path / "broken.log")
-    with pytest.raises(runner.ServiceError, match=r"broken ended with status 3\nno disk"), runner.running(service):
+    with pytest.raises(runner.ServiceError, match=r"broken ended with status 3\nno disk"), running(service):
         pass
 
 

@@ -23,6 +23,7 @@ from pymongo import MongoClient
 from contracts.names import FUNCTIONS
 from deploy import ports, runner
 from deploy.servers import mongodb, rabbitmq, s3
+from tests.running import running
 from tests.system import ROOT, Client
 
 MESSAGES = 10_000
@@ -81,7 +82,7 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]
             mongodb(folder / "mongodb", port),
             rabbitmq(folder / "rabbitmq", port, secrets.token_hex(4), secrets.token_hex(16)),
         ):
-            stack.enter_context(runner.running(service))
+            stack.enter_context(running(service))
             variables |= service.variables
         yield variables
 

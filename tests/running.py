@@ -1,0 +1,42 @@
+"""Runs a service while a test or a benchmark needs it."""
+
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from deploy.runner import Service, ServiceError, launch, tail, wait_until, wait_until_ready
+
+
+@contextmanager
+def running(service: Service, timeout_seconds: float = 60) -> Iterator[subprocess.Popen[bytes]]:
+    """Run the service in a process group of its own; yields when it is ready, stops all of it at the end.
+
+    Raises ServiceError, with the end of its log, when it ends or is not ready in time.
+    """
+    # A predecessor that was just killed may still hold the port, and would pass for this one.
+    if not wait_until(lambda: not service.ready(), timeout_seconds=5):
+        raise ServiceError(f"{service.name}: something else answers at its address already")
+    process = launch(service, os.environ)
+
+    def ended() -> str | None:
+        return None if process.poll() is None else f"{service.name} ended with status {process.returncode}"
+
+    try:
+        wait_until_ready(service.name, service.ready, timeout_seconds, failed=ended, explain=lambda: tail(service.log))
+        yield process
+    finally:
+        stop(process)
+
+
+def stop(process: subprocess.Popen[bytes], timeout_seconds: float = 15) -> None:
+    """End a process and its whole group: SIGTERM first, SIGKILL for what is left after the timeout."""
+    if process.poll() is None:
+        process.terminate()
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(timeout_seconds)
+    # Nobody may be left; macOS says "permission" of a group that has only zombies.
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
