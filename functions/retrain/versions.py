@@ -19,6 +19,7 @@ from sentiment.artifact import HOLDOUT_PART, LABELS_PART, REFERENCE_PART, Artifa
 from sentiment.counts import TextCounts, count_texts
 from sentiment.drift.measures import measure
 from sentiment.drift.samples import Reference
+from sentiment.evaluation import evaluate
 from sentiment.model import Model
 from sentiment.packing import Holdout, pack, unpack
 
@@ -61,7 +62,9 @@ class Champion:
 
     def figures(self, model: Model) -> Evaluation | None:
         """Return how good a model is on the holdout; None without one."""
-        return gate.figures(model, self.holdout, self.holdout_labels)
+        if not len(self.holdout_labels):
+            return None
+        return evaluate(self.holdout.log_odds(model.scorer()), self.holdout_labels.tolist())
 
     def repair(self, labels: Labels) -> None:
         """Bring the labels up to what the champion says of itself; raises RecordsUnavailable.
