@@ -139,10 +139,6 @@ def _predict(arguments: argparse.Namespace) -> None:
         raise DataError(f"{sys.stdin.name}: not UTF-8 ({error.reason})") from error
 
 
-def _drift(arguments: argparse.Namespace) -> None:
-    drift.run(arguments, load_model(arguments.model))
-
-
 def _texts(lines: Iterable[str], file: IO[str]) -> Iterator[str]:
     """Yield one text a line; lines are JSONL where the first one is a JSON object."""
     iterator = iter(lines)
@@ -151,3 +147,7 @@ def _texts(lines: Iterable[str], file: IO[str]) -> Iterator[str]:
     if first.lstrip().startswith("{"):
         return (example.text for example in read_json_lines(lines, file.name))
     return (line.rstrip("\r\n") for line in lines)
+
+
+def _drift(arguments: argparse.Namespace) -> None:
+    drift.run(arguments, load_model(arguments.model))

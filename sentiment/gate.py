@@ -124,6 +124,7 @@ def decide(holdout: Answers, recent: Answers, *, level: float = LEVEL) -> Verdic
 
 
 def _paired_tests(groups: Mapping[str, Answers], level: float) -> dict[str, PairedTest]:
+    """Return McNemar's test of each group of texts, corrected by Holm, with its verdict."""
     discordant = {}
     for name, group in groups.items():
         champion, challenger = group.right

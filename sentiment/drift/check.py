@@ -24,8 +24,6 @@ MINIMUM_WORD_TEXTS = 5
 NAMED_WORDS = 10
 # A word that chance alone would move as far with more than this probability has not moved.
 NAMED_TAIL = 0.01
-
-
 # A test before the others are known: its statistic, p-value and effect size.
 _Finding = tuple[float, float, float]
 
@@ -70,10 +68,11 @@ def _compare(
     findings["words"], words = _compare_words(reference, window, level / (len(findings) + 1))
     adjusted = holm({name: p_value for name, (_, p_value, _) in findings.items()})
     tests = {}
-    for name in filter(findings.__contains__, thresholds):
-        statistic, p_value, effect = findings[name]
-        drift = adjusted[name] <= level and effect >= thresholds[name]
-        tests[name] = DriftTest(statistic, p_value, adjusted[name], effect, thresholds[name], drift)
+    for name, threshold in thresholds.items():
+        if name in findings:
+            statistic, p_value, effect = findings[name]
+            drift = adjusted[name] <= level and effect >= threshold
+            tests[name] = DriftTest(statistic, p_value, adjusted[name], effect, threshold, drift)
     return tests, words
 
 
