@@ -16,9 +16,9 @@ import numpy as np
 from datasets import load_corpus
 from sentiment import gate
 from sentiment.artifact import HOLDOUT_PART
-from sentiment.corpus import Corpus
 from sentiment.counts import count_texts
 from sentiment.packing import Holdout, unpack
+from sentiment.text import Corpus
 from sentiment.training import train, train_artifact
 from tests.system import ROOT
 
@@ -83,12 +83,13 @@ def print_update(imdb: Corpus, dev: Corpus) -> None:
     texts, labels = dev.texts[:UPDATE_LABELS], dev.labels[::-1][:UPDATE_LABELS]
     model = train(imdb.texts, imdb.labels)
     started = time.process_time()
-    updated = model.updated(texts, labels)
+    updated = model.added(count_texts(texts), labels)
     update_seconds = time.process_time() - started
     started = time.process_time()
     again = train(imdb.texts + texts, imdb.labels + labels)
     again_seconds = time.process_time() - started
-    equal = updated.equals(again) and updated.scorer().bias == again.scorer().bias
+    equal = updated.vocabulary == again.vocabulary and updated.bias() == again.bias()
+    equal = equal and np.array_equal(updated.counts, again.counts)
     print("| learning 1,000 labels on the IMDB model | processor seconds |\n| --- | --- |")
     print(f"| training again on 26,000 texts | {again_seconds:.2f} |\n| update of counts | {update_seconds:.3f} |")
     print(f"\n{again_seconds / update_seconds:.0f} times faster; the same counts and tables: {equal}")

@@ -27,7 +27,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m sentiment", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    def command(name: str, run: Callable[[argparse.Namespace], int], text: str) -> argparse.ArgumentParser:
+    def command(name: str, run: Callable[[argparse.Namespace], None], text: str) -> argparse.ArgumentParser:
         sub = commands.add_parser(name, help=text, description=text.capitalize() + ".")
         sub.set_defaults(run=run)
         return sub
@@ -35,22 +35,24 @@ def main(arguments: list[str] | None = None) -> int:
     train = command("train", _train, "train a model and write it to a folder")
     evaluate = command("evaluate", _evaluate, "measure a model on labelled texts")
     predict = command("predict", _predict, "score texts from standard input, a text or a JSON object a line")
+    compare = command("drift", _drift, "compare texts with reference texts that the model has not seen")
     kinds = "aclImdb archive or folder, .csv or .jsonl of text,label"
     for reading in (train, evaluate):
         reading.add_argument("--data", required=True, metavar="imdb|starter|PATH", help=kinds)
-    for serving in (evaluate, predict):
+    for serving in (evaluate, predict, compare):
         serving.add_argument("--model", required=True, type=Path, metavar="DIR")
     train.add_argument("--output", required=True, type=Path, metavar="DIR")
     kept = "share of texts kept out of training, for the gate and for drift (default 0)"
     train.add_argument("--holdout", type=float, default=0.0, metavar="SHARE", help=kept)
-    evaluate.add_argument("--json", action="store_true", help="print JSON")
-    drift.add_parser(commands, load_model)
+    for reporting in (evaluate, compare):
+        reporting.add_argument("--json", action="store_true", help="print JSON")
+    drift.add_arguments(compare)
 
     parsed = parser.parse_args(arguments)
     try:
-        exit_code = int(parsed.run(parsed))
+        parsed.run(parsed)
         sys.stdout.flush()  # here, where an error can still be told
-        return exit_code
+        return 0
     except (DataError, ArtifactError) as error:
         print(f"{parser.prog}: {error}", file=sys.stderr)
         return 1
@@ -62,18 +64,18 @@ def main(arguments: list[str] | None = None) -> int:
         return 130
 
 
-def load_artifact(folder: Path) -> Artifact:
-    """Read a folder that `train` wrote; raises ArtifactError."""
+def load_model(folder: Path) -> Model:
+    """Read and verify the model of a folder that `train` wrote; raises ArtifactError."""
     try:
         manifest = read_manifest((folder / MANIFEST).read_bytes())
         parts = {name: (folder / name).read_bytes() for name in manifest.parts}
     except (OSError, Malformed) as error:
         raise ArtifactError(f"{folder}: not a model's folder ({error}); make one with `train --output`") from error
-    return Artifact(manifest, parts)
+    return unpack(Artifact(manifest, parts))
 
 
 def save_artifact(artifact: Artifact, folder: Path) -> None:
-    """Write what `load_artifact` reads; raises DataError where the folder can't be written."""
+    """Write what `load_model` reads; raises DataError where the folder can't be written."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, content in artifact.parts.items():
@@ -83,12 +85,7 @@ def save_artifact(artifact: Artifact, folder: Path) -> None:
         raise DataError(f"the model can't be written: {error}") from error
 
 
-def load_model(folder: Path) -> Model:
-    """Read and verify the model of a folder that `train` wrote; raises ArtifactError."""
-    return unpack(load_artifact(folder))
-
-
-def _train(arguments: argparse.Namespace) -> int:
+def _train(arguments: argparse.Namespace) -> None:
     from sentiment.training import train_artifact  # scikit-learn takes a second to import
 
     if not 0 <= arguments.holdout < 1:
@@ -104,16 +101,14 @@ def _train(arguments: argparse.Namespace) -> int:
     print(f"trained on {manifest.examples} texts, {manifest.vocabulary_size} words: {arguments.output}")
     if manifest.metrics:
         print(f"accuracy on the {manifest.metrics.texts} texts held out: {manifest.metrics.accuracy:.1%}")
-    return 0
 
 
-def _evaluate(arguments: argparse.Namespace) -> int:
+def _evaluate(arguments: argparse.Namespace) -> None:
     scorer = load_model(arguments.model).scorer()
     corpus = load_corpus(arguments.data, part="test" if arguments.data == "imdb" else None)
     log_odds = count_texts(tqdm(corpus.texts, unit=" texts", disable=None)).log_odds(scorer)
     result = evaluation.evaluate(log_odds, corpus.labels)
     print(indented(result) if arguments.json else _table(result))
-    return 0
 
 
 def _table(result: Evaluation) -> str:
@@ -134,7 +129,7 @@ def _table(result: Evaluation) -> str:
     return "\n".join(lines)
 
 
-def _predict(arguments: argparse.Namespace) -> int:
+def _predict(arguments: argparse.Namespace) -> None:
     scorer = load_model(arguments.model).scorer()
     lines = tqdm(sys.stdin, unit=" texts", disable=True if sys.stdin.isatty() else None)
     try:
@@ -142,7 +137,6 @@ def _predict(arguments: argparse.Namespace) -> int:
             sys.stdout.write(encode(scorer.score(text)).decode() + "\n")
     except UnicodeDecodeError as error:
         raise DataError(f"{sys.stdin.name}: not UTF-8 ({error.reason})") from error
-    return 0
 
 
 def _texts(lines: Iterable[str], file: IO[str]) -> Iterator[str]:
@@ -153,3 +147,7 @@ def _texts(lines: Iterable[str], file: IO[str]) -> Iterator[str]:
     if first.lstrip().startswith("{"):
         return (example.text for example in read_json_lines(lines, file.name))
     return (line.rstrip("\r\n") for line in lines)
+
+
+def _drift(arguments: argparse.Namespace) -> None:
+    drift.run(arguments, load_model(arguments.model))

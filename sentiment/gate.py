@@ -23,19 +23,17 @@ holdout alone it is `HOLDOUT_MARGIN`: labels of another kind of text than the fi
 those were sentences, say, cost some accuracy there while they win much more where the model is used.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import binomtest
+from scipy.stats import binom
 
-from contracts.manifest import Evaluation
 from contracts.names import CLASSES
 from contracts.retrain import PairedTest
 from sentiment.counts import TextCounts
 from sentiment.drift.two_sample import holm
-from sentiment.evaluation import evaluate
 from sentiment.model import Model
 
 LEVEL = 0.01
@@ -59,46 +57,40 @@ class Verdict:
 
 @dataclass(frozen=True, eq=False)
 class Answers:
-    """Labelled texts, and which of them champion and challenger get right: (N,) each."""
+    """Labelled texts, (N,), and which of them the champion and the challenger get right, (2, N)."""
 
     labels: LabelArray
-    champion: Booleans
-    challenger: Booleans
+    right: Booleans
 
     def __add__(self, other: "Answers") -> "Answers":
         """Return both sets of texts together."""
-        return Answers(
-            np.concatenate([self.labels, other.labels]),
-            np.concatenate([self.champion, other.champion]),
-            np.concatenate([self.challenger, other.challenger]),
-        )
+        return Answers(np.append(self.labels, other.labels), np.append(self.right, other.right, axis=1))
 
     def of_class(self, label: int) -> "Answers":
         """Return those of one class."""
         chosen = self.labels == label
-        return Answers(self.labels[chosen], self.champion[chosen], self.challenger[chosen])
+        return Answers(self.labels[chosen], self.right[:, chosen])
 
     def shares(self) -> tuple[float, float]:
         """Return the share that the champion, and that the challenger, gets right; 0 without texts."""
-        if not len(self.labels):
-            return 0.0, 0.0
-        return float(self.champion.mean()), float(self.challenger.mean())
+        champion, challenger = self.right.sum(axis=1) / max(len(self.labels), 1)
+        return float(champion), float(challenger)
 
 
 def on_holdout(champion: Model, challenger: Model, texts: TextCounts, labels: LabelArray) -> Answers:
     """Have both models answer the holdout."""
-    return Answers(labels, right(champion, texts, labels), right(challenger, texts, labels))
+    return Answers(labels, np.array([right(model, texts, labels) for model in (champion, challenger)]))
 
 
-def on_recent(champion: Model, texts: TextCounts, labels: LabelArray, *, weight: float, folds: int = FOLDS) -> Answers:
+def on_recent(champion: Model, texts: TextCounts, labels: LabelArray, *, weight: float) -> Answers:
     """Have the champion answer recent texts, and for each a challenger trained on the other folds of them."""
-    challenger_right = np.zeros(len(labels), dtype=np.bool_)
-    fold_of = np.arange(len(labels)) % folds
-    for fold in range(min(folds, len(labels))):
+    both_right = np.tile(right(champion, texts, labels), (2, 1))
+    fold_of = np.arange(len(labels)) % FOLDS
+    for fold in range(min(FOLDS, len(labels))):
         held = fold_of == fold
         trained = champion.added(texts.select(~held), labels[~held].tolist(), weight=weight)
-        challenger_right[held] = right(trained, texts.select(held), labels[held])
-    return Answers(labels, right(champion, texts, labels), challenger_right)
+        both_right[1, held] = right(trained, texts.select(held), labels[held])
+    return Answers(labels, both_right)
 
 
 def right(model: Model, texts: TextCounts, labels: LabelArray) -> Booleans:
@@ -110,20 +102,18 @@ def decide(holdout: Answers, recent: Answers, *, level: float = LEVEL) -> Verdic
     """Compare champion and challenger as the module says; `level` is a probability."""
     both = holdout + recent
     groups = {"holdout": holdout, "all": both, **{name: both.of_class(label) for label, name in enumerate(CLASSES)}}
-    tests = dict(zip(groups, _paired_tests(groups, level), strict=True))
+    tests = _paired_tests(groups, level)
     weaker = min(tests[name].champion for name in CLASSES if tests[name].texts)
     reasons = [
         f"worse on {where}" for name, where in (("holdout", "the holdout"), ("all", "all texts")) if tests[name].worse
     ]
     reasons += [f"worse on {name} texts" for name in CLASSES if tests[name].worse and tests[name].challenger < weaker]
-    right_recent = int(recent.challenger.sum())
-    if len(recent.labels) >= LEAST_RECENT:
-        luck = binomtest(right_recent, len(recent.labels), 0.5, alternative="greater").pvalue
-        if luck >= level:
-            reasons.append(
-                f"the new labels look like noise: of {len(recent.labels)} that it had not seen, "
-                f"the challenger predicts {right_recent}, no better than a coin"
-            )
+    predicted, labels = int(recent.right[1].sum()), len(recent.labels)
+    if labels >= LEAST_RECENT and binom.sf(predicted - 1, labels, 0.5) >= level:
+        reasons.append(
+            f"the new labels look like noise: of {labels} that it had not seen, "
+            f"the challenger predicts {predicted}, no better than a coin"
+        )
     figures = (
         f"holdout {tests['holdout'].champion:.1%} to {tests['holdout'].challenger:.1%}, "
         f"recent labels {recent.shares()[0]:.1%} to {recent.shares()[1]:.1%}"
@@ -133,31 +123,17 @@ def decide(holdout: Answers, recent: Answers, *, level: float = LEVEL) -> Verdic
     return Verdict(True, f"not worse beyond chance, overall or in a class ({figures})", tests)
 
 
-def figures(model: Model, texts: TextCounts, labels: LabelArray) -> Evaluation | None:
-    """Return a model's figures on the holdout, None without texts."""
-    return evaluate(texts.log_odds(model.scorer()), labels.tolist()) if len(labels) else None
-
-
-def _paired_tests(groups: Mapping[str, Answers], level: float) -> Iterator[PairedTest]:
-    counts = {
-        name: (int((group.champion & ~group.challenger).sum()), int((~group.champion & group.challenger).sum()))
-        for name, group in groups.items()
-    }
-    p_values = holm({name: _mcnemar(*pair) for name, pair in counts.items()})
+def _paired_tests(groups: Mapping[str, Answers], level: float) -> dict[str, PairedTest]:
+    """Return McNemar's test of each group of texts, corrected by Holm, with its verdict."""
+    discordant = {}
     for name, group in groups.items():
-        only_champion, only_challenger = counts[name]
-        p_value, margin = p_values[name], HOLDOUT_MARGIN if name == "holdout" else MARGIN
-        loss = (only_champion - only_challenger) / max(len(group.labels), 1)
-        yield PairedTest(
-            len(group.labels),
-            *group.shares(),
-            only_champion,
-            only_challenger,
-            p_value,
-            p_value < level and loss > margin,
-        )
-
-
-def _mcnemar(only_champion: int, only_challenger: int) -> float:
-    discordant = only_champion + only_challenger
-    return float(binomtest(only_champion, discordant, 0.5, alternative="greater").pvalue) if discordant else 1.0
+        champion, challenger = group.right
+        discordant[name] = int((champion & ~challenger).sum()), int((challenger & ~champion).sum())
+    p_values = holm({name: float(binom.sf(lost - 1, lost + won, 0.5)) for name, (lost, won) in discordant.items()})
+    tests = {}
+    for name, group in groups.items():
+        (lost, won), texts = discordant[name], len(group.labels)
+        margin = HOLDOUT_MARGIN if name == "holdout" else MARGIN
+        worse = p_values[name] < level and (lost - won) / max(texts, 1) > margin
+        tests[name] = PairedTest(texts, *group.shares(), lost, won, p_values[name], worse)
+    return tests

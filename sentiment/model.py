@@ -4,14 +4,14 @@ Keeping counts, not probabilities, makes an update exact: the counts of new text
 is the one that training on all texts would have given.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sentiment.counts import TextCounts, count_texts
+from sentiment.counts import TextCounts
 from sentiment.scorer import Scorer, Weights
 from sentiment.table import Table
 
@@ -71,17 +71,13 @@ class Model:
         """Return what scores texts by this model."""
         return Scorer(Weights(zip(self.vocabulary, self.log_odds().tolist(), strict=True)).__getitem__, self.bias())
 
-    def updated(self, texts: Iterable[str], labels: Sequence[int], *, weight: float = 1.0) -> Self:
+    def added(self, texts: TextCounts, labels: Sequence[int], *, weight: float = 1.0) -> Self:
         """Return the model that training on `texts` too would have given; a negative `weight` takes them back.
 
         weight: how many times each text counts. It is kept to multiples of 1/1024, which binary floating
         point adds and subtracts exactly.
         Raises ValueError where texts are taken back that the model has not counted.
         """
-        return self.added(count_texts(texts), labels, weight=weight)
-
-    def added(self, texts: TextCounts, labels: Sequence[int], *, weight: float = 1.0) -> Self:
-        """Return the model with counted `texts` added; see `updated`."""
         weight = round(weight * 1024) / 1024
         label_array = np.asarray(labels, dtype=np.intp)
         if len(label_array) != len(texts):
@@ -104,18 +100,5 @@ class Model:
         keep: list[int] = np.flatnonzero(counts.any(axis=0)).tolist()
         if new_words:
             keep.sort(key=vocabulary.__getitem__)
-        return replace(
-            self,
-            vocabulary=tuple([vocabulary[index] for index in keep]),
-            counts=np.ascontiguousarray(counts[:, keep]),
-            class_texts=class_texts,
-        )
-
-    def equals(self, other: "Model") -> bool:
-        """Tell whether both hold the very same counts."""
-        return (
-            self.vocabulary == other.vocabulary
-            and self.alpha == other.alpha
-            and np.array_equal(self.counts, other.counts)
-            and np.array_equal(self.class_texts, other.class_texts)
-        )
+        words = tuple([vocabulary[index] for index in keep])
+        return replace(self, vocabulary=words, counts=np.ascontiguousarray(counts[:, keep]), class_texts=class_texts)

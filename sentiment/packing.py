@@ -15,15 +15,7 @@ from scipy.sparse import csr_array
 
 from contracts.codec import extended
 from contracts.manifest import FORMAT, About, CanaryText, ClassTexts, Manifest
-from sentiment.artifact import (
-    HOLDOUT_PART,
-    MODEL_PART,
-    TRIE_PART,
-    WEIGHTS_PART,
-    Artifact,
-    ArtifactError,
-    part_of,
-)
+from sentiment.artifact import HOLDOUT_PART, MODEL_PART, TRIE_PART, WEIGHTS_PART, Artifact, ArtifactError, part_of
 from sentiment.counts import TextCounts
 from sentiment.model import Model
 from sentiment.scorer import Scorer
@@ -60,7 +52,7 @@ def pack(model: Model, about: About, more_parts: Mapping[str, bytes] | None = No
         Manifest,
         format=FORMAT,
         vocabulary_size=len(model.vocabulary),
-        documents=ClassTexts(float(model.class_texts[0]), float(model.class_texts[1])),
+        documents=ClassTexts(*model.class_texts.tolist()),
         bias=bias,
         canary=[CanaryText(text, scorer.probability(text)) for text in CANARY_TEXTS],
         parts={name: part_of(content) for name, content in parts.items()},

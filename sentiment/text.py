@@ -1,4 +1,4 @@
-r"""Text to words: lower case, punctuation removed, words of two characters or more.
+r"""Labelled texts; and text to words: lower case, punctuation removed, words of two characters or more.
 
 Exactly:
 
@@ -17,6 +17,7 @@ pattern, which a property test holds it to.
 import re
 import string
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -27,6 +28,15 @@ _WORD = re.compile(r"\w\w+")
 _CONTROL = bytes(range(32)) + b"\x7f"
 _CONTROL_TO_SPACE = bytes.maketrans(_CONTROL, b" " * len(_CONTROL))
 _PUNCTUATION = string.punctuation.encode()
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Labelled texts, each 0 negative or 1 positive, and where they came from."""
+
+    name: str
+    texts: list[str]
+    labels: list[int]
 
 
 def remove_punctuation(text: str) -> str:

@@ -13,14 +13,13 @@ from sklearn.pipeline import Pipeline, make_pipeline
 
 from contracts.manifest import About
 from sentiment.artifact import HOLDOUT_PART, REFERENCE_PART, Artifact
-from sentiment.corpus import Corpus
 from sentiment.counts import count_texts
 from sentiment.drift.measures import measure
 from sentiment.drift.samples import Reference
 from sentiment.evaluation import evaluate
 from sentiment.model import Model
 from sentiment.packing import Holdout, pack
-from sentiment.text import remove_punctuation
+from sentiment.text import Corpus, remove_punctuation
 
 
 def pipeline() -> Pipeline:
@@ -35,8 +34,7 @@ def train(texts: Sequence[str], labels: Sequence[int]) -> Model:
     """
     if set(labels) != {0, 1}:
         raise ValueError("training needs texts of both labels, 0 and 1")
-    fitted = pipeline().fit(texts, labels)
-    vectorizer, bayes = fitted[0], fitted[1]
+    vectorizer, bayes = pipeline().fit(texts, labels).named_steps.values()
     vocabulary = tuple(vectorizer.get_feature_names_out().tolist())
     return Model(vocabulary, bayes.feature_count_, bayes.class_count_, float(bayes.alpha))
 

@@ -1,5 +1,18 @@
-"""What tests say of the models that they make."""
+"""What tests say of the models that they make, and ask of those that they get."""
+
+import numpy as np
 
 from contracts.manifest import About
+from sentiment.model import Model
 
 ABOUT = About(trained_at="2026-01-02T03:04:05+00:00", trainer="test", data="tests", examples=10)
+
+
+def equal(one: Model, other: Model) -> bool:
+    """Tell whether both hold the very same counts."""
+    return (
+        one.vocabulary == other.vocabulary
+        and one.alpha == other.alpha
+        and np.array_equal(one.counts, other.counts)
+        and np.array_equal(one.class_texts, other.class_texts)
+    )

@@ -140,7 +140,7 @@ class Trainer:
                 raise UnknownLabel(f"There is no label {identifier}")
             version = None
             if champion and label.model and label.model in champion.lineage:
-                model = champion.model.updated([label.text], [label.label], weight=-label.counted)
+                model = champion.model.added(count_texts([label.text]), [label.label], weight=-label.counted)
                 reason = f"label {label.id} was taken back"
                 artifact = champion.successor(model, self._settings.label_weight, reason, taken_back=[label.id])
                 version = self._promote(artifact, champion.current, by, reason)
@@ -243,7 +243,7 @@ class Trainer:
             level=self._settings.gate_level,
         )
         ids, reason = [label.id for label in labels], verdict.reason
-        figures = Contender(None, gate.figures(challenger, champion.holdout, champion.holdout_labels))
+        figures = Contender(None, champion.figures(challenger))
         outcome = replace(outcome, retrained=True, challenger=figures, reason=reason, tests=verdict.tests)
         if not verdict.promote:
             logger.warning("challenger %s", reason)

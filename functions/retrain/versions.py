@@ -7,7 +7,7 @@ from typing import Self
 import numpy as np
 
 from contracts.codec import extended
-from contracts.manifest import About, Contender
+from contracts.manifest import About, Contender, Evaluation
 from contracts.records import LabelRecord
 from contracts.retrain import VersionMetrics, VersionSummary
 from model_store.layout import Current
@@ -19,6 +19,7 @@ from sentiment.artifact import HOLDOUT_PART, LABELS_PART, REFERENCE_PART, Artifa
 from sentiment.counts import TextCounts, count_texts
 from sentiment.drift.measures import measure
 from sentiment.drift.samples import Reference
+from sentiment.evaluation import evaluate
 from sentiment.model import Model
 from sentiment.packing import Holdout, pack, unpack
 
@@ -58,6 +59,12 @@ class Champion:
         """Return its version and figures, as answers and manifests show what the gate compares."""
         return Contender(self.current.version, self.artifact.manifest.metrics)
 
+    def figures(self, model: Model) -> Evaluation | None:
+        """Return how good a model is on the holdout; None without one."""
+        if not len(self.holdout_labels):
+            return None
+        return evaluate(self.holdout.log_odds(model.scorer()), self.holdout_labels.tolist())
+
     def repair(self, labels: Labels) -> None:
         """Bring the labels up to what the champion says of itself; raises RecordsUnavailable.
 
@@ -86,7 +93,7 @@ class Champion:
             trainer="update of counts (exact)",
             data=self.artifact.manifest.data,
             examples=int(model.class_texts.sum()),
-            metrics=gate.figures(model, self.holdout, self.holdout_labels),
+            metrics=self.figures(model),
             parent=self.current.version,
             ancestors=self.lineage[-MAX_ANCESTORS:],
             label_weight=weight,

@@ -1,7 +1,6 @@
 """The comparison of a window with a reference: tests, effect sizes, the words that moved, one verdict."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from itertools import repeat
 
 import numpy as np
@@ -17,11 +16,7 @@ DEFAULT_MINIMUM_TEXTS = 200
 # Below the threshold a difference is too small to matter, however significant. Of the words it is Cohen's h,
 # of the measures the Kolmogorov-Smirnov distance (at least that share of texts is of another kind), of
 # the error rate the rise in it.
-DEFAULT_THRESHOLDS: Mapping[str, float] = {
-    "words": 0.2,
-    **dict.fromkeys(MEASURES, 0.05),
-    "error_rate": 0.05,
-}
+DEFAULT_THRESHOLDS: Mapping[str, float] = {"words": 0.2, **dict.fromkeys((*MEASURES, "error_rate"), 0.05)}
 # Fewer labels on either side can show nothing, and a test that can't would only weaken the others.
 MINIMUM_LABELS = 30
 # A word must be in so many texts, of both sides together; rarer ones could hardly be significant.
@@ -29,15 +24,8 @@ MINIMUM_WORD_TEXTS = 5
 NAMED_WORDS = 10
 # A word that chance alone would move as far with more than this probability has not moved.
 NAMED_TAIL = 0.01
-
-
-@dataclass(frozen=True)
-class _Finding:
-    """A test before the others are known."""
-
-    statistic: float
-    p_value: float
-    effect_size: float
+# A test before the others are known: its statistic, p-value and effect size.
+_Finding = tuple[float, float, float]
 
 
 def check(
@@ -59,33 +47,33 @@ def check(
         raise ValueError(f"the level must be between 0 and 1, not {level}")
     if unknown := (thresholds or {}).keys() - DEFAULT_THRESHOLDS.keys():
         raise ValueError(f"there is no test {sorted(unknown)[0]!r}; there are {', '.join(DEFAULT_THRESHOLDS)}")
-    if min(reference.texts, window.texts) < max(minimum_texts, 1):
-        return _comparison("not-enough-data", {}, [], window, reference)
-    findings = {name: _compare_distributions(reference.measures[name], window.measures[name]) for name in MEASURES}
+    tests: dict[str, DriftTest] = {}
+    words: list[WordShift] = []
+    status: Status = "not-enough-data"
+    if min(reference.texts, window.texts) >= max(minimum_texts, 1):
+        tests, words = _compare(reference, window, level, {**DEFAULT_THRESHOLDS, **(thresholds or {})})
+        status = "drift" if any(test.drift for test in tests.values()) else "ok"
+    return Comparison(status == "drift", status, tests, words, _figures(window), _figures(reference))
+
+
+def _compare(
+    reference: Reference, window: Window, level: float, thresholds: Mapping[str, float]
+) -> tuple[dict[str, DriftTest], list[WordShift]]:
+    findings: dict[str, _Finding] = {}
+    for name in MEASURES:
+        distance, p_value = kolmogorov_smirnov(reference.measures[name], window.measures[name])
+        findings[name] = distance, p_value, distance
     if min(reference.labelled, window.labelled) >= MINIMUM_LABELS:
         findings["error_rate"] = _compare_errors(reference, window)
     findings["words"], words = _compare_words(reference, window, level / (len(findings) + 1))
-    adjusted = holm({name: finding.p_value for name, finding in findings.items()})
-    limits = {**DEFAULT_THRESHOLDS, **(thresholds or {})}
-    tests = {
-        name: DriftTest(
-            findings[name].statistic,
-            findings[name].p_value,
-            adjusted[name],
-            findings[name].effect_size,
-            limits[name],
-            adjusted[name] <= level and findings[name].effect_size >= limits[name],
-        )
-        for name in DEFAULT_THRESHOLDS
-        if name in findings
-    }
-    status: Status = "drift" if any(test.drift for test in tests.values()) else "ok"
-    return _comparison(status, tests, words, window, reference)
-
-
-def _compare_distributions(reference: NDArray[np.float32], window: NDArray[np.float32]) -> _Finding:
-    distance, p_value = kolmogorov_smirnov(reference, window)
-    return _Finding(distance, p_value, distance)
+    adjusted = holm({name: p_value for name, (_, p_value, _) in findings.items()})
+    tests = {}
+    for name, threshold in thresholds.items():
+        if name in findings:
+            statistic, p_value, effect = findings[name]
+            drift = adjusted[name] <= level and effect >= threshold
+            tests[name] = DriftTest(statistic, p_value, adjusted[name], effect, threshold, drift)
+    return tests, words
 
 
 def _compare_errors(reference: Reference, window: Window) -> _Finding:
@@ -95,7 +83,7 @@ def _compare_errors(reference: Reference, window: Window) -> _Finding:
     p_value = 1.0
     if rise > 0:
         p_value = float(share_tail([reference.errors], reference.labelled, [window.errors], window.labelled)[0])
-    return _Finding(rate, p_value, rise)
+    return rate, p_value, rise
 
 
 def _compare_words(reference: Reference, window: Window, level: float) -> tuple[_Finding, list[WordShift]]:
@@ -108,17 +96,16 @@ def _compare_words(reference: Reference, window: Window, level: float) -> tuple[
     total = in_reference + in_window
     tested = np.flatnonzero(total >= MINIMUM_WORD_TEXTS)
     if not len(tested):
-        return _Finding(0.0, 1.0, 0.0), []
+        return (0.0, 1.0, 0.0), []
     before, now = in_reference[tested], in_window[tested]
     tails = share_tail(before, reference.texts, now, window.texts, limit=NAMED_TAIL)
     if tails.min() == 1.0:
-        return _Finding(0.0, 1.0, 0.0), []
+        return (0.0, 1.0, 0.0), []
     share_before, share_now = before / reference.texts, now / window.texts
     effects = np.abs(cohens_h(share_before, share_now))
     moved = np.flatnonzero(tails <= NAMED_TAIL)
     order = moved[np.lexsort((-effects[moved], tails[moved]))][:NAMED_WORDS]
-    words_with = np.bincount(total[tested])
-    expected = expected_as_extreme(tails[order], words_with, reference.texts, window.texts)
+    expected = expected_as_extreme(tails[order], np.bincount(total[tested]), reference.texts, window.texts)
     p_values = np.minimum(1.0, expected)
     shifts = [
         WordShift(words[tested[i]], float(share_before[i]), float(share_now[i]), float(p_value))
@@ -127,7 +114,7 @@ def _compare_words(reference: Reference, window: Window, level: float) -> tuple[
     # With many texts the most significant word may have moved little, and another one much.
     first = order[0]
     effect = effects[tails <= max(tails[first], level / (2 * len(tested)))].max()
-    return _Finding(float(share_now[first] - share_before[first]), float(p_values[0]), float(effect)), shifts
+    return (float(share_now[first] - share_before[first]), float(p_values[0]), float(effect)), shifts
 
 
 def _align(reference: Reference, window: Window) -> tuple[tuple[str, ...], NDArray[np.int64], NDArray[np.int64]]:
@@ -141,12 +128,6 @@ def _align(reference: Reference, window: Window) -> tuple[tuple[str, ...], NDArr
     in_window[positions] = window.word_texts
     new_words = tuple(window.words[i] for i in np.flatnonzero(new).tolist())
     return reference.words + new_words, in_reference, in_window
-
-
-def _comparison(
-    status: Status, tests: dict[str, DriftTest], words: list[WordShift], window: Window, reference: Reference
-) -> Comparison:
-    return Comparison(status == "drift", status, tests, words, _figures(window), _figures(reference))
 
 
 def _figures(sample: Sample) -> SampleFigures:

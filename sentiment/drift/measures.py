@@ -1,10 +1,9 @@
 """What is measured of each text, under a model."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import repeat
-from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,13 +45,8 @@ class MeasuredTexts:
         number_before = np.concatenate([[0], np.cumsum(first)])
         return np.diff(number_before[by_word.indptr])
 
-    def take(self, indices: NDArray[np.integer]) -> Self:
-        """Return the texts at `indices`, repeats allowed, without measuring anything again."""
-        measures = {name: values[indices] for name, values in self.measures.items()}
-        return type(self)(self.counts.select(indices), measures, self.labelled[indices], self.wrong[indices])
 
-
-def measure(texts: TextCounts, model: Model, labels: Iterable[int | None] | None = None) -> MeasuredTexts:
+def measure(texts: TextCounts, model: Model, labels: Sequence[int | None] | None = None) -> MeasuredTexts:
     """Measure texts under `model`; `labels` are 0, 1 or None where unknown, one a text.
 
     The unigram model behind the log-likelihood is that of the model's own training counts, both classes
@@ -61,52 +55,33 @@ def measure(texts: TextCounts, model: Model, labels: Iterable[int | None] | None
     neither side, which makes both exchangeable where nothing has drifted, as the test asks.
     Raises ValueError where there are not as many labels as texts.
     """
-    tables = _tables(model)
-    unknown = len(tables.rows)
-    rows = np.fromiter(
-        map(tables.rows.get, texts.vocabulary, repeat(unknown)), dtype=np.intp, count=len(texts.vocabulary)
-    )
-    weights = [np.ones(len(rows)), rows == unknown, tables.log_odds[rows], tables.log_likelihood[rows]]
-    length, unknown_words, log_odds, log_likelihood = (texts.occurrences @ np.column_stack(weights)).T
+    row_of, weights = _tables(model)
+    unknown = len(row_of)
+    rows = np.fromiter(map(row_of.get, texts.vocabulary, repeat(unknown)), dtype=np.intp, count=len(texts.vocabulary))
+    per_word = np.column_stack([np.ones(len(rows)), rows == unknown, weights[rows]])
+    length, unknown_words, log_odds, log_likelihood = (texts.occurrences @ per_word).T
     divisor = np.maximum(length, 1)
-    score = tables.bias + log_odds
+    score = model.bias() + log_odds
     measures = {
         "score": score,
         "unknown_words": unknown_words / divisor,
         "log_likelihood": log_likelihood / divisor,
         "length": length,
     }
-    label_list = [None] * len(score) if labels is None else list(labels)
-    if len(label_list) != len(score):
-        raise ValueError(f"{len(score)} texts came with {len(label_list)} labels")
-    labelled = np.array([label is not None for label in label_list], dtype=np.bool_)
-    positive = np.array([label == 1 for label in label_list], dtype=np.bool_)
-    return MeasuredTexts(
-        texts,
-        {name: values.astype(np.float32) for name, values in measures.items()},
-        labelled,
-        labelled & ((score > 0) != positive),
-    )
-
-
-@dataclass(frozen=True, eq=False)
-class _Tables:
-    """A model as one look-up a word: to a row of the arrays, of which the last is that of unknown words."""
-
-    rows: dict[str, int]
-    log_odds: NDArray[np.float64]
-    log_likelihood: NDArray[np.float64]
-    bias: float
+    # An unknown label, None, becomes NaN.
+    truth = np.full(len(texts), np.nan) if labels is None else np.array(labels, dtype=np.float64)
+    if len(truth) != len(texts):
+        raise ValueError(f"{len(texts)} texts came with {len(truth)} labels")
+    labelled = ~np.isnan(truth)
+    wrong = labelled & ((score > 0) != (truth == 1))
+    return MeasuredTexts(texts, {name: values.astype(np.float32) for name, values in measures.items()}, labelled, wrong)
 
 
 @lru_cache(maxsize=2)  # the served model and its successor: building the tables costs more than a check
-def _tables(model: Model) -> _Tables:
+def _tables(model: Model) -> tuple[dict[str, int], NDArray[np.float64]]:
+    """Return the row of each word, and (V + 1, 2) log-odds and log-likelihoods, the last row that of unknown words."""
     counts = np.append(model.counts.sum(axis=0), 0.0) + model.alpha
     # Frequent words first: those that a window has then share few pages of memory, which look-ups wait for.
     order = np.argsort(-counts[:-1], kind="stable").tolist()
-    return _Tables(
-        {model.vocabulary[row]: row for row in order},
-        np.append(model.log_odds(), 0.0),
-        np.log(counts / counts.sum()),
-        model.bias(),
-    )
+    weights = np.column_stack([np.append(model.log_odds(), 0.0), np.log(counts / counts.sum())])
+    return {model.vocabulary[row]: row for row in order}, weights

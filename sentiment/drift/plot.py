@@ -7,7 +7,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from contracts.drift import Comparison
-from sentiment.drift.measures import MEASURES
 from sentiment.drift.samples import Reference, Window
 
 TITLES = {
@@ -26,34 +25,27 @@ def plot(report: Comparison, reference: Reference, window: Window, path: Path) -
     """
     figure = Figure(figsize=(10, 5), layout="constrained")
     figure.suptitle(f"{report.status}: {window.texts} texts against {reference.texts}")
-    words, *distributions = figure.subplot_mosaic(
-        [["words", "score", "unknown_words"], ["words", "log_likelihood", "length"]],
-        width_ratios=[1.2, 1, 1],
-    ).values()
-    _draw_words(words, report)
-    for axes, name in zip(distributions, MEASURES, strict=True):
-        _draw_distribution(axes, TITLES[name], {"reference": reference.measures[name], "window": window.measures[name]})
-    words.legend(loc="lower right")
+    panels = figure.subplot_mosaic(
+        [["words", "score", "unknown_words"], ["words", "log_likelihood", "length"]], width_ratios=[1.2, 1, 1]
+    )
+    _draw_words(panels["words"], report)
+    for name, title in TITLES.items():
+        panels[name].set_title(title)
+        for side, sample in (("reference", reference), ("window", window)):
+            if len(values := sample.measures[name]):
+                # Of two distribution functions the largest vertical distance is the statistic.
+                panels[name].ecdf(values.astype(np.float64), color=_COLOURS[side])
     figure.savefig(path, dpi=120, metadata={"Date": None} if path.suffix == ".svg" else None)
 
 
 def _draw_words(axes: Axes, report: Comparison) -> None:
     positions = np.arange(len(report.words))
-    shares = {
-        "reference": [word.share_reference for word in report.words],
-        "window": [word.share_window for word in report.words],
-    }
-    for offset, (side, values) in zip((-0.2, 0.2), shares.items(), strict=True):
-        axes.barh(positions + offset, [100 * value for value in values], 0.4, color=_COLOURS[side], label=side)
+    before = [100 * word.share_reference for word in report.words]
+    now = [100 * word.share_window for word in report.words]
+    for side, offset, percent in (("reference", -0.2, before), ("window", 0.2, now)):
+        axes.barh(positions + offset, percent, 0.4, color=_COLOURS[side], label=side)
     axes.set_yticks(positions, [word.word for word in report.words])
     axes.invert_yaxis()
     axes.set_title("words that moved")
     axes.set_xlabel("% of texts")
-
-
-def _draw_distribution(axes: Axes, title: str, sides: dict[str, np.typing.NDArray[np.float32]]) -> None:
-    """Draw distribution functions: their largest vertical distance is the statistic."""
-    for side, values in sides.items():
-        if len(values):
-            axes.ecdf(values.astype(np.float64), color=_COLOURS[side], label=side)
-    axes.set_title(title)
+    axes.legend(loc="lower right")

@@ -66,8 +66,6 @@ class Sample:
             texts += len(batch)
             labelled += int(batch.labelled.sum())
             errors += int(batch.wrong.sum())
-        if 0 in counted.values():  # words of texts that these were taken from
-            counted = +counted
         return cls(
             texts,
             tuple(counted),

@@ -5,6 +5,7 @@ Numbers in, p-values out; each accepts ties, constants and empty samples.
 
 import math
 from collections.abc import Mapping
+from itertools import accumulate
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -87,8 +88,7 @@ def expected_as_extreme(tails: Floats, words_with: Integers, first_size: int, se
 
 def cohens_h(first_share: ArrayLike, second_share: ArrayLike) -> Floats:
     """Return Cohen's h of two shares, signed; 0.2 is small, 0.5 medium, 0.8 large (Cohen, 1988, chapter 6)."""
-    arcs = [2 * np.arcsin(np.sqrt(np.asarray(share, dtype=np.float64))) for share in (first_share, second_share)]
-    difference: Floats = arcs[1] - arcs[0]
+    difference: Floats = 2 * np.arcsin(np.sqrt(second_share)) - 2 * np.arcsin(np.sqrt(first_share))
     return difference
 
 
@@ -98,12 +98,9 @@ def holm(p_values: Mapping[str, float]) -> dict[str, float]:
     All p-values adjusted to at most `level` can be believed at once: one or more false ones among them
     have probability `level` at most, however the tests depend on each other.
     """
-    adjusted: dict[str, float] = {}
-    running = 0.0
-    for rank, name in enumerate(sorted(p_values, key=p_values.__getitem__)):
-        running = max(running, min(1.0, (len(p_values) - rank) * p_values[name]))
-        adjusted[name] = running
-    return adjusted
+    names = sorted(p_values, key=p_values.__getitem__)
+    scaled = (min(1.0, (len(names) - rank) * p_values[name]) for rank, name in enumerate(names))
+    return dict(zip(names, accumulate(scaled, max), strict=True))
 
 
 def _tail_series(hits: Integers, total: Integers, size: int, population: int) -> Floats:

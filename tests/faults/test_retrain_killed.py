@@ -14,8 +14,10 @@ from functions.retrain.trainer import Trainer
 from model_store.publishing import ModelStore
 from records import Records
 from records.labels import Labels
+from sentiment.counts import count_texts
 from sentiment.packing import unpack
 from tests.integration.test_retrain import champion, honest, labels, settings
+from tests.models import equal
 
 __all__ = ["champion", "labels"]  # fixtures
 
@@ -102,9 +104,9 @@ def test_the_next_run_ends_well(
     outcome = Trainer(store, labels, settings()).run(by="next")
     assert outcome.promoted is True, outcome.reason
     everything = first + second
-    expected = before.updated([label.text for label in everything], [label.label for label in everything])
+    expected = before.added(count_texts(label.text for label in everything), [label.label for label in everything])
     assert outcome.model
-    assert unpack(store.load(outcome.model)).equals(expected), "each label is learned exactly once"
+    assert equal(unpack(store.load(outcome.model)), expected), "each label is learned exactly once"
     assert (labels.count("pending"), labels.count("used")) == (0, 80)
 
 
@@ -122,5 +124,5 @@ def test_a_label_is_not_subtracted_twice(
     current = store.current()
     assert current is not None
     rest = [label for label in honest(60) if label != honest(60)[7]]
-    expected = before.updated([label.text for label in rest], [label.label for label in rest])
-    assert unpack(store.load(current.version)).equals(expected)
+    expected = before.added(count_texts(label.text for label in rest), [label.label for label in rest])
+    assert equal(unpack(store.load(current.version)), expected)

@@ -34,7 +34,7 @@ from model_store.settings import Settings as StoreSettings
 from records import Records, now
 from records.drift import DriftRecords
 from records.labels import Label, Labels
-from sentiment.corpus import Corpus
+from sentiment.text import Corpus
 from sentiment.training import train_artifact
 from tests.conftest import RabbitMQNode
 from tests.running import running

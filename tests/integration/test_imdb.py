@@ -14,15 +14,15 @@ from numpy.typing import NDArray
 
 from contracts.names import CLASSES
 from datasets import load_corpus
-from sentiment.corpus import Corpus
 from sentiment.counts import count_texts
 from sentiment.evaluation import evaluate
 from sentiment.model import Model
 from sentiment.packing import pack, unpack
 from sentiment.scorer import Scorer
 from sentiment.table import Table
+from sentiment.text import Corpus
 from sentiment.training import pipeline, train
-from tests.models import ABOUT
+from tests.models import ABOUT, equal
 
 IMDB_DIR = Path(os.environ.get("IMDB_DIR") or Path(__file__).parents[2].parent / "shared" / "imdb")
 
@@ -78,5 +78,5 @@ def test_counted_reviews_get_the_same_labels_and_the_accuracy_that_is_known(trai
 
 def test_the_model_survives_as_bytes(trained: Trained) -> None:
     artifact = pack(trained.model, ABOUT)
-    assert unpack(artifact).equals(trained.model)
+    assert equal(unpack(artifact), trained.model)
     assert len(artifact.parts["model.npz"]) < 2_000_000

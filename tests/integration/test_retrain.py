@@ -17,9 +17,11 @@ from process.exclusive import Busy
 from records import Records
 from records.labels import Label, Labels
 from sentiment.artifact import LABELS_PART
-from sentiment.corpus import Corpus
+from sentiment.counts import count_texts
 from sentiment.packing import unpack
+from sentiment.text import Corpus
 from sentiment.training import train_artifact
+from tests.models import equal
 from tests.running import running
 from tests.system import promote, python_service
 
@@ -98,7 +100,7 @@ def test_an_honest_batch_is_learned_promoted_and_used_once(
     assert outcome.model == current.version == outcome.challenger.model
     artifact = store.load(current.version)
     texts, truth = [label.text for label in honest(60)], [label.label for label in honest(60)]
-    assert unpack(artifact).equals(before.updated(texts, truth))
+    assert equal(unpack(artifact), before.added(count_texts(texts), truth))
     assert artifact.manifest.parent == champion
     assert artifact.manifest.ancestors == [champion]
     assert sorted(artifact.parts[LABELS_PART].decode().split()) == sorted(label.id for label in honest(60))
@@ -163,8 +165,8 @@ def test_a_label_that_was_learned_is_subtracted_exactly(
     assert (taken_back.deleted, taken_back.subtracted) == (taken.id, True)
     assert taken_back.model is not None
     rest = [label for label in honest(60) if label != taken]
-    expected = before.updated([label.text for label in rest], [label.label for label in rest])
-    assert unpack(store.load(taken_back.model)).equals(expected)
+    expected = before.added(count_texts(label.text for label in rest), [label.label for label in rest])
+    assert equal(unpack(store.load(taken_back.model)), expected)
     assert labels.find(taken.id) is None
     with pytest.raises(UnknownLabel):
         trainer.take_back(taken.id, by="test")
@@ -184,7 +186,7 @@ def test_weight_counts_a_label_that_often(champion: str, store: ModelStore, labe
     outcome = Trainer(store, labels, settings(label_weight=2.5)).run(by="test")
     texts, truth = [label.text for label in honest(60)], [label.label for label in honest(60)]
     assert outcome.model
-    assert unpack(store.load(outcome.model)).equals(before.updated(texts, truth, weight=2.5))
+    assert equal(unpack(store.load(outcome.model)), before.added(count_texts(texts), truth, weight=2.5))
 
 
 def test_rollback_serves_the_version_before_and_is_logged(
@@ -209,11 +211,11 @@ def test_rollback_can_have_the_labels_learned_anew(
     assert (rolled_back.model, rolled_back.requeued, labels.count("pending")) == (first, 20, 20)
     outcome = trainer.run(by="test")
     everything = honest(80)
-    expected = unpack(store.load(champion)).updated(
-        [label.text for label in everything], [label.label for label in everything]
+    expected = unpack(store.load(champion)).added(
+        count_texts(label.text for label in everything), [label.label for label in everything]
     )
     assert outcome.model
-    assert unpack(store.load(outcome.model)).equals(expected)
+    assert equal(unpack(store.load(outcome.model)), expected)
 
 
 def test_only_the_last_versions_are_kept(champion: str, store: ModelStore, labels: Labels) -> None:

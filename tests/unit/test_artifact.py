@@ -24,7 +24,7 @@ from sentiment.evaluation import evaluate
 from sentiment.model import Model
 from sentiment.packing import Holdout, load_arrays, pack, repack, save_arrays, unpack
 from sentiment.training import train
-from tests.models import ABOUT
+from tests.models import ABOUT, equal
 from tests.unit.texts import CORPORA, LABELLED
 
 Arrays = dict[str, NDArray[Any]]
@@ -71,10 +71,10 @@ def pickled(**arrays: NDArray[Any]) -> bytes:
 def test_a_model_comes_back_as_it_was(corpus: list[tuple[str, int]]) -> None:
     model = train(*zip(*corpus, strict=True))
     artifact = pack(model, ABOUT)
-    assert unpack(artifact).equals(model)
+    assert equal(unpack(artifact), model)
     manifest = read_manifest(artifact.manifest.to_bytes())
     assert manifest == artifact.manifest
-    assert unpack(Artifact(manifest, artifact.parts)).equals(model)
+    assert equal(unpack(Artifact(manifest, artifact.parts)), model)
 
 
 def test_the_manifest_says_what_the_model_is() -> None:
@@ -154,7 +154,7 @@ def test_a_version_of_the_first_format_is_packed_again_as_its_own_successor() ->
     del document["bias"]
     old = Artifact(read_manifest(json.dumps(document).encode()), {MODEL_PART: PACKED.parts[MODEL_PART]})
     again = repack(old, "v1")
-    assert unpack(again).equals(MODEL)
+    assert equal(unpack(again), MODEL)
     assert again.manifest.ancestors == ["v0", "v1"]
     assert (again.manifest.parent, again.manifest.trained_at) == ("v1", old.manifest.trained_at)
     assert again.manifest.canary == old.manifest.canary

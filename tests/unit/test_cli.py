@@ -11,6 +11,7 @@ import pytest
 
 from client.commandline import load_model
 from sentiment.training import train
+from tests.models import equal
 
 ROOT = Path(__file__).parents[2]
 TEXTS = ["A good film", "good, good fun", "splendid film", "A bad film", "bad “plot”", "awful awful plot"]
@@ -68,7 +69,7 @@ def test_train_says_its_data_first_and_writes_the_model(
     first, last = done.stdout.splitlines()
     assert first == f"training data: {csv_file}"
     assert last == f"trained on 6 texts, 7 words: {folder}"
-    assert load_model(folder).equals(train(TEXTS, LABELS))
+    assert equal(load_model(folder), train(TEXTS, LABELS))
 
 
 def test_train_keeps_a_holdout_and_measures_on_it(csv_file: Path, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benchmarks.drift import take
 from sentiment.artifact import ArtifactError
 from sentiment.counts import count_texts
 from sentiment.drift.measures import MEASURES, measure
@@ -67,7 +68,7 @@ def test_batches_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_taken_documents_are_as_if_measured_again() -> None:
     texts = make_texts(30, 2)
     indices = np.array([4, 4, 29, 0])
-    taken = Window.from_measured([measure(count_texts(texts), MODEL, [1] * 30).take(indices)])
+    taken = Window.from_measured([take(measure(count_texts(texts), MODEL, [1] * 30), indices)])
     again = Window.from_texts([texts[i] for i in indices], MODEL, [1] * 4)
     assert dict(zip(taken.words, taken.word_texts.tolist(), strict=True)) == dict(
         zip(again.words, again.word_texts.tolist(), strict=True)

@@ -12,14 +12,14 @@ from sentiment.counts import count_texts
 from sentiment.gate import Answers
 from sentiment.training import train
 
-NONE = Answers(np.zeros(0, dtype=np.intp), np.zeros(0, dtype=np.bool_), np.zeros(0, dtype=np.bool_))
+NONE = Answers(np.zeros(0, dtype=np.intp), np.zeros((2, 0), dtype=np.bool_))
 
 
 def answers(label: int, both: int = 0, only_champion: int = 0, only_challenger: int = 0, neither: int = 0) -> Answers:
     """So many texts of one class that both models get right, only one, or neither."""
     champion = [True] * (both + only_champion) + [False] * (only_challenger + neither)
     challenger = [True] * both + [False] * only_champion + [True] * only_challenger + [False] * neither
-    return Answers(np.full(len(champion), label, dtype=np.intp), np.array(champion), np.array(challenger))
+    return Answers(np.full(len(champion), label, dtype=np.intp), np.array([champion, challenger], dtype=np.bool_))
 
 
 def test_an_equal_challenger_is_let_through() -> None:
@@ -102,16 +102,16 @@ def test_recent_labels_are_answered_by_models_that_have_not_seen_them() -> None:
     labels = np.array([1] * 10)
     recent = gate.on_recent(champion, count_texts(texts), labels, weight=1)
     # A model that had learned these words would get each right; the class prior leans to positive for all.
-    alone = gate.right(champion.updated(texts[1:], [1] * 9), count_texts(texts[:1]), labels[:1])
-    assert recent.challenger[0] == alone[0]
+    alone = gate.right(champion.added(count_texts(texts[1:]), [1] * 9), count_texts(texts[:1]), labels[:1])
+    assert recent.right[1, 0] == alone[0]
     memorised = train(["good film", "bad film", "odd"], [1, 0, 0])
     noise = np.array([0, 1] * 5)
     repeated = gate.on_recent(memorised, count_texts([f"odd{n}" for n in range(10)]), noise, weight=1)
-    assert repeated.challenger.mean() <= 0.5
+    assert repeated.right[1].mean() <= 0.5
 
 
 def test_fewer_recent_labels_than_folds_are_answered_too() -> None:
     champion = train(["good film", "bad film"], [1, 0])
     recent = gate.on_recent(champion, count_texts(["good", "bad"]), np.array([1, 0]), weight=1)
-    assert recent.champion.tolist() == [True, True]
-    assert len(recent.challenger) == 2
+    assert recent.right[0].tolist() == [True, True]
+    assert len(recent.right[1]) == 2
