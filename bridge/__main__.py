@@ -5,12 +5,12 @@ import logging
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from functools import partial
+
+from prometheus_client import Counter
 
 from bridge.functions import Function
 from bridge.handlers import LabelHandler, ReviewHandler
-from bridge.metrics import count_retry, count_unroutable
-from bridge.pipeline import Handler, Pipeline
+from bridge.pipeline import Handler, Pipeline, count_retry
 from bridge.settings import QueueInput, Settings, StreamInput
 from messages.ports import BrokerUnavailable, Publisher
 from messages.publisher import AmqpPublisher
@@ -19,19 +19,19 @@ from process.retry import Abandoned, Retry
 from process.run import run, stop_at_signal
 from records import Records, RecordsUnavailable
 
-DEFAULT_PORT = 8081
+UNROUTABLE = Counter("bridge_unroutable_replies", "Replies whose reply_to does not exist")
 logger = logging.getLogger("bridge")
 
 
 def main() -> int:
     """Run until SIGTERM or SIGINT; returns the exit code."""
-    settings = Settings.from_environment()
+    settings = Settings()
     stop, signalled, give_up = threading.Event(), threading.Event(), threading.Event()
     stop_at_signal(stop, then=signalled.set)
     records = Records.from_environment()
     publisher = AmqpPublisher(settings.rabbitmq_url, on_unroutable=count_unroutable)
     pipelines = wire(settings, records, publisher, Retry(give_up, on_retry=count_retry), stop)
-    serve_probes(partial(not_ready, pipelines), DEFAULT_PORT)
+    serve_probes(lambda: not_ready(pipelines), default_port=8081)
     # Nothing is in hand before the first message, so a stop need not wait for a drain.
     until_stopped = Retry(stop, on_retry=count_retry)
     try:
@@ -69,12 +69,18 @@ def wire(
     def pipeline(read: StreamInput | QueueInput, handle: Handler) -> Pipeline:
         return Pipeline(read.source(settings), handle, records, retry, stop, settings.limits)
 
-    reviews, labels = settings.reviews, settings.labels
+    reviews = settings.reviews
     wired = [pipeline(reviews, ReviewHandler(reviews.name, function("predict"), records, publisher, retry))]
-    if labels:
-        retrain = function("retrain", settings.retrain_token)
-        wired.append(pipeline(labels, LabelHandler(labels.name, retrain, records, publisher, retry)))
+    if settings.labels:
+        handle = LabelHandler(settings.labels, function("retrain", settings.retrain_token), records, publisher, retry)
+        wired.append(pipeline(StreamInput(settings.labels), handle))
     return wired
+
+
+def count_unroutable(to: str) -> None:
+    """Count a reply that nobody waits for any more."""
+    UNROUTABLE.inc()
+    logger.info("a reply could not be routed: there is no queue %s", to)
 
 
 def not_ready(pipelines: Sequence[Pipeline]) -> str | None:

@@ -14,8 +14,7 @@ import sys
 import time
 import uuid
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
-from itertools import islice
+from contextlib import closing, suppress
 from pathlib import Path
 
 from tqdm import tqdm
@@ -31,7 +30,6 @@ from messages.topology import declare_reply_queue
 from process.settings import SettingsError
 
 BATCH_MESSAGES = 500
-REPLY_QUEUE_EXPIRES_SECONDS = 600
 READ_TIMEOUT_SECONDS = 0.1
 ADDRESSES = Path(".local", "env")
 
@@ -52,19 +50,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     lines = filter(None, (line.rstrip(b"\r\n") for line in parsed.file or []))
     questions = [(text.encode(), "text/plain") for text in parsed.text]
     questions += [(line, "application/json" if line.startswith(b"{") else "text/plain") for line in lines]
-    if not os.environ.get("RABBITMQ_URL") and (url := address_in(ADDRESSES, "RABBITMQ_URL")):
-        os.environ["RABBITMQ_URL"] = url
+    if not os.environ.get("RABBITMQ_URL"):
+        os.environ["RABBITMQ_URL"] = local_url()
     try:
-        return _ask(Settings.from_environment(), questions, parsed.timeout_seconds)
+        return _ask(Settings(), questions, parsed.timeout_seconds)
     except (BrokerUnavailable, SettingsError) as error:
         print(f"{error}\nIs RABBITMQ_URL right? The local stack's is in {ADDRESSES}.", file=sys.stderr)  # noqa: T201
         return 1
 
 
-def address_in(path: Path, name: str) -> str | None:
-    """Return the value of `export NAME=value` in a file that `./deploy.sh --local` wrote; None if it is not there."""
-    words = shlex.split(path.read_text(encoding="utf-8"), comments=True) if path.is_file() else []
-    return next((word.partition("=")[2] for word in words if word.startswith(f"{name}=")), None)
+def local_url() -> str:
+    """Return RABBITMQ_URL as `./deploy.sh --local` wrote it for the local stack; empty where it did not."""
+    words = shlex.split(ADDRESSES.read_text(encoding="utf-8"), comments=True) if ADDRESSES.is_file() else []
+    return next((word.partition("=")[2] for word in words if word.startswith("RABBITMQ_URL=")), "")
 
 
 def _ask(settings: Settings, questions: Sequence[tuple[bytes, str]], timeout_seconds: float) -> int:
@@ -73,33 +71,30 @@ def _ask(settings: Settings, questions: Sequence[tuple[bytes, str]], timeout_sec
     reply_to = f"client-{run}"
     url = settings.rabbitmq_url
     settings.declare()
-    declare_reply_queue(url, reply_to, REPLY_QUEUE_EXPIRES_SECONDS)
-    # The reader of `rejected` must stand at its end before the first text is sent.
-    replies = QueueSource(url, reply_to, prefetch=BATCH_MESSAGES)
-    rejected = StreamSource(url, REJECTED, prefetch=BATCH_MESSAGES, start="next")
-    publisher = AmqpPublisher(url)
-    outgoing = (
+    declare_reply_queue(url, reply_to)
+    outgoing = [
         Outgoing(settings.reviews.name, body, f"{run}:{number}", str(number), reply_to, content_type)
         for number, (body, content_type) in enumerate(questions)
-    )
-    waiting: set[str | None] = {f"{run}:{number}" for number in range(len(questions))}
-    try:
-        for source in (replies, rejected):
-            source.open(None)
-        with tqdm(total=len(questions), unit=" texts", disable=None if len(questions) > 1 else True) as bar:
-            while batch := list(islice(outgoing, BATCH_MESSAGES)):
-                publisher.publish(batch)
-            deadline = time.monotonic() + timeout_seconds
-            while waiting and time.monotonic() < deadline:
-                for correlation_id, answer in _answers(replies, rejected):
-                    if correlation_id in waiting:
-                        waiting.remove(correlation_id)
-                        print(answer.decode(), flush=True)  # noqa: T201 - what a command is for
-                        bar.update()
-                        deadline = time.monotonic() + timeout_seconds
-    finally:
-        for part in (replies, rejected, publisher):
-            part.close()
+    ]
+    waiting = {message.correlation_id for message in outgoing}
+    with (
+        closing(QueueSource(url, reply_to, prefetch=BATCH_MESSAGES)) as replies,
+        closing(StreamSource(url, REJECTED, prefetch=BATCH_MESSAGES, start="next")) as rejected,
+        closing(AmqpPublisher(url)) as publisher,
+        tqdm(total=len(questions), unit=" texts", disable=None if len(questions) > 1 else True) as bar,
+    ):
+        replies.open(None)
+        rejected.open(None)  # It must stand at the end of the stream before the first text is sent.
+        for first in range(0, len(outgoing), BATCH_MESSAGES):
+            publisher.publish(outgoing[first : first + BATCH_MESSAGES])
+        deadline = time.monotonic() + timeout_seconds
+        while waiting and time.monotonic() < deadline:
+            for correlation_id, answer in _answers(replies, rejected):
+                if correlation_id in waiting:
+                    waiting.remove(correlation_id)
+                    print(answer.decode(), flush=True)  # noqa: T201 - what a command is for
+                    bar.update()
+                    deadline = time.monotonic() + timeout_seconds
     if waiting:
         sys.stderr.write(f"{len(waiting)} texts got no answer in {timeout_seconds:g} s: is the bridge running?\n")
         return 1

@@ -10,7 +10,6 @@ from contracts.codec import Malformed, Reader, encode
 from contracts.predict import Answer, Answers, TextsRequest, read_answers
 from contracts.problem import read_problem
 
-CONNECT_TIMEOUT_SECONDS = 3.0
 # Statuses that speak of this very request; every other one but success is a bad moment of the system: no
 # function ready (404, 502, 503), a wrong token (401), too many requests (429), a bug (500).
 REFUSALS = (400, 413, 422)
@@ -46,7 +45,7 @@ class Function:
             maxsize=connections,
             block=True,
             retries=False,
-            timeout=urllib3.Timeout(connect=CONNECT_TIMEOUT_SECONDS, read=timeout_seconds),
+            timeout=urllib3.Timeout(connect=3, read=timeout_seconds),
         )
 
     def post(self, body: Struct, read: Reader[T], *, query: str = "") -> T:

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import ClassVar, Generic, TypeVar
 
 from msgspec import UNSET, Struct
+from prometheus_client import Counter
 
 from bridge.functions import Function, FunctionUnavailable, by_halves, predict
-from bridge.metrics import MESSAGES
 from contracts.codec import Malformed, encode, extended
 from contracts.limits import MAX_PARKED_CHARACTERS, TextTooLong, within_limit
 from contracts.names import PREDICTIONS, REJECTED, parse_label
@@ -24,7 +24,7 @@ from process.retry import Retry
 from records import Records, RecordsUnavailable, now
 
 Content = TypeVar("Content")
-DEFAULT_LABEL_SOURCE = "stream"
+MESSAGES = Counter("bridge_messages", "Messages done with, by source and outcome", ["source", "outcome"])
 
 
 class BadMessage(Exception):
@@ -121,7 +121,6 @@ class ReviewHandler(BatchHandler[Review]):
         received_at = now()
         texts = [review.text for _, review in good]
         scored = self.retry(lambda: predict(self.function, texts), FunctionUnavailable)
-        model = scored.model
         scored_at = now()
         bad: list[Rejected] = []
         records: list[PredictionRecord] = []
@@ -136,17 +135,16 @@ class ReviewHandler(BatchHandler[Review]):
                     text=review.text,
                     prediction=score.prediction,
                     probability=score.probability,
-                    model=model,
+                    model=scored.model,
                     source="stream",
                     received_at=received_at,
                     scored_at=scored_at,
                 )
             )
-            body = encode(ReviewAnswer(review.id, score.prediction, score.probability, model, message.offset))
+            body = encode(ReviewAnswer(review.id, score.prediction, score.probability, scored.model, message.offset))
             answers.append(Outgoing(PREDICTIONS, body, message.correlation_id))
             if message.reply_to:
-                answer = Outgoing(message.reply_to, body, message.correlation_id, persistent=message.persistent)
-                answers.append(answer)
+                answers.append(answers[-1]._replace(to=message.reply_to, persistent=message.persistent))
         self.retry(lambda: self.records.write_predictions(records), RecordsUnavailable)
         return bad, answers
 
@@ -164,7 +162,7 @@ class LabelHandler(BatchHandler[LabelExample]):
             parse_label(found.label)
         except ValueError as error:
             raise BadMessage(str(error)) from error
-        return LabelExample(within_limit(found.text), found.label, found.source or DEFAULT_LABEL_SOURCE, found.id)
+        return LabelExample(within_limit(found.text), found.label, found.source or "stream", found.id)
 
     def use(self, good: Sequence[tuple[Message, LabelExample]]) -> tuple[list[Rejected], list[Outgoing]]:
         """Hand the labels over; returns those that retrain refuses."""

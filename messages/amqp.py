@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import pika
 from pika.channel import Channel
@@ -12,16 +13,12 @@ from messages.ports import BrokerUnavailable
 
 CONNECT_TIMEOUT_SECONDS = 15
 CONFIRM_TIMEOUT_SECONDS = 60
-HEARTBEAT_SECONDS = 30
-# Of connections for what is done once: somebody may wait for the answer to a request.
-SHORT_CONNECT_TIMEOUT_SECONDS = 5
-SHORT_ANSWER_TIMEOUT_SECONDS = 10
 
 
 def parameters(url: str) -> pika.URLParameters:
     """Return connection parameters of an AMQP URL, with this project's time limits."""
     found = pika.URLParameters(url)
-    found.heartbeat = HEARTBEAT_SECONDS
+    found.heartbeat = 30
     found.blocked_connection_timeout = CONFIRM_TIMEOUT_SECONDS
     found.socket_timeout = CONNECT_TIMEOUT_SECONDS
     return found
@@ -30,9 +27,10 @@ def parameters(url: str) -> pika.URLParameters:
 @contextmanager
 def blocking_connection(url: str) -> Iterator[pika.BlockingConnection]:
     """Connect for the time of the block, for what is done once; raises BrokerUnavailable, also for what it does."""
+    # Somebody may wait for the answer to a request.
     short = parameters(url)
-    short.socket_timeout = SHORT_CONNECT_TIMEOUT_SECONDS
-    short.stack_timeout = short.blocked_connection_timeout = SHORT_ANSWER_TIMEOUT_SECONDS
+    short.socket_timeout = 5
+    short.stack_timeout = short.blocked_connection_timeout = 10
     with unavailable(), pika.BlockingConnection(short) as connection:
         yield connection
 
@@ -48,8 +46,7 @@ def unavailable() -> Iterator[None]:
 
 def _words(error: BaseException) -> str:
     """Return an error's message; pika often has one only in the error behind it."""
-    seen = str(error) or str(error.__cause__ or "") or repr(error)
-    return f"{type(error).__name__}: {seen}"
+    return f"{type(error).__name__}: {str(error) or str(error.__cause__ or '') or repr(error)}"
 
 
 class _GatheringConnection(pika.SelectConnection):
@@ -110,15 +107,15 @@ class Connection:
         if self.closed:
             raise BrokerUnavailable(f"RabbitMQ: {name}: {self.reason}")
 
-    def call(self, function: Callable[[], object]) -> None:
-        """Have the I/O thread call `function` soon, and send as one piece what it writes.
+    def call(self, function: Callable[[Channel], object]) -> None:
+        """Have the I/O thread call `function` soon, with the channel, and send as one piece what it writes.
 
         It is not called any more once the channel is closed.
         """
 
         def call_if_open() -> None:
             if self.channel.is_open:
-                self._connection.gather(function)
+                self._connection.gather(partial(function, self.channel))
 
         if not self.closed:
             self._connection.ioloop.add_callback_threadsafe(call_if_open)

@@ -37,9 +37,6 @@ class MemoryBroker(Publisher):
         with self.changed:
             self.published.extend(messages)
 
-    def close(self) -> None:
-        """Do nothing: nothing is held."""
-
     def check(self) -> None:
         """Raise BrokerUnavailable while it is away."""
         if not self.available:

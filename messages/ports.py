@@ -53,7 +53,6 @@ class Source(Protocol):
 
     def read(self, limit: int, timeout_seconds: float) -> list[Message]:
         """Return 1 to `limit` messages as soon as there are any, or none after the time; raises BrokerUnavailable."""
-        raise NotImplementedError
 
     def finish(self, messages: Sequence[Message], rejected: frozenset[int]) -> None:
         """Tell the broker that these messages are done with; `rejected` are the positions of the bad ones."""
@@ -67,6 +66,3 @@ class Publisher(Protocol):
 
     def publish(self, messages: Sequence[Outgoing]) -> None:
         """Return when the broker has confirmed all; raises BrokerUnavailable, and then some may have been taken."""
-
-    def close(self) -> None:
-        """Close the connection."""

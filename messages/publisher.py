@@ -46,7 +46,7 @@ class AmqpPublisher(Publisher):
             connection = self._connection
         batch = _Batch(len(messages))
         self._waiting.add(batch)
-        connection.call(partial(self._send, connection.channel, messages, batch))
+        connection.call(partial(self._send, messages, batch))
         with self._changed:
             self._changed.wait_for(lambda: not batch.remaining or connection.closed, CONFIRM_TIMEOUT_SECONDS)
         self._waiting.discard(batch)
@@ -67,12 +67,11 @@ class AmqpPublisher(Publisher):
         self._last_tag = 0
         # Tags count anew on each channel, and say nothing of what was sent on an earlier one.
         self._waiting.clear()
-        connection.channel.confirm_delivery(self._on_confirm, callback=lambda _: connection.ready.set())
-        connection.channel.add_on_return_callback(
-            lambda _, method, __, ___: self._on_unroutable(str(method.routing_key))
-        )
+        channel = connection.channel
+        channel.confirm_delivery(self._on_confirm, callback=lambda _: connection.ready.set())
+        channel.add_on_return_callback(lambda _, method, __, ___: self._on_unroutable(str(method.routing_key)))
 
-    def _send(self, channel: Channel, messages: Sequence[Outgoing], batch: _Batch) -> None:
+    def _send(self, messages: Sequence[Outgoing], batch: _Batch, channel: Channel) -> None:
         for message in messages:
             self._last_tag += 1
             batch.tags.add(self._last_tag)

@@ -5,7 +5,6 @@ import uuid
 from abc import abstractmethod
 from collections import deque
 from collections.abc import Sequence
-from functools import partial
 from typing import Literal, cast
 
 from pika.channel import Channel
@@ -113,8 +112,8 @@ class StreamSource(AmqpSource):
         messages = super().read(limit, timeout_seconds)
         if messages and self._connection:
             # The broker counts what it delivers on a channel, from 1.
-            self._last_tag += len(messages)
-            self._connection.call(partial(self._connection.channel.basic_ack, self._last_tag, multiple=True))
+            tag = self._last_tag = self._last_tag + len(messages)
+            self._connection.call(lambda channel: channel.basic_ack(tag, multiple=True))
         return messages
 
     def finish(self, messages: Sequence[Message], rejected: frozenset[int]) -> None:
@@ -153,16 +152,14 @@ class QueueSource(AmqpSource):
         # In this order, since another thread may open it meanwhile: on a new connection all is counted anew.
         connection, before = self._connection, self._positions_before
 
-        def settle() -> None:
-            for position in positions:
+        def settle(channel: Channel) -> None:
+            for position in (message.position for message in messages if message.position > before):
                 if position in rejected:
                     channel.basic_nack(position - before, requeue=False)
                 else:
                     channel.basic_ack(position - before)
 
         if connection:
-            channel = connection.channel
-            positions = [message.position for message in messages if message.position > before]
             connection.call(settle)
 
     def _receive(self, _: Channel, method: Basic.Deliver, properties: BasicProperties, body: bytes) -> None:

@@ -7,8 +7,6 @@ from pika.exceptions import ChannelClosedByBroker
 
 from messages.amqp import blocking_connection
 
-NOT_FOUND = 404
-
 
 def declare_streams(url: str, names: Iterable[str], max_bytes: int) -> None:
     """Declare streams that are not there yet, each bounded to `max_bytes`; raises BrokerUnavailable."""
@@ -24,10 +22,10 @@ def declare_streams(url: str, names: Iterable[str], max_bytes: int) -> None:
                 connection.channel().queue_declare(name, durable=True, arguments=arguments)
 
 
-def declare_reply_queue(url: str, name: str, expires_seconds: int) -> None:
-    """Declare a queue for one client's replies, deleted once unused for `expires_seconds`; raises BrokerUnavailable."""
+def declare_reply_queue(url: str, name: str) -> None:
+    """Declare a queue for one client's replies, deleted once unused for ten minutes; raises BrokerUnavailable."""
     with blocking_connection(url) as connection:
-        connection.channel().queue_declare(name, durable=True, arguments={"x-expires": expires_seconds * 1000})
+        connection.channel().queue_declare(name, durable=True, arguments={"x-expires": 600_000})
 
 
 def declare_queue(url: str, name: str) -> None:
@@ -51,7 +49,7 @@ def _missing(connection: pika.BlockingConnection, name: str) -> bool:
     try:
         connection.channel().queue_declare(name, passive=True)
     except ChannelClosedByBroker as error:
-        if error.reply_code != NOT_FOUND:
+        if error.reply_code != 404:
             raise
         return True
     return False

@@ -60,7 +60,7 @@ class Memory(Kind):
         self.broker.set_available(False)
 
     def close(self) -> None:
-        self.broker.close()
+        pass  # it held nothing
 
 
 class RabbitMQ(Kind):

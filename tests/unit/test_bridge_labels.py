@@ -94,14 +94,14 @@ def test_labels_wait_while_retrain_has_no_room_and_carry_the_token(
 def test_a_setting_that_can_not_be_used_is_named(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(name, value)
     with pytest.raises(SettingsError, match=name):
-        Settings.from_environment()
+        Settings()
 
 
 def test_labels_are_read_unless_said_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("BRIDGE_LABELS", raising=False)
-    assert Settings.from_environment().labels == StreamInput("labels")
+    assert Settings().labels == "labels"
     monkeypatch.setenv("BRIDGE_LABELS", "")
-    assert Settings.from_environment().labels is None
+    assert Settings().labels == ""
 
 
 @pytest.mark.parametrize(
@@ -110,4 +110,4 @@ def test_labels_are_read_unless_said_otherwise(monkeypatch: pytest.MonkeyPatch) 
 )
 def test_reviews_come_from_a_stream_or_a_queue(value: str, expected: object, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BRIDGE_SOURCE", value)
-    assert Settings.from_environment().reviews == expected
+    assert Settings().reviews == expected

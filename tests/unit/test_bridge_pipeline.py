@@ -10,25 +10,26 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client import REGISTRY
 
-from bridge.pipeline import BatchLimits, Handler, OffsetStore, Pipeline
+from bridge.pipeline import Handler, Pipeline
+from bridge.settings import BatchLimits
 from deploy.runner import wait_until
 from messages.memory import MemoryBroker, MemorySource
 from messages.ports import BrokerUnavailable, Message
 from process.retry import Abandoned, Retry
-from records import RecordsUnavailable
+from records import Records, RecordsUnavailable
 
 
-class MemoryOffsets(OffsetStore):
+class MemoryOffsets(Records):
     """Offsets in memory; can be taken away for a number of calls."""
 
     def __init__(self) -> None:
         self.stored: list[int] = []
         self.failures = 0
 
-    def offset(self, name: str) -> int | None:  # noqa: ARG002 - there is one source
+    def offset(self, consumer: str) -> int | None:  # noqa: ARG002 - there is one source
         return self.stored[-1] if self.stored else None
 
-    def store_offset(self, name: str, offset: int) -> None:  # noqa: ARG002 - there is one source
+    def store_offset(self, consumer: str, offset: int) -> None:  # noqa: ARG002 - there is one source
         if self.failures:
             self.failures -= 1
             raise RecordsUnavailable("away for a test")
