@@ -17,10 +17,6 @@ from deploy.servers import MissingServerError, gateway, mongodb, rabbitmq, rabbi
 from process.memory import small_process
 
 
-class PortBusyError(ServiceError):
-    """Another program has the gateway's port; the message says which and what to do."""
-
-
 @dataclass
 class Stack:
     """The parts to start, in the order of the fields; our own start when the others are ready.
@@ -45,7 +41,7 @@ class Stack:
 def plan(state: State, user: Mapping[str, str]) -> Stack:
     """Choose the parts, prepare their folders and reserve their ports; `user` is the environment of the command.
 
-    Raises PortBusyError, or MissingServerError where the virtual environment lacks a server.
+    Raises ServiceError where another program has the gateway's port, or the virtual environment lacks a server.
     """
     user = _without_our_own(user, state.variables())
     folder, stack = state.folder, Stack(dict(user))
@@ -82,10 +78,10 @@ def plan(state: State, user: Mapping[str, str]) -> Stack:
 
 
 def _gateway_port(state: State, user: Mapping[str, str]) -> int:
-    """Reserve the port of the local gateway, `LOCAL_PORT` or 8080, and return it; raises PortBusyError."""
+    """Reserve the port of the local gateway, `LOCAL_PORT` or 8080, and return it; raises ServiceError."""
     port = int(user.get("LOCAL_PORT") or 8080)
     if not reserve(port, f"{state.folder} gateway"):
-        raise PortBusyError(
+        raise ServiceError(
             f"port {port} is taken by {listener(port) or 'another program'}: stop that, "
             f"or choose another port with LOCAL_PORT={free_port()} ./deploy.sh --local"
         )

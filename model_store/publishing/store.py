@@ -2,6 +2,7 @@
 
 import hashlib
 from collections import defaultdict
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -263,10 +264,9 @@ class ModelStore:
         return files
 
     def _check_same(self, key: str, content: bytes) -> None:
-        try:
+        stored = None
+        with suppress(ObjectTooLarge):
             stored = self._objects.get(key, len(content))
-        except ObjectTooLarge as error:
-            raise VersionExists(f"{key} is there already, and longer") from error
         if stored is None or stored.content != content:
             raise VersionExists(f"{key} is there already, with other content")
 

@@ -9,11 +9,11 @@ import pytest
 from pika import BasicProperties
 
 from contracts.limits import MAX_ID_CHARACTERS
-from messages.memory import MemoryBroker, MemorySource
 from messages.ports import BrokerUnavailable, Message, Outgoing, Source
 from messages.publisher import AmqpPublisher
 from messages.sources import QueueSource, StreamSource
 from messages.topology import declare_queue
+from messages.twin import MemoryBroker, MemorySource
 from tests.conftest import RabbitMQNode
 from tests.system import Client
 

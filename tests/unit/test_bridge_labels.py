@@ -12,7 +12,7 @@ from bridge.handlers import LabelHandler
 from bridge.settings import QueueInput, Settings, StreamInput
 from contracts.codec import encode
 from contracts.retrain import LabelExample, LabelsTaken
-from messages.memory import MemoryBroker
+from messages.twin import MemoryBroker
 from process.retry import Retry
 from process.settings import SettingsError
 from tests.unit.test_bridge_reviews import NOWHERE, Answer, FunctionServer, ListRecords, message, serve

@@ -13,8 +13,8 @@ from prometheus_client import REGISTRY
 from bridge.pipeline import Handler, Pipeline
 from bridge.settings import BatchLimits
 from deploy.runner import wait_until
-from messages.memory import MemoryBroker, MemorySource
 from messages.ports import BrokerUnavailable, Message
+from messages.twin import MemoryBroker, MemorySource
 from process.retry import Abandoned, Retry
 from records import Records, RecordsUnavailable
 

@@ -13,8 +13,8 @@ from bridge.functions import Function, FunctionUnavailable, RequestRefused, pred
 from bridge.handlers import Review, ReviewHandler
 from contracts.predict import TextsRequest, read_answers
 from contracts.records import PredictionRecord, RejectedRecord
-from messages.memory import MemoryBroker
 from messages.ports import Message
+from messages.twin import MemoryBroker
 from process.retry import Abandoned, Retry
 from records import Records
 

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from deploy.local.stack import PortBusyError, listener, plan
+from deploy.local.stack import listener, plan
 from deploy.local.state import ROOT, State
 from deploy.ports import LOOPBACK, free_port
+from deploy.runner import ServiceError
 from deploy.servers import MissingServerError
 
 USER = {"S3_ENDPOINT_URL": "s3", "MONGODB_URL": "mongodb", "RABBITMQ_URL": "amqp", "GATEWAY_URL": "gateway"}
@@ -50,7 +51,7 @@ def test_a_port_that_another_process_has_reserved_is_taken_until_that_process_en
 def test_the_port_of_a_gateway_that_is_about_to_start_is_busy(tmp_path: Path) -> None:
     user = {name: value for name, value in USER.items() if name != "GATEWAY_URL"} | {"LOCAL_PORT": str(_unused_port())}
     plan(State(tmp_path / "a"), user)
-    with pytest.raises(PortBusyError, match=f"port {user['LOCAL_PORT']} is taken by another program"):
+    with pytest.raises(ServiceError, match=f"port {user['LOCAL_PORT']} is taken by another program"):
         plan(State(tmp_path / "b"), user)
     plan(State(tmp_path / "a"), user)
 
