@@ -80,8 +80,8 @@ class ModelStore:
 
     @classmethod
     def from_environment(cls) -> "ModelStore":
-        """Return the store that the environment describes; see `Settings.from_environment`."""
-        settings = Settings.from_environment()
+        """Return the store that the environment describes; see `Settings`."""
+        settings = Settings()
         return cls(client(settings), settings.bucket)
 
     def ensure_bucket(self) -> None:

@@ -57,7 +57,7 @@ class StoreReader:
         """Return an object as `get` does, but Unchanged where it still has `etag`."""
         signer, at_hand = self._signer, self._signer is not None
         if signer is None:
-            signer = self._signer = Signer(Settings.from_environment())
+            signer = self._signer = Signer(Settings())
         try:
             return self._read(signer.url(key), key, max_bytes, etag)
         except StoreDenied:

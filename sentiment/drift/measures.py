@@ -38,12 +38,8 @@ class MeasuredTexts:
     def word_texts(self) -> NDArray[np.int64]:
         """Return the number of texts that have each word, (W,)."""
         by_word = self.counts.occurrences.tocsc()
-        # The texts of a word stand in a row, repeats side by side.
-        first = np.ones(by_word.nnz + 1, dtype=np.int64)
-        first[1:-1] = by_word.indices[1:] != by_word.indices[:-1]
-        first[by_word.indptr] = 1
-        number_before = np.concatenate([[0], np.cumsum(first)])
-        return np.diff(number_before[by_word.indptr])
+        by_word.sum_duplicates()  # a word that a text repeats has an entry each time
+        return np.diff(by_word.indptr)
 
 
 def measure(texts: TextCounts, model: Model, labels: Sequence[int | None] | None = None) -> MeasuredTexts:

@@ -279,7 +279,7 @@ def test_statistics_go_with_their_version(version: str, store: ModelStore, corpu
 
 def test_damaged_statistics_are_refused_and_named(version: str, store: ModelStore, bucket: str) -> None:
     store.put_statistics(version, LIVE, Statistics(b"numbers", PERIOD))
-    s3 = client(StoreSettings.from_environment())
+    s3 = client(StoreSettings())
     (key,) = (
         entry["Key"]
         for entry in s3.list_objects_v2(Bucket=bucket, Prefix=f"references/{version}/")["Contents"]

@@ -54,7 +54,7 @@ def test_a_model_of_an_older_format_is_packed_again_and_one_line_says_so(
     environment: dict[str, str], store: ModelStore, bucket: str
 ) -> None:
     old = promote(artifact())
-    as_the_first_format(client(Settings.from_environment()), bucket, old)
+    as_the_first_format(client(Settings()), bucket, old)
     said = first_model(environment, "not needed")
     current = store.current()
     assert current is not None

@@ -62,11 +62,11 @@ def load(version: str) -> tuple[Scorer, Manifest]:
 
 
 def put(bucket: str, key: str, content: bytes) -> None:
-    client(Settings.from_environment()).put_object(Bucket=bucket, Key=key, Body=content)
+    client(Settings()).put_object(Bucket=bucket, Key=key, Body=content)
 
 
 def delete(bucket: str, key: str) -> None:
-    client(Settings.from_environment()).delete_object(Bucket=bucket, Key=key)
+    client(Settings()).delete_object(Bucket=bucket, Key=key)
 
 
 def point_at(version: str, bucket: str) -> None:
@@ -205,7 +205,7 @@ def test_keys_that_were_changed_are_read_again_once_the_old_ones_are_refused(
     first = promoted(models, models.publish(artifact()))
     polled = poller()
     assert polled.poll() == first
-    right = Settings.from_environment()
+    right = Settings()
     assert right.keys is not None
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
     assert polled.poll() == Unchanged()  # the keys at hand still hold
@@ -222,11 +222,11 @@ def test_keys_that_are_refused_are_read_again_within_the_same_poll(
 ) -> None:
     first = promoted(models, models.publish(artifact()))
     store_reader = StoreReader()
-    right = Settings.from_environment()
+    right = Settings()
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "old")
     with pytest.raises(StoreDenied):
         store_reader.get("current.json", 1000)
-    store_reader._signer = reader.Signer(Settings.from_environment())  # as keys that held until now
+    store_reader._signer = reader.Signer(Settings())  # as keys that held until now
     assert right.keys is not None
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", right.keys[1])
     stored = store_reader.get("current.json", 10_000)

@@ -63,11 +63,11 @@ def test_keys_come_from_secret_files_before_the_environment(tmp_path: Path, monk
     (tmp_path / "s3-access-key").write_text("file-key\n")
     (tmp_path / "s3-secret-key").write_text("file-secret\n")
     monkeypatch.setenv("S3_ENDPOINT_URL", "http://127.0.0.1:9")
-    keys = Settings.from_environment().keys
+    keys = Settings().keys
     assert keys is not None
     assert keys[:2] == ("file-key", "file-secret")
-    assert "file-secret" not in repr(Settings.from_environment())
-    url = client(Settings.from_environment()).generate_presigned_url("get_object", Params={"Bucket": "b", "Key": "k"})
+    assert "file-secret" not in repr(Settings())
+    url = client(Settings()).generate_presigned_url("get_object", Params={"Bucket": "b", "Key": "k"})
     assert url.startswith("http://127.0.0.1:9/b/k?")
     assert "file-key" in url
 
@@ -75,7 +75,7 @@ def test_keys_come_from_secret_files_before_the_environment(tmp_path: Path, monk
 def test_without_settings_the_store_is_amazons_and_the_bucket_models(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("S3_BUCKET", "S3_ENDPOINT_URL", "AWS_REGION", "AWS_DEFAULT_REGION", "AWS_ACCESS_KEY_ID"):
         monkeypatch.delenv(name, raising=False)
-    assert Settings.from_environment() == Settings("models", "us-east-1", endpoint_url=None, keys=None)
+    assert Settings() == Settings("models", "us-east-1", endpoint_url=None, keys=None)
 
 
 def test_a_canary_that_scores_as_when_it_was_packed_passes() -> None:
