@@ -1,5 +1,6 @@
 """Labelled texts from archives, folders, CSV, JSONL and the network; errors that say what to do."""
 
+import gc
 import gzip
 import hashlib
 import http.server
@@ -297,6 +298,12 @@ def test_a_download_appears_whole(size: int | None, checksum: str, tmp_path: Pat
     assert list(target.parent.iterdir()) == [target]
 
 
+@pytest.fixture
+def collect_garbage() -> Iterator[None]:
+    yield
+    gc.collect()
+
+
 @pytest.mark.parametrize(
     ("answer", "message"),
     [
@@ -312,8 +319,10 @@ def test_a_download_appears_whole(size: int | None, checksum: str, tmp_path: Pat
     ],
     ids=["cut off", "cut off unseen", "cut off in chunks", "other content", "empty", "404", "503", "no HTTP", "closed"],
 )
-# requests leaves it to the garbage collection to close the connections of answers that broke off.
+# requests leaves it to the garbage collection to close the connections of answers that broke off: here, not in a later
+# test that would be blamed for it.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.usefixtures("collect_garbage")
 def test_a_download_that_fails_says_why_and_leaves_nothing(answer: Answer, message: str, tmp_path: Path) -> None:
     with serving(answer) as url, pytest.raises(DataError, match=message) as caught:
         download(url, tmp_path / "file.tar.gz", CHECKSUM)
