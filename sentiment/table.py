@@ -24,7 +24,7 @@ class Table:
             raise ValueError(f"the table has {len(trie)} words and {len(weights)} weights")
         self._trie = trie
         self._weights = weights
-        self.look_up: Callable[[str], float] = _Seen(self._find).__getitem__
+        self.look_up: Callable[[str], float] = _Seen(trie, weights).__getitem__
         """Return the number of a word, 0 for one that the table lacks."""
 
     @classmethod
@@ -61,21 +61,23 @@ class Table:
         """Return the number of words."""
         return len(self._trie)
 
-    def _find(self, word: str) -> float:
-        place = self._trie.get(word)
-        return 0.0 if place is None else self._weights[place]
-
 
 class _Seen(dict[str, float]):
-    """What was looked up before; emptied when full, as the cache of `re` is."""
+    """What was looked up before; emptied when full, as the cache of `re` is.
 
-    def __init__(self, find: Callable[[str], float]) -> None:
+    It knows no Table: one that is replaced is to be freed at once, and in a cycle of references it would wait for a
+    garbage collection, which passes over what predict has frozen.
+    """
+
+    def __init__(self, trie: Trie, weights: "array[float]") -> None:
         super().__init__()
-        self._find = find
+        self._trie = trie
+        self._weights = weights
 
     def __missing__(self, word: str) -> float:
         """Find a word that was not looked up before."""
-        number = self._find(word)
+        place = self._trie.get(word)
+        number = 0.0 if place is None else self._weights[place]
         if len(word) <= MAX_SEEN_CHARACTERS:
             if len(self) >= SEEN_WORDS:
                 self.clear()

@@ -1,5 +1,7 @@
 """The table that is served gives each word its number, and 0 to all others, whatever was asked before."""
 
+import gc
+import weakref
 from array import array
 
 import pytest
@@ -75,3 +77,16 @@ def test_bytes_that_were_cut_off_are_refused() -> None:
         Table.from_bytes(trie, weights[:8])
     with pytest.raises(ValueError, match="bytes"):
         Table.from_bytes(trie, weights[:7])
+
+
+def test_one_that_is_replaced_is_freed_without_a_garbage_collection() -> None:
+    trie, weights = Trie(["good"]), array("d", [2.0])
+    look_up = Table(trie, weights).look_up
+    assert look_up("good") == 2.0
+    freed = weakref.ref(weights)
+    gc.disable()  # as good as: what predict serves is frozen, and collections pass over it
+    try:
+        del trie, weights, look_up
+        assert freed() is None
+    finally:
+        gc.enable()
