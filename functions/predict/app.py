@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING
 from urllib.parse import parse_qs
 
 from flask import Flask, Response
-from msgspec import UnsetType
+from msgspec import UNSET
 
 from contracts.codec import encode
 from contracts.limits import MAX_BATCH_TEXTS, TextTooLong
-from contracts.predict import Answers, PredictRequest, Scored, read_request
+from contracts.predict import Answers, Scored, read_request
 from functions.predict.service import NoModel, Predictor
 from process.probes import JSON, RETRY_AFTER_SECONDS
 from process.web import FunctionApp, Problem, json_response, parse
@@ -71,13 +71,14 @@ class Scoring:
         try:
             if environ.get("CONTENT_TYPE", "").partition(";")[0].strip().lower() == "text/plain":
                 return self._predictor.score(body.decode(), record=record, synthetic=synthetic)
-            match parse(read_request, body, EXPECTED):
-                case PredictRequest(str(text), UnsetType()):
-                    return self._predictor.score(text, record=record, synthetic=synthetic)
-                case PredictRequest(UnsetType(), list(texts)):
-                    if len(texts) > MAX_BATCH_TEXTS:
-                        raise Problem(413, f"At most {MAX_BATCH_TEXTS} texts a request; these are {len(texts)}.")
-                    return self._predictor.score_batch(texts, record=record, synthetic=synthetic)
+            request = parse(read_request, body, EXPECTED)
+            text, texts = request.text, request.texts
+            if text is not UNSET and texts is UNSET:
+                return self._predictor.score(text, record=record, synthetic=synthetic)
+            if texts is not UNSET and text is UNSET:
+                if len(texts) > MAX_BATCH_TEXTS:
+                    raise Problem(413, f"At most {MAX_BATCH_TEXTS} texts a request; these are {len(texts)}.")
+                return self._predictor.score_batch(texts, record=record, synthetic=synthetic)
             raise Problem(400, f"The object must have either text or texts; send {EXPECTED}.")
         except UnicodeDecodeError as error:
             raise Problem(400, f"The text is not UTF-8 ({error.reason} at byte {error.start}).") from error

@@ -56,17 +56,17 @@ class Predictor:
 
     def score(self, text: str, *, record: bool = True, synthetic: bool = False) -> Scored:
         """Return the answer for one text; raises NoModel, TextTooLong."""
-        started, received_at = time.perf_counter(), now()
+        started, received_at = time.perf_counter(), now() if record else None
         served = self._require()
         score = served.scorer.score(within_limit(text))
-        if record:
+        if received_at:
             self._remember([(text, score)], served.version, received_at, synthetic)
         _count(time.perf_counter() - started, [score])
         return Scored(score.prediction, score.probability, served.version)
 
     def score_batch(self, items: Sequence[Raw], *, record: bool = True, synthetic: bool = False) -> Answers:
         """Return an answer for each item, a text as JSON; a bad one gets an error for its answer. Raises NoModel."""
-        started, received_at = time.perf_counter(), now()
+        started, received_at = time.perf_counter(), now() if record else None
         served = self._require()
         scored: list[tuple[str, Score]] = []
         predictions: list[Answer] = []
@@ -81,7 +81,7 @@ class Predictor:
                 score = served.scorer.score(text)
                 scored.append((text, score))
                 predictions.append(Answer(score.prediction, score.probability))
-        if record:
+        if received_at:
             self._remember(scored, served.version, received_at, synthetic)
         _count(time.perf_counter() - started, (score for _, score in scored))
         return Answers(predictions, served.version)
