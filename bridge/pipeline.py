@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import accumulate
+from typing import Protocol
 
 from prometheus_client import Counter, Gauge
 
@@ -15,7 +16,7 @@ from bridge.settings import BatchLimits
 from messages.ports import BrokerUnavailable, Message, Source
 from process.backoff import Backoff
 from process.retry import FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS, Abandoned, Retry
-from records import Records, RecordsUnavailable
+from records import RecordsUnavailable
 
 logger = logging.getLogger(__name__)
 
@@ -32,9 +33,19 @@ def count_retry(error: str) -> None:
     RETRIES.labels(error).inc()
 
 
+class OffsetStore(Protocol):
+    """Where it is remembered how far a source is done. Its methods raise RecordsUnavailable."""
+
+    def offset(self, consumer: str) -> int | None:
+        """Return the offset of the last message that is done, None if there is none."""
+
+    def store_offset(self, consumer: str, offset: int) -> None:
+        """Remember that all messages up to `offset` are done."""
+
+
 @dataclass(eq=False)
 class Pipeline:
-    """Moves messages from `source` through a handler until `stop` is set; `records` remember how far it is done.
+    """Moves messages from `source` through a handler until `stop` is set; `offsets` remember how far it is done.
 
     The handler gets a batch and returns the positions of the bad messages in it, once all it has to do for the
     batch is durable. Only then, and only when all earlier batches are handled too, is the offset stored: so a
@@ -43,7 +54,7 @@ class Pipeline:
 
     source: Source
     handle: Handler
-    records: Records
+    offsets: OffsetStore
     retry: Retry
     stop: threading.Event
     limits: BatchLimits
@@ -65,7 +76,7 @@ class Pipeline:
         """
         backoff = Backoff(FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS)
         try:
-            self._last_read = self.retry(lambda: self.records.offset(self.name), RecordsUnavailable)
+            self._last_read = self.retry(lambda: self.offsets.offset(self.name), RecordsUnavailable)
             while not self.stop.is_set():
                 try:
                     self.source.open(self._last_read)
@@ -126,7 +137,7 @@ class Pipeline:
             if earlier:
                 earlier.result()
             if (offset := last.offset) is not None:
-                self.retry(lambda: self.records.store_offset(self.name, offset), RecordsUnavailable)
+                self.retry(lambda: self.offsets.store_offset(self.name, offset), RecordsUnavailable)
             self.source.finish(messages, rejected)
             OFFSET.labels(self.name).set(last.position)
         except Abandoned:

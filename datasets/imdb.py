@@ -14,7 +14,6 @@ from datasets.files import DataError, make_folder
 # The checksum that data set libraries (torchtext, PaddlePaddle) publish for it; the authors give none.
 CHECKSUM = "md5:7c2ac02c03563afcf9b574c7e56c153a"
 ARCHIVE = "aclImdb_v1.tar.gz"
-CONNECT_TIMEOUT_SECONDS = 10
 
 
 def fetch(cache: Path) -> Path:
@@ -39,7 +38,7 @@ def download(url: str, target: Path, checksum: str) -> None:
         raise DataError(f"the checksum {checksum!r} is not `algorithm:hex`, such as sha256:…")
     make_folder(target.parent)
     pooch.get_logger().setLevel("WARNING")
-    downloader = pooch.HTTPDownloader(timeout=CONNECT_TIMEOUT_SECONDS, progressbar=sys.stderr.isatty())
+    downloader = pooch.HTTPDownloader(timeout=10, progressbar=sys.stderr.isatty())
     try:
         pooch.retrieve(url, checksum, target.name, target.parent, downloader=downloader)
     except (RequestException, OSError) as error:

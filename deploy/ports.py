@@ -8,7 +8,6 @@ from urllib.error import HTTPError
 from urllib.request import urlopen
 
 LOOPBACK = "127.0.0.1"
-CONNECT_TIMEOUT_SECONDS = 3
 
 Ports = Callable[[str], int]
 """Returns the port for a listener's name."""
@@ -66,7 +65,7 @@ def is_free(port: int) -> bool:
 def accepts(port: int, host: str | None = None) -> bool:
     """Return whether somebody accepts connections on this port, of this machine if no host is named."""
     try:
-        socket.create_connection((host or LOOPBACK, port), timeout=CONNECT_TIMEOUT_SECONDS).close()
+        socket.create_connection((host or LOOPBACK, port), timeout=3).close()
     except OSError:
         return False
     return True

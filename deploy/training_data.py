@@ -10,8 +10,6 @@ from pathlib import Path
 
 from contracts.names import IMDB_URL
 
-CONNECT_TIMEOUT_SECONDS = 4
-
 
 def choose(cache: Path) -> str:
     """Return `imdb` where its archive is in the cache or can be reached, else `starter`; and why, in brackets."""
@@ -20,7 +18,7 @@ def choose(cache: Path) -> str:
     url = os.environ.get("IMDB_URL", IMDB_URL)
     try:
         request = urllib.request.Request(url, method="HEAD")  # noqa: S310 - the address is ours or the user's
-        urllib.request.urlopen(request, timeout=CONNECT_TIMEOUT_SECONDS).close()  # noqa: S310
+        urllib.request.urlopen(request, timeout=4).close()  # noqa: S310
     except OSError as error:
         return f"starter ({url} can't be reached: {getattr(error, 'reason', error)})"
     return f"imdb ({url})"

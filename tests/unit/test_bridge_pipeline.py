@@ -16,10 +16,10 @@ from deploy.runner import wait_until
 from messages.ports import BrokerUnavailable, Message
 from messages.twin import MemoryBroker, MemorySource
 from process.retry import Abandoned, Retry
-from records import Records, RecordsUnavailable
+from records import RecordsUnavailable
 
 
-class MemoryOffsets(Records):
+class MemoryOffsets:
     """Offsets in memory; can be taken away for a number of calls."""
 
     def __init__(self) -> None:
