@@ -12,7 +12,8 @@ from pika.exceptions import AMQPError
 from messages.ports import BrokerUnavailable
 
 CONNECT_TIMEOUT_SECONDS = 15
-CONFIRM_TIMEOUT_SECONDS = 60
+# A broker that was killed and comes back may never confirm what it took before its streams were there again.
+CONFIRM_TIMEOUT_SECONDS = 20
 
 
 def parameters(url: str) -> pika.URLParameters:

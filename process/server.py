@@ -1,6 +1,5 @@
 """Runs a WSGI app on granian in this very process, and drains on SIGTERM."""
 
-from collections.abc import Callable
 from typing import Any
 
 from granian.constants import Interfaces
@@ -8,9 +7,7 @@ from granian.log import LogLevels
 from granian.server.common import AbstractServer
 from granian.server.mt import MTServer
 
-from process.settings import listen_address
-
-WsgiApp = Callable[..., Any]
+from process.web import FunctionApp
 
 
 class InProcessServer(MTServer):
@@ -29,12 +26,12 @@ class InProcessServer(MTServer):
         AbstractServer.serve(self, *arguments, **options)
 
 
-def serve(app: WsgiApp, *, blocking_threads: int = 1) -> None:
-    """Serve `app` on LISTEN_HOST:LISTEN_PORT until SIGTERM or SIGINT, then answer what is in hand and return.
+def serve(app: FunctionApp, *, blocking_threads: int = 1) -> None:
+    """Serve `app` on its address until SIGTERM or SIGINT, then answer what is in hand and return.
 
     blocking_threads: threads that run Python; one is fastest where an answer never waits for anything.
     """
-    address, port = listen_address(8080)
+    address, port = app.address
     InProcessServer(
         "app",
         address=address,

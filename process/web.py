@@ -11,7 +11,7 @@ from contracts.codec import Malformed, Reader, TooMany, encode
 from contracts.limits import MAX_BODY_BYTES
 from contracts.problem import ProblemDetails
 from process.probes import JSON, PROBLEM_JSON, Probes
-from process.settings import number
+from process.settings import listen_address, number
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -46,6 +46,7 @@ class FunctionApp(Flask):
     def __init__(self, name: str, *, not_ready: Callable[[], str | None]) -> None:
         """not_ready: returns why the function can't answer yet, None once it can. Raises SettingsError."""
         super().__init__(name, static_folder=None)
+        self.address = listen_address(8080)
         self._max_body_bytes = int(number("MAX_BODY_BYTES", MAX_BODY_BYTES, least=1))
         self.wsgi_app = Probes(not_ready, self.wsgi_app)  # type: ignore[method-assign]  # Flask's documented way to put a WSGI app in front
 

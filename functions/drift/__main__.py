@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from flask import Flask, Response, request
+from flask import Response, request
 
 from functions.drift.alerts import Channel, Courier, Webhook
 from functions.drift.checker import Checker
@@ -20,7 +20,7 @@ from records.drift import DriftRecords
 from sentiment.artifact import ArtifactError
 
 
-def build(checker: Checker, *, not_ready: Callable[[], str | None]) -> Flask:
+def build(checker: Checker, *, not_ready: Callable[[], str | None]) -> FunctionApp:
     """Return the app over a checker; raises SettingsError."""
     app = FunctionApp("drift", not_ready=not_ready)
     app.answer_errors(400, SettingsError)

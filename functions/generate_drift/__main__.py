@@ -4,7 +4,7 @@ import os
 import secrets
 from collections.abc import Callable
 
-from flask import Flask, Response, request
+from flask import Response, request
 
 from contracts.limits import MAX_BATCH_TEXTS
 from functions.generate_drift.generator import Generator, NotScored
@@ -20,7 +20,7 @@ MAX_SEED = 2**32
 OFF = "generate-drift is off, since it fills the records with texts that nobody wrote: set ENABLE_GENERATE_DRIFT=true."
 
 
-def build(generator: Generator, *, enabled: bool, not_ready: Callable[[], str | None]) -> Flask:
+def build(generator: Generator, *, enabled: bool, not_ready: Callable[[], str | None]) -> FunctionApp:
     """Return the app over a generator; not `enabled`, it says how to enable it and does nothing."""
     app = FunctionApp("generate-drift", not_ready=not_ready)
     app.answer_errors(400, SettingsError)

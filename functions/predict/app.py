@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs
 
-from flask import Flask, Response
+from flask import Response
 from msgspec import UNSET
 
 from contracts.codec import encode
@@ -21,7 +21,7 @@ EXPECTED = '{"text": "..."} or {"texts": ["...", ...]}, or the text itself as te
 RETRY_AFTER = str(RETRY_AFTER_SECONDS)
 
 
-def build(predictor: Predictor) -> Flask:
+def build(predictor: Predictor) -> FunctionApp:
     """Return the app; raises SettingsError."""
     app = FunctionApp("predict", not_ready=predictor.not_ready)
     app.answer_errors(503, NoModel, then="", Retry_After=RETRY_AFTER)

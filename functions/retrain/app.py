@@ -3,7 +3,7 @@
 import hmac
 from collections.abc import Callable
 
-from flask import Flask, Response, g, request
+from flask import Response, g, request
 from msgspec import UNSET
 
 from contracts.limits import TextTooLong, within_limit
@@ -27,7 +27,7 @@ EXPECTED = '{"text": "...", "label": 0 or 1, "negative" or "positive"} or {"exam
 ROLLBACK_EXPECTED = '{"to": "<version>", "requeue": true or false}, each of which may be left out, or nothing'
 
 
-def build(trainer: Trainer, *, token: str | None, not_ready: Callable[[], str | None]) -> Flask:
+def build(trainer: Trainer, *, token: str | None, not_ready: Callable[[], str | None]) -> FunctionApp:
     """Return the app over a trainer; what changes something needs the token, where there is one."""
     app = FunctionApp("retrain", not_ready=not_ready)
 

@@ -160,25 +160,27 @@ class Load:
     """What one client saw until the server was gone."""
 
     answered_texts: int = 0
-    failures: list[str] = field(default_factory=list)
+    failures: list[tuple[float, str]] = field(default_factory=list)
+    """When the request was begun, and what became of it."""
 
 
 def send_until_gone(port: int) -> Load:
     """Send batches, each on a connection of its own: one that is refused was not accepted, so nothing is lost."""
-    load, texts = Load(), ["a good film, not a bad one " * 200] * 20
+    load, texts = Load(), ["a good film, not a bad one " * 200] * 200
     while not load.failures:
+        begun = time.monotonic()
         with urllib3.HTTPConnectionPool("127.0.0.1", port, retries=False, timeout=20) as pool:
             try:
                 response = pool.request("POST", "/?record=false", json={"texts": texts})
             except urllib3.exceptions.NewConnectionError:
                 break
             except urllib3.exceptions.HTTPError as error:
-                load.failures.append(repr(error))
+                load.failures.append((begun, repr(error)))
                 break
         if response.status == 200 and len(response.json()["predictions"]) == len(texts):
             load.answered_texts += len(texts)
         else:
-            load.failures.append(f"{response.status}: {response.data[:200]!r}")
+            load.failures.append((begun, f"{response.status}: {response.data[:200]!r}"))
     return load
 
 
@@ -188,9 +190,11 @@ def test_predict_answers_what_it_took_before_sigterm_under_load(predict: Contain
         try:
             assert wait_until(lambda: texts_scored(predict) > 500, 30)
         finally:
+            stopped_at = time.monotonic()
             code = predict.stop()
         loads = [client.result() for client in clients]
-    assert [load.failures for load in loads] == [[]] * 4
+    # A connection that is opened as the server ends may be closed by it before a request was read.
+    assert [failure for load in loads for begun, failure in load.failures if begun < stopped_at] == []
     assert code == 0, predict.logs()
     assert sum(load.answered_texts for load in loads) > 500
 
