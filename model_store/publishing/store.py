@@ -38,7 +38,7 @@ from model_store.publishing.objects import Listed, Objects, client
 from model_store.publishing.probe import check_conditional_writes
 from model_store.settings import Settings
 from model_store.versions import load_artifact, load_manifest
-from sentiment.artifact import Artifact, ArtifactError, part_of
+from sentiment.artifact import Artifact, ArtifactError, check_format, part_of
 from sentiment.packing import repack
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ class ModelStore:
     def load(self, version: str) -> Artifact:
         """Return a version; raises VersionNotFound, or ArtifactError where it differs from its manifest."""
         artifact = load_artifact(self._objects.get, version)
-        artifact.verify()
+        check_format(artifact.manifest)
         return artifact
 
     def current(self) -> Current | None:
@@ -236,7 +236,7 @@ class ModelStore:
         artifact = load_artifact(self._objects.get, version)
         if artifact.manifest.format < FORMAT:
             return self.publish(repack(artifact, version))
-        artifact.verify()
+        check_format(artifact.manifest)
         return version
 
     def _info(self, version: str, files: dict[str, Listed]) -> VersionInfo:
