@@ -19,13 +19,15 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from bridge.settings import Settings
+from bridge.settings import Settings, StreamInput
 from contracts.codec import Malformed, encode
 from contracts.names import REJECTED
 from contracts.stream import read_rejected
 from messages.ports import BrokerUnavailable, Outgoing, Source
 from messages.publisher import AmqpPublisher
-from messages.sources import QueueSource, StreamSource
+from messages.queue_source import QueueSource
+from messages.stream_client import partitions
+from messages.stream_source import StreamSource
 from messages.topology import declare_reply_queue
 from process.settings import SettingsError
 
@@ -51,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     questions = [(text.encode(), "text/plain") for text in parsed.text]
     questions += [(line, "application/json" if line.startswith(b"{") else "text/plain") for line in lines]
     if not os.environ.get("RABBITMQ_URL"):
-        os.environ["RABBITMQ_URL"] = local_url()
+        os.environ.update(local_urls())
     try:
         return _ask(Settings(), questions, parsed.timeout_seconds)
     except (BrokerUnavailable, SettingsError) as error:
@@ -59,10 +61,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
 
 
-def local_url() -> str:
-    """Return RABBITMQ_URL as `./deploy.sh --local` wrote it for the local stack; empty where it did not."""
+def local_urls() -> dict[str, str]:
+    """Return the broker's addresses as `./deploy.sh --local` wrote them for the local stack; none where it did not."""
     words = shlex.split(ADDRESSES.read_text(encoding="utf-8"), comments=True) if ADDRESSES.is_file() else []
-    return next((word.partition("=")[2] for word in words if word.startswith("RABBITMQ_URL=")), "")
+    return {name: value for name, _, value in (word.partition("=") for word in words) if name.startswith("RABBITMQ_")}
 
 
 def _ask(settings: Settings, questions: Sequence[tuple[bytes, str]], timeout_seconds: float) -> int:
@@ -72,19 +74,22 @@ def _ask(settings: Settings, questions: Sequence[tuple[bytes, str]], timeout_sec
     url = settings.rabbitmq_url
     settings.declare()
     declare_reply_queue(url, reply_to)
+    streams = [settings.reviews.name]
+    if isinstance(settings.reviews, StreamInput):
+        streams = partitions(settings.rabbitmq_stream_url, settings.reviews.name)
     outgoing = [
-        Outgoing(settings.reviews.name, body, f"{run}:{number}", str(number), reply_to, content_type)
+        Outgoing(streams[number % len(streams)], body, f"{run}:{number}", str(number), reply_to, content_type)
         for number, (body, content_type) in enumerate(questions)
     ]
     waiting = {message.correlation_id for message in outgoing}
     with (
         closing(QueueSource(url, reply_to, prefetch=BATCH_MESSAGES)) as replies,
-        closing(StreamSource(url, REJECTED, prefetch=BATCH_MESSAGES, start="next")) as rejected,
+        closing(StreamSource(settings.rabbitmq_stream_url, REJECTED, from_end=True)) as rejected,
         closing(AmqpPublisher(url)) as publisher,
         tqdm(total=len(questions), unit=" texts", disable=None if len(questions) > 1 else True) as bar,
     ):
-        replies.open(None)
-        rejected.open(None)  # It must stand at the end of the stream before the first text is sent.
+        replies.open()
+        rejected.open()  # It must stand at the end of the stream before the first text is sent.
         for first in range(0, len(outgoing), BATCH_MESSAGES):
             publisher.publish(outgoing[first : first + BATCH_MESSAGES])
         deadline = time.monotonic() + timeout_seconds

@@ -7,28 +7,38 @@ Reviews are scored, recorded and answered; labels are handed to retrain, which s
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Generic, TypeVar
+from typing import ClassVar, Generic, NamedTuple, TypeVar
 
 from msgspec import UNSET, Struct
 from prometheus_client import Counter
 
 from bridge.functions import Function, FunctionUnavailable, by_halves, predict
+from bridge.pipeline import Handled
 from contracts.codec import Malformed, encode, extended
 from contracts.limits import MAX_PARKED_CHARACTERS, TextTooLong, within_limit
-from contracts.names import PREDICTIONS, REJECTED, parse_label
+from contracts.names import REJECTED, parse_label
 from contracts.records import PredictionRecord, RejectedRecord
 from contracts.retrain import LabelExample, LabelsRequest, read_label_example, read_labels_taken
 from contracts.stream import Rejected, ReviewAnswer, read_review
-from messages.ports import BrokerUnavailable, Message, Outgoing, Publisher
+from messages.ports import Appended, Appender, BrokerUnavailable, Message, Outgoing, Publisher
 from process.retry import Retry
 from records import Records, RecordsUnavailable, now
 
 Content = TypeVar("Content")
+MAX_NAME_CHARACTERS = 250  # of a publisher, for the broker
 MESSAGES = Counter("bridge_messages", "Messages done with, by source and outcome", ["source", "outcome"])
 
 
 class BadMessage(Exception):
     """A message can never be used; says why."""
+
+
+class Used(NamedTuple):
+    """What came of messages: those that turn out to be bad, replies, and what is concluded with, in order."""
+
+    bad: Sequence[Rejected] = ()
+    replies: Sequence[Outgoing] = ()
+    answers: Sequence[Appended] = ()
 
 
 @dataclass(frozen=True)
@@ -53,18 +63,20 @@ class BatchHandler(Generic[Content]):
         """Return what is in a message; raises BadMessage, Malformed or TextTooLong."""
 
     @abstractmethod
-    def use(self, good: Sequence[tuple[Message, Content]]) -> tuple[list[Rejected], list[Outgoing]]:
-        """Do what the messages ask for; returns those that turn out to be bad, and the answers to the others.
+    def use(self, good: Sequence[tuple[Message, Content]]) -> Used:
+        """Do what the messages ask for; raises Abandoned."""
 
-        Raises Abandoned.
-        """
+    def conclude(self, first: Message, answers: Sequence[Appended]) -> None:
+        """Do what is to be done in the order of batches; `first` is a message of this one. Raises Abandoned."""
 
-    def __call__(self, messages: list[Message]) -> frozenset[int]:
-        """Handle a batch; returns the positions of the bad messages; raises Abandoned."""
+    def __call__(self, messages: list[Message]) -> Handled:
+        """Handle a batch; raises Abandoned."""
         good: list[tuple[Message, Content]] = []
         bad: list[Rejected] = []
         for message in messages:
             try:
+                if message.problem:
+                    raise BadMessage(message.problem)
                 good.append((message, self.parse(message)))
             except BadMessage as error:
                 bad.append(rejected(message, str(error)))
@@ -72,16 +84,17 @@ class BatchHandler(Generic[Content]):
                 bad.append(rejected(message, f"the body {error}; send {self.expected}"))
             except TextTooLong as error:
                 bad.append(rejected(message, f"the text {error}"))
-        refused, answers = self.use(good) if good else ([], [])
-        bad += refused
-        received_at = now()
-        parked = [extended(notice, RejectedRecord, received_at=received_at) for notice in bad]
-        self.retry(lambda: self.records.write_rejected(parked), RecordsUnavailable)
-        outgoing = [Outgoing(REJECTED, encode(notice), notice.correlation_id) for notice in bad] + answers
+        used = self.use(good) if good else Used()
+        bad += used.bad
+        if bad:
+            received_at = now()
+            parked = [extended(notice, RejectedRecord, received_at=received_at) for notice in bad]
+            self.retry(lambda: self.records.insert_rejected(parked), RecordsUnavailable)
+        outgoing = [Outgoing(REJECTED, encode(notice), notice.correlation_id) for notice in bad] + [*used.replies]
         self.retry(lambda: self.publisher.publish(outgoing), BrokerUnavailable)
         MESSAGES.labels(self.source, self.outcome).inc(len(messages) - len(bad))
         MESSAGES.labels(self.source, "rejected").inc(len(bad))
-        return frozenset(notice.offset for notice in bad)
+        return Handled(frozenset(notice.offset for notice in bad), lambda: self.conclude(messages[0], used.answers))
 
 
 class Review(Struct, frozen=True):
@@ -91,11 +104,19 @@ class Review(Struct, frozen=True):
     id: str | int
 
 
+@dataclass(frozen=True)
 class ReviewHandler(BatchHandler[Review]):
-    """Handles batches of reviews: invokes predict, writes records, answers."""
+    """Handles batches of reviews: invokes predict, writes records, answers.
 
-    outcome = "scored"
-    expected = '{"text": "..."}, maybe with an "id" that is a string or a whole number, or the text itself'
+    predictions: where every answer is appended, once.
+    """
+
+    outcome: ClassVar[str] = "scored"
+    expected: ClassVar[str] = (
+        '{"text": "..."}, maybe with an "id" that is a string or a whole number, or the text itself'
+    )
+
+    predictions: Appender
 
     def parse(self, message: Message) -> Review:
         """Read a message: a JSON object with `text` and maybe `id`, or plain text.
@@ -116,37 +137,46 @@ class ReviewHandler(BatchHandler[Review]):
             raise BadMessage("the body is empty")
         return Review(within_limit(text), identifier)
 
-    def use(self, good: Sequence[tuple[Message, Review]]) -> tuple[list[Rejected], list[Outgoing]]:
-        """Score the texts and write their records; returns those without a score, and answers to the others."""
+    def use(self, good: Sequence[tuple[Message, Review]]) -> Used:
+        """Score the texts, write their records, and answer as the records say."""
         received_at = now()
         texts = [review.text for _, review in good]
         scored = self.retry(lambda: predict(self.function, texts), FunctionUnavailable)
         scored_at = now()
         bad: list[Rejected] = []
-        records: list[PredictionRecord] = []
-        answers: list[Outgoing] = []
+        records: list[tuple[Message, Review, PredictionRecord]] = []
         for (message, review), score in zip(good, scored.predictions, strict=True):
             if score.probability is None:
                 bad.append(rejected(message, score.error or "predict gave no answer"))
                 continue
-            records.append(
-                PredictionRecord(
-                    id=message.key,
-                    text=review.text,
-                    prediction=score.prediction,
-                    probability=score.probability,
-                    model=scored.model,
-                    source="stream",
-                    received_at=received_at,
-                    scored_at=scored_at,
-                )
+            record = PredictionRecord(
+                id=message.key,
+                text=review.text,
+                prediction=score.prediction,
+                probability=score.probability,
+                model=scored.model,
+                source="stream",
+                received_at=received_at,
+                scored_at=scored_at,
             )
-            body = encode(ReviewAnswer(review.id, score.prediction, score.probability, scored.model, message.offset))
-            answers.append(Outgoing(PREDICTIONS, body, message.correlation_id))
+            records.append((message, review, record))
+        # What was answered before a crash is answered alike, whatever model was swapped in since.
+        known = self.retry(lambda: self.records.insert_predictions([row[-1] for row in records]), RecordsUnavailable)
+        replies: list[Outgoing] = []
+        answers: list[Appended] = []
+        for message, review, scored_now in records:
+            record = known.get(message.key, scored_now) if known else scored_now
+            body = encode(ReviewAnswer(review.id, record.prediction, record.probability, record.model, message.offset))
+            answers.append(Appended(message.position, body, message.correlation_id))
             if message.reply_to:
-                answers.append(answers[-1]._replace(to=message.reply_to, persistent=message.persistent))
-        self.retry(lambda: self.records.write_predictions(records), RecordsUnavailable)
-        return bad, answers
+                replies.append(Outgoing(message.reply_to, body, message.correlation_id, persistent=message.persistent))
+        return Used(bad, replies, answers)
+
+    def conclude(self, first: Message, answers: Sequence[Appended]) -> None:
+        """Append the answers to the stream of them, where the broker drops those that it has."""
+        # A name for each life of a stream, since numbers are its offsets; a queue has none, and repeats.
+        name = f"{first.place.epoch.began_at}:{self.source}"[:MAX_NAME_CHARACTERS] if first.place else ""
+        self.retry(lambda: self.predictions.append(name, answers), BrokerUnavailable)
 
 
 class LabelHandler(BatchHandler[LabelExample]):
@@ -164,9 +194,11 @@ class LabelHandler(BatchHandler[LabelExample]):
             raise BadMessage(str(error)) from error
         return LabelExample(within_limit(found.text), found.label, found.source or "stream", found.id)
 
-    def use(self, good: Sequence[tuple[Message, LabelExample]]) -> tuple[list[Rejected], list[Outgoing]]:
-        """Hand the labels over; returns those that retrain refuses."""
-        return [rejected(part[0][0], str(refusal)) for part, refusal in by_halves(good, self._hand_over) if refusal], []
+    def use(self, good: Sequence[tuple[Message, LabelExample]]) -> Used:
+        """Hand the labels over; those that retrain refuses are bad."""
+        return Used(
+            [rejected(part[0][0], str(refusal)) for part, refusal in by_halves(good, self._hand_over) if refusal]
+        )
 
     def _hand_over(self, labels: Sequence[tuple[Message, LabelExample]]) -> None:
         body = LabelsRequest([example for _, example in labels])

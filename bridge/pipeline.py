@@ -1,4 +1,4 @@
-"""From a source, in batches, to a handler, several at a time; finished in the order they were read."""
+"""From a source, in batches, to a handler, several at a time; concluded in the order they were read."""
 
 import logging
 import threading
@@ -8,24 +8,26 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import accumulate
-from typing import Protocol
+from typing import NamedTuple
 
 from prometheus_client import Counter, Gauge
 
+from bridge.progress import StreamProgress
 from bridge.settings import BatchLimits
-from messages.ports import BrokerUnavailable, Message, Source
+from messages.ports import BrokerUnavailable, Message, Position, Source, Superseded
 from process.backoff import Backoff
 from process.retry import FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS, Abandoned, Retry
-from records import RecordsUnavailable
 
 logger = logging.getLogger(__name__)
 
-CONNECTED = Gauge("bridge_connected", "1 while the source is read", ["source"])
+CONNECTED = Gauge("bridge_connected", "1 while the source is read, or waited for", ["source"])
 OFFSET = Gauge("bridge_offset", "Last offset stored, by source", ["source"])
+LAG = Gauge("bridge_lag_messages", "Messages in the source that are not done, where this bridge reads it", ["source"])
 RETRIES = Counter("bridge_retries", "Attempts that failed and were repeated, by error", ["error"])
 
 READ_TIMEOUT_SECONDS = 0.5
-Handler = Callable[[list[Message]], frozenset[int]]
+LAG_SECONDS = 5.0
+"""How old a measured lag may be: measuring asks the broker for a chunk."""
 
 
 def count_retry(error: str) -> None:
@@ -33,40 +35,48 @@ def count_retry(error: str) -> None:
     RETRIES.labels(error).inc()
 
 
-class OffsetStore(Protocol):
-    """Where it is remembered how far a source is done. Its methods raise RecordsUnavailable."""
+class Handled(NamedTuple):
+    """A batch whose work is durable: the positions of the bad messages, and what is left to do in order of batches."""
 
-    def offset(self, consumer: str) -> int | None:
-        """Return the offset of the last message that is done, None if there is none."""
+    rejected: frozenset[int]
+    conclude: Callable[[], None]
 
-    def store_offset(self, consumer: str, offset: int) -> None:
-        """Remember that all messages up to `offset` are done."""
+
+Handler = Callable[[list[Message]], Handled]
 
 
 @dataclass(eq=False)
 class Pipeline:
-    """Moves messages from `source` through a handler until `stop` is set; `offsets` remember how far it is done.
+    """Moves messages from `source` through a handler until `stop` is set; `progress` remembers how far it is done.
 
-    The handler gets a batch and returns the positions of the bad messages in it, once all it has to do for the
-    batch is durable. Only then, and only when all earlier batches are handled too, is the offset stored: so a
-    crash at any point repeats work, and loses none. The broker itself remembers what is done of a queue.
+    Batches are handled side by side, and concluded one after the other. Only then is the offset stored: so a crash at
+    any point repeats work, and loses none. The broker itself remembers what is done of a queue. `slots` bound how many
+    batches are in hand, over all pipelines that share them.
     """
 
     source: Source
     handle: Handler
-    offsets: OffsetStore
+    progress: StreamProgress
     retry: Retry
     stop: threading.Event
     limits: BatchLimits
+    slots: threading.Semaphore
     connected: bool = field(default=False, init=False)
 
     def __post_init__(self) -> None:
         """Begin with nothing in hand."""
         self.name = self.source.name
         self._pool = ThreadPoolExecutor(self.limits.in_flight, f"{self.name}-batch")
-        self._slots = threading.Semaphore(self.limits.in_flight)
-        self._latest: Future[None] | None = None
-        self._last_read: int | None = None
+        self._changed = threading.Condition()
+        self._in_hand = 0
+        self._concluded: Future[None] | None = None
+        self._superseded = threading.Event()
+        self._storing = threading.Lock()
+        self._to_store: Position | None = None
+        self._stored: Position | None = None
+        self._lag_at = float("-inf")
+        self._lag = 0
+        LAG.labels(self.name).set_function(self.lag)
 
     def run(self) -> None:
         """Work until `stop` is set, then finish what is in hand, and close the source.
@@ -76,15 +86,13 @@ class Pipeline:
         """
         backoff = Backoff(FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS)
         try:
-            self._last_read = self.retry(lambda: self.offsets.offset(self.name), RecordsUnavailable)
             while not self.stop.is_set():
                 try:
-                    self.source.open(self._last_read)
+                    self._wait_for_what_is_in_hand()
+                    self.source.open(self.progress)
                     backoff.worked()
                     self._note_connected(True)
-                    logger.info("%s: reading behind offset %s", self.name, self._last_read)
-                    for messages in self._batches():
-                        self._begin(messages)
+                    self._read()
                 except BrokerUnavailable as error:
                     wait_seconds = backoff.failed()
                     self._note_connected(False)
@@ -99,18 +107,49 @@ class Pipeline:
             self.source.close()
             self._note_connected(False)
 
+    def lag(self) -> float:
+        """Return how many messages of the source are not done, 0 where another bridge reads it."""
+        if time.monotonic() - self._lag_at > LAG_SECONDS:
+            self._lag_at = time.monotonic()
+            end = self.source.end()
+            self._lag = 0 if end is None else max(end - 1 - self.progress.offset, 0)
+        return self._lag
+
     def _note_connected(self, connected: bool) -> None:
         self.connected = connected
         CONNECTED.labels(self.name).set(connected)
 
+    def _read(self) -> None:
+        """Hand over batches until `stop` is set; raises BrokerUnavailable, Abandoned."""
+        while not self.stop.is_set():
+            try:
+                for messages in self._batches():
+                    self._begin(messages)
+            except Superseded as event:
+                logger.info("%s", event)
+                self._wait_for_what_is_in_hand()
+                self.source.stand_by()
+
+    def _wait_for_what_is_in_hand(self) -> None:
+        """Return when no batch is in hand, or at a stop: what is read next begins behind all of them."""
+        with self._changed:
+            while self._in_hand and not self.stop.is_set():
+                self._changed.wait(READ_TIMEOUT_SECONDS)
+        self._concluded = self._to_store = self._stored = None
+        self._superseded.clear()
+
     def _batches(self) -> Iterator[list[Message]]:
-        """Yield what is to be handled together, until `stop` is set; raises BrokerUnavailable."""
+        """Yield what is to be handled together, until `stop` is set; raises BrokerUnavailable, Superseded."""
         left_over: list[Message] = []
         while not self.stop.is_set():
+            if self._superseded.is_set():
+                raise BrokerUnavailable(f"{self.name}: its offset is another bridge's")
             batch = left_over or self.source.read(self.limits.messages, READ_TIMEOUT_SECONDS)
             deadline = time.monotonic() + self.limits.wait_seconds
+            # A batch fills while others are worked on; where none is, waiting would be for nothing.
             while (
                 batch
+                and self._in_hand
                 and len(batch) < self.limits.messages
                 and (remaining_seconds := deadline - time.monotonic()) > 0
                 and sum(len(message.body) for message in batch) < self.limits.bytes
@@ -124,30 +163,59 @@ class Pipeline:
 
     def _begin(self, messages: list[Message]) -> None:
         """Hand a batch over once there is room for it; where a stop comes first, it is left for the next start."""
-        self._slots.acquire()
-        if not self.stop.is_set():
-            self._last_read = messages[-1].position
-            self._latest = self._pool.submit(self._process, messages, self._latest)
+        self.slots.acquire()
+        if self.stop.is_set():
+            self.slots.release()
+            return
+        with self._changed:
+            self._in_hand += 1
+        earlier, self._concluded = self._concluded, Future()
+        self._pool.submit(self._process, messages, earlier, self._concluded)
 
-    def _process(self, messages: list[Message], earlier: Future[None] | None) -> None:
-        """Handle a batch and, once the one before it is finished, finish it; raises Abandoned, as that one may."""
+    def _process(self, messages: list[Message], earlier: Future[None] | None, concluded: Future[None]) -> None:
+        """Handle a batch, conclude it once the one before it is concluded, and store the offset."""
         first, last = messages[0], messages[-1]
         try:
-            rejected = self.handle(messages)
+            handled = self.handle(messages)
             if earlier:
                 earlier.result()
-            if (offset := last.offset) is not None:
-                self.retry(lambda: self.offsets.store_offset(self.name, offset), RecordsUnavailable)
-            self.source.finish(messages, rejected)
-            OFFSET.labels(self.name).set(last.position)
-        except Abandoned:
+            handled.conclude()
+            self._to_store = last.stands_at
+            concluded.set_result(None)
+            self._store()
+            self.source.finish(messages, handled.rejected)
+        except Superseded as event:
+            if not self._superseded.is_set():
+                logger.warning("%s; what is in hand is left to it", event)
+            self._superseded.set()
+            _fail(concluded, event)
+        except Abandoned as error:
             logger.warning("%s: offsets %d to %d are left for the next start", self.name, first.position, last.position)
             self.stop.set()
-            raise
-        except BaseException as error:
-            # Nobody may look at the future: without this, a bug would silently hold the offset for ever.
+            _fail(concluded, error)
+        except BaseException:
+            # Nobody looks at the future of the pool: without this, a bug would silently hold the offset for ever.
             logger.critical("%s: stopping at a bug", self.name, exc_info=True)
             self.stop.set()
-            raise Abandoned from error
+            _fail(concluded, Abandoned())
+            raise
         finally:
-            self._slots.release()
+            self.slots.release()
+            with self._changed:
+                self._in_hand -= 1
+                self._changed.notify_all()
+
+    def _store(self) -> None:
+        """Store the offset of the last batch that is concluded, unless another thread has just done so."""
+        with self._storing:
+            position = self._to_store
+            if position is not None and position != self._stored:
+                self.progress.store(position)
+                self._stored = position
+                OFFSET.labels(self.name).set(position.offset)
+
+
+def _fail(concluded: "Future[None]", error: BaseException) -> None:
+    """Have the batches behind this one fail too, if they still wait for it."""
+    if not concluded.done():
+        concluded.set_exception(error)

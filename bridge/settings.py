@@ -5,9 +5,15 @@ from dataclasses import dataclass, field
 
 from contracts.names import PREDICTIONS, REJECTED
 from messages.ports import Source
-from messages.sources import QueueSource, StreamSource
-from messages.topology import declare_queue, declare_streams
+from messages.queue_source import QueueSource
+from messages.stream_client import Address, partitions, stream_url_of
+from messages.stream_source import Group, StreamSource
+from messages.topology import declare_queue, declare_streams, declare_super_stream
 from process.settings import SettingsError, number, read_secret, setting, whole_number
+
+READERS = "sentiment-bridge"
+"""The name that all bridges share as readers of a stream."""
+MAX_PARTITIONS = 1000
 
 
 @dataclass(frozen=True)
@@ -20,24 +26,37 @@ class BatchLimits:
     """
 
     messages: int = setting(whole_number, "BRIDGE_BATCH_MESSAGES", 1000, least=1)
-    bytes: int = setting(whole_number, "BRIDGE_BATCH_BYTES", 4 * 1024 * 1024, least=1)
+    bytes: int = setting(whole_number, "BRIDGE_BATCH_BYTES", 1024 * 1024, least=1)
     wait_seconds: float = setting(number, "BRIDGE_BATCH_WAIT_SECONDS", 0.005, least=0)
     in_flight: int = setting(whole_number, "BRIDGE_IN_FLIGHT", 8, least=1)
 
 
 @dataclass(frozen=True)
 class StreamInput:
-    """A stream to be read."""
+    """A stream to be read, or a super stream; bridges share it.
+
+    partitions: of the super stream to be made where there is nothing of that name, 0 for a stream.
+    """
 
     name: str
+    partitions: int = 0
 
     def declare(self, settings: "Settings") -> None:
         """Declare it where it is missing; raises BrokerUnavailable."""
-        declare_streams(settings.rabbitmq_url, [self.name], settings.stream_max_bytes)
+        if self.partitions:
+            declare_super_stream(settings.rabbitmq_url, self.name, self.partitions, settings.stream_max_bytes)
+        else:
+            declare_streams(settings.rabbitmq_url, [self.name], settings.stream_max_bytes)
 
-    def source(self, settings: "Settings") -> Source:
-        """Return what reads it, two batches ahead of what is worked on."""
-        return StreamSource(settings.rabbitmq_url, self.name, prefetch=2 * settings.limits.messages)
+    def sources(self, settings: "Settings") -> list[Source]:
+        """Return what reads its partitions, or itself; raises BrokerUnavailable."""
+        names = partitions(settings.rabbitmq_stream_url, self.name)
+        super_stream = None if names == [self.name] else self.name
+        group = Group(READERS, settings.rabbitmq_url, super_stream)
+        buffer_bytes = settings.buffer_bytes // len(names)
+        return [
+            StreamSource(settings.rabbitmq_stream_url, name, group=group, buffer_bytes=buffer_bytes) for name in names
+        ]
 
 
 @dataclass(frozen=True)
@@ -50,35 +69,49 @@ class QueueInput:
         """Declare it where it is missing; raises BrokerUnavailable."""
         declare_queue(settings.rabbitmq_url, self.name)
 
-    def source(self, settings: "Settings") -> Source:
+    def sources(self, settings: "Settings") -> list[Source]:
         """Return what reads it, two batches ahead of what is worked on."""
         # What is in hand counts too, since it is acknowledged afterwards.
         prefetch = (2 + settings.limits.in_flight) * settings.limits.messages
-        return QueueSource(settings.rabbitmq_url, self.name, prefetch=prefetch)
+        return [QueueSource(settings.rabbitmq_url, self.name, prefetch=prefetch)]
 
 
 def _reviews() -> StreamInput | QueueInput:
     match (os.environ.get("BRIDGE_SOURCE") or "stream:reviews").split(":", 1):
         case ["stream", name] if name:
-            return StreamInput(name)
+            return StreamInput(name, whole_number("STREAM_PARTITIONS", 0, least=0, most=MAX_PARTITIONS))
         case ["queue", name] if name:
             return QueueInput(name)
     raise SettingsError("BRIDGE_SOURCE must be stream:<name> or queue:<name>, for example stream:reviews")
+
+
+def _amqp_url() -> str:
+    return read_secret("rabbitmq-url", "RABBITMQ_URL") or "amqp://guest:guest@127.0.0.1:5672/"
+
+
+def _stream_url() -> str:
+    """Return RABBITMQ_STREAM_URL, or what follows of RABBITMQ_URL: the same host, at the protocol's own port."""
+    url = read_secret("rabbitmq-stream-url", "RABBITMQ_STREAM_URL") or stream_url_of(_amqp_url())
+    try:
+        Address.parse(url)
+    except ValueError as error:
+        raise SettingsError(f"RABBITMQ_STREAM_URL {error}") from error
+    return url
 
 
 @dataclass(frozen=True)
 class Settings:
     """What is not given is read from the environment; raises SettingsError. labels: a stream, empty to read none."""
 
-    rabbitmq_url: str = setting(
-        lambda: read_secret("rabbitmq-url", "RABBITMQ_URL") or "amqp://guest:guest@127.0.0.1:5672/"
-    )
+    rabbitmq_url: str = setting(_amqp_url)
+    rabbitmq_stream_url: str = field(default_factory=_stream_url, repr=False)
     gateway_url: str = setting(lambda: os.environ.get("GATEWAY_URL") or "http://127.0.0.1:8080")
     reviews: StreamInput | QueueInput = field(default_factory=_reviews)
     labels: str = setting(os.environ.get, "BRIDGE_LABELS", "labels")
     retrain_token: str | None = setting(read_secret, "retrain-token", "RETRAIN_TOKEN")
     stream_max_bytes: int = setting(whole_number, "STREAM_MAX_BYTES", 5_000_000_000, least=1)
     limits: BatchLimits = field(default_factory=BatchLimits)
+    buffer_bytes: int = setting(whole_number, "BRIDGE_BUFFER_BYTES", 8 * 1024 * 1024, least=1)
     function_timeout_seconds: float = setting(number, "BRIDGE_FUNCTION_TIMEOUT_SECONDS", 30, least=0.1)
     drain_seconds: float = setting(number, "BRIDGE_DRAIN_SECONDS", 20, least=0.1)
 

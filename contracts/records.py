@@ -28,6 +28,22 @@ class RejectedRecord(Rejected, frozen=True, kw_only=True, rename={"id": "_id"}):
     received_at: datetime
 
 
+class StoredOffset(Struct, frozen=True, kw_only=True, rename={"id": "_id"}):
+    """The offset of the last message of a stream that is done with; id: the stream's name.
+
+    chunk_time: when the broker wrote the chunk with that offset, in milliseconds since 1970.
+    epoch: the same of the first chunk that was read of this stream, which tells it from others that had its name.
+    key_prefix: what the ids of its records begin with. The releases before streams were told apart stored only offsets.
+    """
+
+    id: str
+    offset: int
+    chunk_time: int | None = None
+    epoch: int = 0
+    key_prefix: str | None = None
+    stored_at: datetime | None = None
+
+
 class LabelRecord(Struct, frozen=True, kw_only=True, rename={"id": "_id"}):
     """A label, 0 negative or 1 positive, and what has become of it.
 

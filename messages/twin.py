@@ -4,16 +4,28 @@ import threading
 from collections import defaultdict
 from collections.abc import Sequence
 
-from messages.ports import BrokerUnavailable, Message, Outgoing, Publisher, Source
+from messages.ports import (
+    Appended,
+    Appender,
+    BrokerUnavailable,
+    Epoch,
+    Message,
+    Outgoing,
+    Place,
+    Progress,
+    Publisher,
+    Source,
+)
 
 
-class MemoryBroker(Publisher):
+class MemoryBroker(Publisher, Appender):
     """Append-only streams, with a switch that takes the broker away."""
 
     def __init__(self) -> None:
         """Start empty and available."""
         self.streams: dict[str, list[Message]] = defaultdict(list)
         self.published: list[Outgoing] = []
+        self.appended: dict[str, list[Appended]] = defaultdict(list)
         self.changed = threading.Condition()
         self.available = True
 
@@ -23,11 +35,12 @@ class MemoryBroker(Publisher):
             self.available = available
             self.changed.notify_all()
 
-    def append(self, stream: str, message: Message) -> int:
+    def put(self, stream: str, message: Message) -> int:
         """Put a message on a stream; returns its offset."""
         with self.changed:
             offset = len(self.streams[stream])
-            self.streams[stream].append(message._replace(position=offset, key=f"{stream}:{offset}", offset=offset))
+            place = Place(offset, Epoch(1, stream))
+            self.streams[stream].append(message._replace(position=offset, key=f"{stream}:{offset}", place=place))
             self.changed.notify_all()
             return offset
 
@@ -36,6 +49,13 @@ class MemoryBroker(Publisher):
         self.check()
         with self.changed:
             self.published.extend(messages)
+
+    def append(self, name: str, messages: Sequence[Appended]) -> None:
+        """Keep in `appended`, by name, what was not there before; raises BrokerUnavailable."""
+        self.check()
+        with self.changed:
+            kept = self.appended[name]
+            kept += [message for message in messages if not (name and kept and message.number <= kept[-1].number)]
 
     def check(self) -> None:
         """Raise BrokerUnavailable while it is away."""
@@ -54,10 +74,13 @@ class MemorySource(Source):
         self._broker = broker
         self._next: int | None = None
 
-    def open(self, after: int | None) -> None:
-        """Read behind the offset `after`; raises BrokerUnavailable."""
+    def open(self, progress: Progress) -> None:
+        """Read behind the position that is known; raises BrokerUnavailable."""
         self._broker.check()
-        self._next = 0 if after is None else after + 1
+        position = progress.take()
+        self._next = position.offset + 1 if position else 0
+        if position is None:
+            progress.begin(0, 1)
 
     def read(self, limit: int, timeout_seconds: float) -> list[Message]:
         """Return what is there, or comes in time; raises BrokerUnavailable."""
@@ -75,6 +98,13 @@ class MemorySource(Source):
         """Note the messages in `finished`, and the positions of the bad ones in `rejected`."""
         self.finished.extend(messages)
         self.rejected |= rejected
+
+    def stand_by(self) -> None:
+        """Do nothing: there is no other reader."""
+
+    def end(self) -> int:
+        """Return how many messages there are."""
+        return len(self._broker.streams[self.name])
 
     def close(self) -> None:
         """Read no more."""

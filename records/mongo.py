@@ -10,13 +10,13 @@ from typing import Any, Self, TypeVar
 import bson
 from bson.codec_options import CodecOptions
 from bson.raw_bson import RawBSONDocument
-from pymongo import MongoClient, ReplaceOne
+from pymongo import MongoClient
 from pymongo.collection import Collection
 from pymongo.errors import BulkWriteError, PyMongoError
 from pymongo.write_concern import WriteConcern
 
-from contracts.codec import Malformed, from_document, to_documents
-from contracts.records import PredictionRecord, RejectedRecord
+from contracts.codec import Malformed, from_document, to_document, to_documents
+from contracts.records import PredictionRecord, RejectedRecord, StoredOffset
 from process.settings import number, read_secret
 
 logger = logging.getLogger(__name__)
@@ -93,45 +93,65 @@ class Records:
             for collection, field in TIME_OF_RECORD.items():
                 _expire(self.database[collection], field, ttl_seconds)
 
-    def write_predictions(self, records: Sequence[PredictionRecord]) -> None:
-        """Write predictions; one with the id of an earlier one takes its place, so that repeats double nothing."""
-        self._write("predictions", to_documents(records))
+    def insert_predictions(self, records: Sequence[PredictionRecord]) -> dict[str, PredictionRecord]:
+        """Write predictions; returns, by id, those that were there before: they stay, and are what was answered."""
+        repeated = self._insert("predictions", to_documents(records))
+        if not repeated:
+            return {}
+        with unavailable():
+            found = self.database["predictions"].find({"_id": {"$in": repeated}})
+            return {record.id: record for record in read_valid(found, PredictionRecord)}
 
-    def write_encoded_predictions(self, content: bytes | bytearray) -> None:
-        """Write predictions that are BSON already, one after the other; else like `write_predictions`."""
-        self._write("predictions", bson.decode_all(content, _RAW))
+    def insert_encoded_predictions(self, content: bytes | bytearray) -> None:
+        """Write predictions that are BSON already, one after the other; those that were there before stay."""
+        self._insert("predictions", bson.decode_all(content, _RAW))
 
-    def write_rejected(self, records: Sequence[RejectedRecord]) -> None:
-        """Write messages that could not be used, by their id like predictions."""
-        self._write("rejected", to_documents(records))
+    def insert_rejected(self, records: Sequence[RejectedRecord]) -> None:
+        """Write messages that could not be used; those that were there before stay."""
+        self._insert("rejected", to_documents(records))
 
-    def _write(self, collection: str, documents: Sequence[Any]) -> None:
+    def _insert(self, collection: str, documents: Sequence[Any]) -> list[str]:
+        """Insert documents; returns the ids of those that were there before, or are in `documents` more than once."""
         if not documents:
-            return
+            return []
         with unavailable():
             try:
-                # Nearly always all are new, and inserting takes a fifth less time than upserting.
                 self.database[collection].insert_many(documents, ordered=False)
             except BulkWriteError as error:
                 errors = error.details["writeErrors"]
                 if not errors or any(each["code"] != DUPLICATE_KEY for each in errors):
                     raise
-                repeated = [documents[each["index"]] for each in errors]
-                replacements = [ReplaceOne({"_id": document["_id"]}, document, upsert=True) for document in repeated]
-                self.database[collection].bulk_write(replacements, ordered=False)
+                return [documents[each["index"]]["_id"] for each in errors]
+        return []
 
-    def offset(self, consumer: str) -> int | None:
-        """Return the offset of the last message that `consumer` is done with, None if there is none."""
+    def received_at(self, identifier: str) -> datetime | None:
+        """Return when the message was received that a prediction or a rejected message is of, None without one."""
         with unavailable():
-            document = self.database["offsets"].find_one({"_id": consumer})
-        return None if document is None else int(document["offset"])
+            for collection in ("predictions", "rejected"):
+                if found := self.database[collection].find_one({"_id": identifier}, {"received_at": 1}):
+                    time: datetime = found["received_at"]
+                    return time
+        return None
 
-    def store_offset(self, consumer: str, offset: int) -> None:
-        """Remember that `consumer` is done with all messages up to `offset`; it never goes back."""
+    def offset(self, stream: str) -> int | None:
+        """Return the offset of the last message of a stream that is done with, None if there is none."""
         with unavailable():
-            self.database["offsets"].update_one(
-                {"_id": consumer}, {"$max": {"offset": offset}, "$set": {"stored_at": now()}}, upsert=True
-            )
+            document = self.database["offsets"].find_one({"_id": stream})
+        return None if document is None else document.get("offset")
+
+    def take_offset(self, stream: str, owner: str) -> StoredOffset | None:
+        """Have `owner`, and no other, store the offset of a stream from now on; returns the one stored, if there is."""
+        with unavailable():
+            self.database["offsets"].update_one({"_id": stream}, {"$set": {"owner": owner}}, upsert=True)
+            document = self.database["offsets"].find_one({"_id": stream})
+        return read(document, StoredOffset) if document and "offset" in document else None
+
+    def store_offset(self, stored: StoredOffset, owner: str) -> bool:
+        """Remember how far a stream is done; returns False, and does nothing, where `owner` may not say so any more."""
+        fields = to_document(stored)
+        with unavailable():
+            result = self.database["offsets"].update_one({"_id": fields.pop("_id"), "owner": owner}, {"$set": fields})
+        return result.matched_count == 1
 
 
 def _expire(collection: "Collection[Document]", field: str, seconds: int) -> None:

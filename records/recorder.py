@@ -138,7 +138,7 @@ class BatchRecorder:
         while True:
             try:
                 self._ensure_indexes()
-                self._records.write_encoded_predictions(batch.content)
+                self._records.insert_encoded_predictions(batch.content)
             except RecordsUnavailable as error:
                 if time.monotonic() >= self._deadline:
                     return False

@@ -1,0 +1,320 @@
+"""Streams of RabbitMQ as sources, read by the stream protocol.
+
+Of all that read a stream as one group, the broker chooses one to be active (single active consumer, RabbitMQ 3.11 and
+later); with an older broker an exclusive queue is the lock. The others stand by.
+"""
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from typing import NamedTuple
+
+from rstream import schema
+
+from contracts.limits import MAX_ID_CHARACTERS
+from messages.amqp10 import Unreadable, decode, short
+from messages.chunks import entries
+from messages.lock import ReaderLock
+from messages.ports import BrokerUnavailable, Epoch, Message, Place, Position, Progress, Source, Superseded
+from messages.stream_client import FIRST, LAST, NEXT, Chunk, StreamConnection, at_offset
+
+logger = logging.getLogger(__name__)
+
+BUFFER_BYTES = 4 * 1024 * 1024
+MAX_CREDIT = 200
+LOCK_RETRY_SECONDS = 1.0
+PROBE_SECONDS = 1.0
+# Numbers of subscriptions on one connection.
+READING, LOCATING, MEASURING = range(3)
+
+
+class Group(NamedTuple):
+    """Who shares a stream: one reader of the name is active at a time.
+
+    amqp_url: where the lock is, at a broker that chooses no active reader. super_stream: whose partition the stream
+    is; then the broker spreads the partitions over the readers.
+    """
+
+    name: str
+    amqp_url: str
+    super_stream: str | None = None
+
+
+class StreamSource(Source):
+    """Reads a stream, about `buffer_bytes` ahead, or a chunk where one is larger."""
+
+    def __init__(
+        self,
+        url: str,
+        name: str,
+        *,
+        group: Group | None = None,
+        from_end: bool = False,
+        buffer_bytes: int = BUFFER_BYTES,
+    ) -> None:
+        """Read the stream `name` at the broker with that stream URL.
+
+        group: who shares it, None to read it alone. from_end: begin with what comes next, whatever was read before.
+        """
+        self.name = name
+        self._url = url
+        self._group = group
+        self._from_end = from_end
+        self._buffer_bytes = buffer_bytes
+        self._lock = ReaderLock(group.amqp_url, name) if group else None
+        self._changed = threading.Condition()
+        self._connection: StreamConnection | None = None
+        self._progress: Progress | None = None
+        self._owed_answer: int | None = None
+        self._reset()
+
+    def open(self, progress: Progress | None = None) -> None:
+        """Connect anew, and read once it is this reader's turn; raises BrokerUnavailable.
+
+        progress: may be None where what was read before is of no interest.
+        """
+        self.close()
+        self._reset()
+        self._progress = progress
+        connection = self._connection = StreamConnection(self._url, self.name, f"{self.name}-reader", self._on_gone)
+        connection.on(schema.MetadataUpdate, lambda _: self._on_gone("the stream was deleted, or has a new leader"))
+        if self._group is None:
+            self._begin()
+        elif connection.version >= (3, 11):
+            self._lock = None
+            properties = {"single-active-consumer": "true", "name": self._group.name}
+            if self._group.super_stream:
+                properties["super-stream"] = self._group.super_stream
+            connection.on(schema.ConsumerUpdateResponse, self._on_update)
+            self._credit = 1
+            connection.subscribe(READING, FIRST, self._on_chunk, self._credit, properties)
+
+    def read(self, limit: int, timeout_seconds: float) -> list[Message]:
+        """Return what has arrived, or does in time; raises BrokerUnavailable, Superseded."""
+        if self._connection is None:
+            raise BrokerUnavailable("RabbitMQ: not connected")
+        if not (messages := list(islice(self._messages, limit))):
+            with self._changed:
+                self._changed.wait_for(lambda: self._chunks or self._updates or self._reason, timeout_seconds)
+            if self._reason:
+                raise BrokerUnavailable(f"RabbitMQ: {self.name}: {self._reason}")
+            if self._lock and self._active and not self._lock.held:
+                raise BrokerUnavailable(f"RabbitMQ: {self.name}: the lock of its reader was lost")
+            if self._updates:
+                self._take_turns(*self._updates.popleft())
+            elif self._lock and not self._active:
+                self._try_lock()
+            while len(messages) < limit and self._next_chunk():
+                messages += islice(self._messages, limit - len(messages))
+        return messages
+
+    def stand_by(self) -> None:
+        """Let the reader go on whose turn it is now."""
+        if self._connection and self._owed_answer is not None:
+            self._connection.answer_update(self._owed_answer, NEXT)
+            self._owed_answer = None
+
+    def finish(self, messages: Sequence[Message], rejected: frozenset[int]) -> None:
+        """Do nothing: a stream keeps its messages and takes no notice of who is done with them."""
+
+    def end(self) -> int | None:
+        """Return the offset behind the last message, None while it is not this reader's turn or nothing answers."""
+        connection = self._connection
+        if connection is None or not self._active:
+            return None
+        try:
+            chunk = _chunk_at(connection, LAST, MEASURING)
+        except BrokerUnavailable:
+            return None
+        return chunk.end if chunk else 0
+
+    def close(self) -> None:
+        """Close the connection, where there is one, and let another reader have its turn."""
+        if self._connection:
+            self._connection.close()
+            self._connection = None
+        if self._lock:
+            self._lock.release()
+
+    def _reset(self) -> None:
+        self._reason = ""
+        self._active = False
+        self._updates: deque[tuple[int, bool]] = deque()
+        self._owed_answer = None
+        self._lock_tried_at = 0.0
+        self._epoch: Epoch | None = None
+        self._next = 0
+        self._lost: Position | None = None
+        self._forget()
+
+    def _forget(self) -> None:
+        """Drop what has arrived and was not read."""
+        self._chunks: deque[Chunk] = deque()
+        self._messages: Iterator[Message] = iter(())
+        self._credit = 0
+        self._largest_bytes = 1.0
+
+    # In the I/O thread.
+
+    def _on_gone(self, reason: str) -> None:
+        with self._changed:
+            self._reason = self._reason or reason
+            self._changed.notify_all()
+
+    def _on_update(self, frame: schema.ConsumerUpdateResponse) -> None:
+        with self._changed:
+            self._updates.append((frame.correlation_id, bool(frame.active)))
+            self._changed.notify_all()
+
+    def _on_chunk(self, chunk: Chunk) -> None:
+        with self._changed:
+            self._chunks.append(chunk)
+            self._credit -= 1
+            self._changed.notify_all()
+
+    # Turns.
+
+    def _take_turns(self, correlation_id: int, active: bool) -> None:
+        """Do as the broker says; raises Superseded where another reader's turn comes."""
+        connection = self._connection
+        self._active = active
+        if connection and active:
+            connection.answer_update(correlation_id, self._where(connection))
+        else:
+            self._owed_answer = correlation_id
+            self._forget()
+            raise Superseded(f"{self.name}: another bridge reads it from now on")
+
+    def _try_lock(self) -> None:
+        """Begin to read where no other process does."""
+        if self._lock is None or time.monotonic() - self._lock_tried_at < LOCK_RETRY_SECONDS:
+            return
+        if self._lock.acquire():
+            self._begin()
+        elif not self._lock_tried_at:
+            logger.warning(
+                "%s is read by another bridge; this one waits until that one ends. RabbitMQ 3.11 and later share the "
+                "partitions of a super stream between bridges",
+                self.name,
+            )
+        self._lock_tried_at = time.monotonic()
+
+    def _begin(self) -> None:
+        """Begin to read, without a broker that says when."""
+        if (connection := self._connection) is None:
+            return
+        where = NEXT if self._from_end else self._where(connection)
+        self._active = True
+        self._credit = 1
+        connection.subscribe(READING, where, self._on_chunk, self._credit)
+
+    def _where(self, connection: StreamConnection) -> schema.OffsetSpec:
+        """Return where to read on; what was read before may be of a stream that is no more.
+
+        Raises BrokerUnavailable.
+        """
+        self._epoch, self._next, self._lost = None, 0, None
+        position = self._progress.take() if self._progress else None
+        while position:
+            chunk = _chunk_at(connection, at_offset(position.offset), LOCATING)
+            if chunk and chunk.first > position.offset:
+                self._note_gap(position.offset + 1, chunk.first)
+                return self._read_on(position.epoch, chunk.first)
+            if chunk and chunk.end > position.offset and position.chunk_time in (None, chunk.timestamp):
+                return self._read_on(position.epoch, position.offset + 1)
+            if chunk:
+                break  # at this offset, another stream has another chunk
+            last = _chunk_at(connection, LAST, LOCATING)
+            if last is None:
+                self._lost = position  # the first chunk that comes will tell
+            if last is None or last.end <= position.offset:
+                break
+            # It has the offset, and did not answer in time.
+        return FIRST
+
+    def _read_on(self, epoch: Epoch, offset: int) -> schema.OffsetSpec:
+        self._epoch, self._next = epoch, offset
+        return at_offset(offset)
+
+    def _note_gap(self, first: int, after: int) -> None:
+        if after > first and self._progress:
+            self._progress.missed(first, after)
+
+    # Messages.
+
+    def _next_chunk(self) -> bool:
+        """Go on with the next chunk that has arrived, if one has, and have more delivered where there is room."""
+        with self._changed:
+            if not self._chunks or self._connection is None:
+                return False
+            chunk = self._chunks.popleft()
+            self._largest_bytes = max(len(chunk.data), self._largest_bytes * 0.99)
+            room = max(1, min(MAX_CREDIT, int(self._buffer_bytes / self._largest_bytes)))
+            more = room - self._credit - len(self._chunks)
+            # Not one by one: each time a thread is woken up.
+            more = more if more > room // 2 or not self._credit else 0
+            self._credit += max(more, 0)
+        if more > 0:
+            self._connection.credit(READING, more)
+        self._messages = self._messages_of(chunk, self._epoch or self._begun(chunk))
+        return True
+
+    def _begun(self, chunk: Chunk) -> Epoch:
+        """Return the epoch that begins with a chunk; raises BrokerUnavailable where it is of the one before."""
+        lost = self._lost
+        if lost and chunk.first <= lost.offset and chunk.timestamp <= (lost.chunk_time or 0):
+            raise BrokerUnavailable(f"RabbitMQ: {self.name}: offset {lost.offset} was not delivered in time")
+        self._next = chunk.first
+        began = chunk.first, chunk.timestamp
+        self._epoch = self._progress.begin(*began) if self._progress else Epoch(chunk.timestamp, self.name)
+        return self._epoch
+
+    def _messages_of(self, chunk: Chunk, epoch: Epoch) -> Iterator[Message]:
+        if chunk.first > self._next and self._connection:
+            # What brokers write for themselves takes offsets too: only what is before the first is gone.
+            first = _chunk_at(self._connection, FIRST, LOCATING)
+            self._note_gap(self._next, first.first if first else chunk.first)
+        place = Place(chunk.timestamp, epoch)
+        prefix, next_offset = epoch.key_prefix, self._next
+        self._next = max(chunk.end, next_offset)
+        for offset, entry in enumerate(entries(chunk), chunk.first):
+            if offset < next_offset:
+                continue
+            key = f"{prefix}:{offset}"
+            if isinstance(entry, Unreadable):
+                yield Message(offset, key, b"", place=place, problem=str(entry))
+                continue
+            try:
+                body, message_id, correlation_id, reply_to, content_type, persistent = decode(entry)
+            except Unreadable as error:
+                yield Message(offset, key, entry, place=place, problem=str(error))
+                continue
+            yield Message(
+                offset,
+                key,
+                body,
+                message_id and message_id[:MAX_ID_CHARACTERS],
+                correlation_id and short(correlation_id),
+                reply_to and short(reply_to),
+                content_type,
+                persistent,
+                place,
+            )
+
+
+def _chunk_at(connection: StreamConnection, where: schema.OffsetSpec, number: int) -> Chunk | None:
+    """Return the first chunk from there, None if there is none within PROBE_SECONDS; raises BrokerUnavailable."""
+    found: list[Chunk] = []
+    came = threading.Event()
+
+    def deliver(chunk: Chunk) -> None:
+        found.append(chunk)
+        came.set()
+
+    connection.subscribe(number, where, deliver, 1)
+    came.wait(PROBE_SECONDS)
+    connection.unsubscribe(number)
+    return found[0] if found else None
