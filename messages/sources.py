@@ -13,10 +13,10 @@ from pika.spec import Basic, BasicProperties
 
 from contracts.limits import MAX_ID_CHARACTERS
 from messages.amqp import Connection
+from messages.amqp10 import short
 from messages.ports import BrokerUnavailable, Message, Source
 
 PERSISTENT = DeliveryMode.Persistent.value
-MAX_PROPERTY_BYTES = 255
 
 
 class AmqpSource(Source):
@@ -173,4 +173,4 @@ def _text(value: str | bytes) -> str:
     if isinstance(value, str):
         return value
     # U+FFFD is three bytes, and an answer's properties may have as many as a message's.
-    return value.decode(errors="replace").encode()[:MAX_PROPERTY_BYTES].decode(errors="ignore")
+    return short(value.decode(errors="replace"))
