@@ -68,6 +68,10 @@ class _GatheringConnection(pika.SelectConnection):
             if gathered:
                 super()._adapter_emit_data(b"".join(gathered))  # type: ignore[misc]  # its stubs leave it out
 
+    def write(self, frames: bytes) -> None:
+        """Send frames that somebody else than pika has written."""
+        self._output_marshaled_frames([frames])  # type: ignore[attr-defined]  # its stubs leave it out
+
     def _adapter_emit_data(self, data: bytes) -> None:
         """Take a frame: the method that pika has its adapters override."""
         if self._gathered is None:
@@ -120,6 +124,15 @@ class Connection:
 
         if not self.closed:
             self._connection.ioloop.add_callback_threadsafe(call_if_open)
+
+    @property
+    def frame_max(self) -> int:
+        """How many bytes a frame may have, as was agreed with the broker."""
+        return self._connection.params.frame_max
+
+    def write(self, frames: bytes) -> None:
+        """Send frames that are written already; for what `call` calls."""
+        self._connection.write(frames)
 
     def close(self) -> None:
         """Close the connection and wait until its thread has ended."""

@@ -42,7 +42,8 @@ _TYPES = {
 # A header as RabbitMQ 4 writes it for each message of AMQP 0.9.1: durable, and no priority or time to live.
 _USUAL_HEADERS = {b"\xc0\x06\x05A@@AC": True, b"\xc0\x06\x05B@@AC": False}
 # A message has these properties first: message-id, user-id, to, subject, reply-to, correlation-id, content-type.
-_FIRST_PROPERTIES = 7
+_FIRST_PROPERTIES, _ALL_PROPERTIES = 7, 13
+_NULLS = b"@" * (_ALL_PROPERTIES - _FIRST_PROPERTIES)
 _NO_PROPERTIES: list[str | None] = [None] * _FIRST_PROPERTIES
 # Up to 3.12, RabbitMQ stores the delivery mode of AMQP 0.9.1 as an annotation, and no header.
 _PERSISTENT = b"\xa3\x15x-basic-delivery-mode\x50\x02"
@@ -179,9 +180,6 @@ def _list_items(entry: bytes, constructor: int, start: int) -> tuple[int, int]:
 
 def _skip_items(entry: bytes, at: int, end: int, count: int) -> None:
     """See to it that `count` items fill a list from `at` to its end; raises Unreadable."""
-    # Most lists end with nulls.
-    if entry[at:end] == b"@" * min(count, end - at) and at + count == end:
-        return
     while count and at < end:
         at = _span(entry, at)[1]
         count -= 1
@@ -210,7 +208,8 @@ def _read_properties(entry: bytes, constructor: int, start: int, end: int) -> li
         else:
             text, at = _text(entry, at)
             texts.append(text)
-    _skip_items(entry, at, end, max(count - _FIRST_PROPERTIES, 0))
+    if count != _ALL_PROPERTIES or entry[at:end] != _NULLS:
+        _skip_items(entry, at, end, max(count - _FIRST_PROPERTIES, 0))
     return texts + _NO_PROPERTIES[len(texts) :]
 
 
