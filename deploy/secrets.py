@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 USER = "sentiment"
+# Whoever has none of a secret; a gateway takes no empty one, and a reader strips white space.
+NONE = "\n"
 DEFAULT_FOLDER = Path(".local/secrets")
 
 
@@ -35,24 +37,30 @@ def known(path: Path) -> str | None:
     return path.read_text() if path.exists() else None
 
 
-def make(folder: Path, mongodb_address: str, rabbitmq_address: str, given: Mapping[str, str]) -> list[str]:
+def make(folder: Path, mongodb_host: str, rabbitmq_host: str, given: Mapping[str, str]) -> list[str]:
     """Write the secrets that are `given`, and make the others that `folder` lacks; return the names of the changed.
 
-    The addresses, `host:port`, are where the servers are to be reached.
+    The hosts are where clients are to reach the servers, on the usual ports.
     """
     mongodb = known(folder / "mongodb-password") or secrets.token_hex(24)
     rabbitmq = known(folder / "rabbitmq-password") or secrets.token_hex(24)
     wanted = {
         "mongodb-password": mongodb,
-        "mongodb-url": f"mongodb://{USER}:{mongodb}@{mongodb_address}/sentiment?authSource=admin",
+        "mongodb-url": f"mongodb://{USER}:{mongodb}@{mongodb_host}:27017/sentiment?authSource=admin",
         "rabbitmq-password": rabbitmq,
-        "rabbitmq-url": f"amqp://{USER}:{rabbitmq}@{rabbitmq_address}/%2F",
-        # The broker reads its first user from a file of settings; from the environment others could read it.
-        "rabbitmq.conf": f"default_user = {USER}\ndefault_pass = {rabbitmq}\n",
+        "rabbitmq-url": f"amqp://{USER}:{rabbitmq}@{rabbitmq_host}:5672/%2F",
+        # Of a broker of the user's, the bridge finds it out by itself.
+        "rabbitmq-stream-url": NONE
+        if "rabbitmq-url" in given
+        else f"rabbitmq-stream://{USER}:{rabbitmq}@{rabbitmq_host}:5552/%2F",
+        # The broker reads its first user from a file of settings; from the environment others could read it. A client
+        # of streams goes where the broker says, whatever address it asked at: that must be one it can reach.
+        "rabbitmq.conf": (
+            f"default_user = {USER}\ndefault_pass = {rabbitmq}\nstream.advertised_host = {rabbitmq_host}\n"
+        ),
         "s3-access-key": known(folder / "s3-access-key") or secrets.token_hex(10),
         "s3-secret-key": known(folder / "s3-secret-key") or secrets.token_hex(20),
-        # Whoever has none of this; a gateway takes no secret that is empty, and a reader strips white space.
-        "alert-webhook-url": known(folder / "alert-webhook-url") or "\n",
+        "alert-webhook-url": known(folder / "alert-webhook-url") or NONE,
         "retrain-token": known(folder / "retrain-token") or secrets.token_urlsafe(32),
     }
     return write(folder, {**wanted, **given})
@@ -63,7 +71,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python3 -m deploy.secrets", description=__doc__)
     parser.add_argument("--folder", type=Path, default=DEFAULT_FOLDER)
     folder = parser.parse_args().folder
-    made = make(folder, "mongodb:27017", "rabbitmq:5672", given={})
+    made = make(folder, "mongodb", "rabbitmq", given={})
     sys.stdout.write(f"{folder}: made {', '.join(made) or 'nothing, all are there'}\n")
     return 0
 

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from contracts.names import FUNCTIONS
 from deploy.openfaas.commands import Commands
-from deploy.openfaas.settings import SECRETS, Settings, secrets_digest
+from deploy.openfaas.settings import CREDENTIALS, SECRETS, Settings, secrets_digest
 from deploy.ports import accepts
 from deploy.runner import ServiceError, wait_until
 
@@ -15,6 +15,10 @@ OTHER_IMAGES = ("bridge", "bootstrap")
 """The services of compose.yml that are of our images and no functions."""
 BRIDGE = "sentiment-bridge"
 SERVERS_TIMEOUT_SECONDS = 180
+DEFAULT_PORTS = {
+    "https": 443, "http": 80, "mongodb": 27017, "amqp": 5672, "amqps": 5671,
+    "rabbitmq-stream": 5552, "rabbitmq-stream+tls": 5551,
+}  # fmt: skip
 
 
 def compose_command(commands: Commands) -> tuple[str, ...]:
@@ -48,9 +52,11 @@ def start_servers(commands: Commands, settings: Settings) -> None:
     if commands.dry_run:
         return
     urls = {"S3_ENDPOINT_URL": settings.variables["S3_ENDPOINT_URL"]}
-    for variable, name in (("MONGODB_URL", "mongodb-url"), ("RABBITMQ_URL", "rabbitmq-url")):
-        urls[variable] = (SECRETS / name).read_text()
+    for name in ("mongodb-url", "rabbitmq-url", "rabbitmq-stream-url"):
+        urls[CREDENTIALS[name]] = (SECRETS / name).read_text().strip()
     for variable, url in urls.items():
+        if not url:
+            continue  # of streams, where the bridge takes the host of RABBITMQ_URL
         if not wait_until(lambda: _reachable(url), SERVERS_TIMEOUT_SECONDS if settings.ours else 0):  # noqa: B023 - called in the loop
             raise ServiceError(f"{variable}: nobody listens at {urlsplit(url).hostname}:{urlsplit(url).port}")
 
@@ -91,5 +97,4 @@ def _reachable(url: str) -> bool:
     parts = urlsplit(url.replace("mongodb+srv", "mongodb"))
     # MongoDB's addresses may name several hosts; the first one tells enough.
     host, _, port = parts.netloc.rpartition("@")[2].split(",")[0].partition(":")
-    default = {"https": 443, "http": 80, "mongodb": 27017, "amqp": 5672, "amqps": 5671}.get(parts.scheme, 0)
-    return accepts(int(port or default), host)
+    return accepts(int(port or DEFAULT_PORTS.get(parts.scheme, 0)), host)

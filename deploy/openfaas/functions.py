@@ -7,7 +7,7 @@ from typing import Any
 
 from contracts.names import FUNCTIONS
 from deploy.openfaas.commands import Commands
-from deploy.openfaas.settings import CREDENTIALS, SECRETS, Settings, secrets_digest
+from deploy.openfaas.settings import FUNCTION_CREDENTIALS, SECRETS, Settings, secrets_digest
 from deploy.runner import ServiceError
 
 STACK = "stack.yml"
@@ -28,7 +28,7 @@ def deploy(commands: Commands, settings: Settings) -> str:
     if not digests:
         return "all as they should be"
     there = _secrets_there(commands)
-    for name in CREDENTIALS:
+    for name in FUNCTION_CREDENTIALS:
         verb = "update" if name in there else "create"
         commands.run(
             "faas-cli", "secret", verb, name, "--trim=false", "--from-file", str(SECRETS / name),
@@ -67,7 +67,7 @@ def remove(commands: Commands, _settings: Settings) -> None:
         raise ServiceError(
             f"still there: {', '.join(sorted(left))}; see `faas-cli describe`, and the gateway's own log"
         )
-    for name in sorted(_secrets_there(commands) & set(CREDENTIALS)):
+    for name in sorted(_secrets_there(commands) & set(FUNCTION_CREDENTIALS)):
         commands.run("faas-cli", "secret", "remove", name, hint="is a function of another deployment using it?")
 
 

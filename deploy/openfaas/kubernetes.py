@@ -28,8 +28,8 @@ def apply(commands: Commands, settings: Settings) -> None:
         hint="`kubectl --namespace sentiment describe rabbitmqcluster` tells what its operator waits for",
     )  # fmt: skip
     if not commands.dry_run and "rabbitmq" in settings.ours:
-        secrets.write(SECRETS, {"rabbitmq-url": _rabbitmq_url(commands)})
-    names = ("s3-access-key", "s3-secret-key", "mongodb-url", "rabbitmq-url", "retrain-token")
+        secrets.write(SECRETS, {"rabbitmq-url": _rabbitmq_url(commands), "rabbitmq-stream-url": secrets.NONE})
+    names = ("s3-access-key", "s3-secret-key", "mongodb-url", "rabbitmq-url", "rabbitmq-stream-url", "retrain-token")
     _put_secret(commands, "sentiment", {name: name for name in names})
     hint = "`kubectl --namespace sentiment logs job/bootstrap` says why there is no first model"
     commands.run(*KUBECTL, "wait", "--for=condition=complete", "job/bootstrap", f"--timeout={WAIT}", hint=hint)

@@ -26,9 +26,12 @@ CREDENTIALS = {
     "s3-secret-key": "AWS_SECRET_ACCESS_KEY",
     "mongodb-url": "MONGODB_URL",
     "rabbitmq-url": "RABBITMQ_URL",
+    "rabbitmq-stream-url": "RABBITMQ_STREAM_URL",
     "retrain-token": "RETRAIN_TOKEN",
     "alert-webhook-url": "ALERT_WEBHOOK_URL",
 }
+# No function reads streams, so the gateway does not get their address.
+FUNCTION_CREDENTIALS = [name for name in CREDENTIALS if name != "rabbitmq-stream-url"]
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,8 @@ class Settings:
             "S3_BUCKET": "models",
             "GATEWAY_URL": functions_gateway,
             "BRIDGE_PORT": "8082",
+            # A broker of the user's may be older than RabbitMQ 3.11, which partitions need.
+            "STREAM_PARTITIONS": "4" if "rabbitmq" in ours else "0",
         }
         variables = {name: environment.get(name) or default for name, default in defaults.items()} | {
             "OPENFAAS_URL": gateway_url,
@@ -90,7 +95,7 @@ def make_secrets(settings: Settings, environment: Mapping[str, str]) -> list[str
         if "s3" not in settings.ours and name not in given and not (SECRETS / name).exists():
             given[name] = _ask(name, CREDENTIALS[name])
     host = settings.variables["HOST_ADDRESS"]
-    made = secrets.make(SECRETS, f"{host}:27017", f"{host}:5672", given)
+    made = secrets.make(SECRETS, host, host, given)
     return [name for name in CREDENTIALS if name in made]
 
 

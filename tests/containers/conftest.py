@@ -67,6 +67,7 @@ def servers(s3_server: S3Server, mongodb_url: str, rabbitmq: RabbitMQNode, bucke
             "s3-secret-key": s3_server.secret_access_key + "\n",  # as files made by hand end
             "mongodb-url": f"{mongodb_url}/{database_name}",
             "rabbitmq-url": rabbitmq.amqp_url,
+            "rabbitmq-stream-url": rabbitmq.stream_url,
         },
     )
 

@@ -8,19 +8,21 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import kubernetes_validate
 import pytest
 import yaml
 
 from contracts.names import FUNCTIONS
-from deploy.openfaas.settings import CREDENTIALS, Settings
+from deploy.openfaas.settings import CREDENTIALS, FUNCTION_CREDENTIALS, Settings
+from deploy.secrets import make
 from tests.project import ROOT
 
 KUBERNETES = ROOT / "deploy" / "kubernetes"
 KUBERNETES_VERSION = "1.34"
 # What the operators define; their schemas come with them.
-CUSTOM = {"RabbitmqCluster", "MongoDBCommunity", "ScaledObject", "TriggerAuthentication", "Kustomization", "Component"}
+CUSTOM = {"RabbitmqCluster", "MongoDBCommunity", "ScaledObject", "Kustomization", "Component"}
 STACK: dict[str, Any] = yaml.safe_load((ROOT / "stack.yml").read_text())
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "compose.yml").read_text())
 # What faas-cli knows of a function in a stack file (stack.Function of its SDK).
@@ -59,7 +61,7 @@ def test_a_function_of_the_stack_has_what_openfaas_reads_and_nothing_else(name: 
     for resources in (function["requests"], function["limits"]):
         assert re.fullmatch(r"\d+m", resources["cpu"])
         assert re.fullmatch(r"\d+[MG]i", resources["memory"])
-    assert set(function["secrets"]) <= set(CREDENTIALS)
+    assert set(function["secrets"]) <= set(FUNCTION_CREDENTIALS)
     assert not [name for name in function["environment"] if re.search("KEY|SECRET|TOKEN|PASSWORD|MONGODB|RABBIT", name)]
 
 
@@ -169,6 +171,51 @@ def test_compose_runs_the_bridge_beside_openfaas_on_the_machines_own_network(tmp
     assert ":9/_/ready" in services["bridge"]["healthcheck"]["test"][-1]
 
 
+@pytest.mark.parametrize(
+    ("user", "partitions"),
+    [
+        ({}, "4"),
+        ({"STREAM_PARTITIONS": "2"}, "2"),
+        ({"RABBITMQ_URL": "amqps://broker.example/"}, "0"),
+        ({"RABBITMQ_URL": "amqps://broker.example/", "STREAM_PARTITIONS": "6"}, "6"),
+    ],
+)
+def test_a_broker_of_the_users_gets_a_super_stream_where_that_is_asked_for(
+    user: dict[str, str], partitions: str
+) -> None:
+    settings = Settings.from_environment({"HOST_ADDRESS": "10.62.0.1", **user}, kubernetes=False)
+    assert settings.variables["STREAM_PARTITIONS"] == partitions
+
+
+def test_the_bridge_gets_every_credential_that_it_reads() -> None:
+    """From compose and from Kubernetes, both of which name them one by one."""
+    wanted = {"mongodb-url", "rabbitmq-url", "rabbitmq-stream-url", "retrain-token"}
+    assert wanted <= set(CREDENTIALS)
+    assert set(COMPOSE["services"]["bridge"]["secrets"]) == wanted
+    volumes = next(pod for name, pod in pods() if name == "bridge.yaml:Deployment")["volumes"]
+    items = next(volume["secret"]["items"] for volume in volumes if "secret" in volume)
+    assert {item["key"] for item in items} == {item["path"] for item in items} == wanted
+
+
+def test_clients_of_streams_are_sent_where_they_can_go(tmp_path: Path) -> None:
+    make(tmp_path, "mongodb.example", "broker.example", given={})
+    url = urlsplit((tmp_path / "rabbitmq-stream-url").read_text())
+    assert (url.scheme, url.hostname, url.port, url.path) == ("rabbitmq-stream", "broker.example", 5552, "/%2F")
+    settings = (tmp_path / "rabbitmq.conf").read_text()
+    assert "stream.advertised_host = broker.example\n" in settings
+    assert f"default_pass = {url.password}\n" in settings
+    assert url.password == urlsplit((tmp_path / "rabbitmq-url").read_text()).password
+
+
+def test_a_broker_of_the_users_has_no_stream_address_of_ours(tmp_path: Path) -> None:
+    make(tmp_path, "mongodb.example", "broker.example", given={})
+    given = {"rabbitmq-url": "amqp://user:toy@broker.example.com"}
+    make(tmp_path, "mongodb.example", "broker.example", given)
+    assert (tmp_path / "rabbitmq-stream-url").read_text().strip() == ""
+    make(tmp_path, "mongodb.example", "broker.example", {**given, "rabbitmq-stream-url": "rabbitmq-stream://it"})
+    assert (tmp_path / "rabbitmq-stream-url").read_text() == "rabbitmq-stream://it"
+
+
 def test_compose_opens_ports_to_this_machine_alone() -> None:
     for name, service in COMPOSE["services"].items():
         for port in service.get("ports", ()):
@@ -226,6 +273,54 @@ def test_the_bridge_has_probes_a_budget_and_an_autoscaler() -> None:
     target = kinds["HorizontalPodAutoscaler"]["spec"]["scaleTargetRef"]
     assert (target["kind"], target["name"]) == ("Deployment", "bridge")
     assert "replicas" not in kinds["Deployment"]["spec"]  # it would fight with the autoscaler
+
+
+def test_no_autoscaler_starts_more_bridges_than_there_are_partitions() -> None:
+    found = dict(manifests())
+    (container,) = found["bridge.yaml:Deployment"]["spec"]["template"]["spec"]["containers"]
+    environment = {variable["name"]: variable["value"] for variable in container["env"]}
+    assert environment["BRIDGE_SOURCE"] == "stream:reviews"
+    partitions = int(environment["STREAM_PARTITIONS"])
+    assert found["bridge.yaml:HorizontalPodAutoscaler"]["spec"]["maxReplicas"] == partitions
+    assert found["components/keda/scaled-object.yaml:ScaledObject"]["spec"]["maxReplicaCount"] == partitions
+
+
+def test_the_streams_fit_on_the_volume_of_each_node() -> None:
+    """A stream holds up to one segment, a quarter of its bound, more than the bound."""
+    found = dict(manifests())
+    (container,) = found["bridge.yaml:Deployment"]["spec"]["template"]["spec"]["containers"]
+    environment = {variable["name"]: variable["value"] for variable in container["env"]}
+    streams = int(environment["STREAM_PARTITIONS"]) + len(("labels", "predictions", "rejected"))
+    broker = found["rabbitmq.yaml:RabbitmqCluster"]["spec"]
+    storage = re.fullmatch(r"(\d+)Gi", broker["persistence"]["storage"])
+    kept_free = re.search(r"disk_free_limit.absolute = (\d+)GB", broker["rabbitmq"]["additionalConfig"])
+    assert storage
+    assert kept_free
+    room = int(storage[1]) * 2**30 - int(kept_free[1]) * 10**9
+    assert streams * int(environment["STREAM_MAX_BYTES"]) * 1.25 < room
+
+
+def test_what_a_component_adds_is_in_the_namespace_of_the_rest() -> None:
+    namespace = yaml.safe_load((KUBERNETES / "kustomization.yaml").read_text())["namespace"]
+    for path in (KUBERNETES / "components").rglob("kustomization.yaml"):
+        component = yaml.safe_load(path.read_text())
+        assert "resources" not in component or component["namespace"] == namespace, path
+
+
+def test_keda_asks_the_prometheus_that_scrapes_the_bridges() -> None:
+    found = dict(manifests())
+    folder = KUBERNETES / "components" / "prometheus"
+    documents = list(yaml.safe_load_all((folder / "prometheus.yaml").read_text()))
+    services = {document["metadata"]["name"]: document for document in documents if document["kind"] == "Service"}
+    trigger = found["components/keda/scaled-object.yaml:ScaledObject"]["spec"]["triggers"][0]["metadata"]
+    (port,) = services["prometheus"]["spec"]["ports"]
+    assert trigger["serverAddress"] == f"http://prometheus.sentiment:{port['port']}"
+    (job,) = yaml.safe_load((folder / "prometheus.yml").read_text())["scrape_configs"]
+    (lookup,) = job["dns_sd_configs"]
+    (name,) = lookup["names"]
+    assert services[name]["spec"]["clusterIP"] == "None"
+    assert services[name]["spec"]["ports"][0]["port"] == lookup["port"]
+    assert services[name]["spec"]["selector"] == found["bridge.yaml:Deployment"]["spec"]["selector"]["matchLabels"]
 
 
 def test_every_pod_of_the_namespace_is_closed_but_to_those_named() -> None:
