@@ -89,11 +89,11 @@ def three_nodes(installation: Installation) -> Iterator[list[ClusterNode]]:
         epmd = _epmd(installation, folder)
         stack.enter_context(running(epmd))
         nodes: list[ClusterNode] = []
-        for name in NAMES:
-            _write_cluster(folder / name, cookie)
+        for number, name in enumerate(NAMES, start=1):
+            # A new node looks for all that it knows of for half a minute, so each knows those that run by then.
+            _write_cluster(folder / name, cookie, NAMES[:number])
             service = _service(installation, folder, name, password, epmd_port=int(epmd.environment["ERL_EPMD_PORT"]))
             nodes.append(ClusterNode(service, CLUSTER_TIMEOUT_SECONDS, installation=installation, peers=nodes))
-        # The first forms the cluster that the others find and join.
         for node in nodes:
             stack.callback(node.stop)
             node.start()
@@ -114,16 +114,13 @@ def _service(
     return replace(service, name=name, environment={**service.environment, **FEW_THREADS})
 
 
-def _write_cluster(node: Path, cookie: str) -> None:
+def _write_cluster(node: Path, cookie: str, members: Sequence[str]) -> None:
     (node / "conf.d").mkdir(parents=True)
     (node / ".erlang.cookie").write_text(cookie)
     (node / ".erlang.cookie").chmod(0o400)
-    members = [
-        f"cluster_formation.classic_config.nodes.{number} = {name}@localhost" for number, name in enumerate(NAMES)
-    ]
-    (node / "conf.d" / "cluster.conf").write_text(
-        "\n".join(["cluster_formation.peer_discovery_backend = classic_config", *members, ""])
-    )
+    settings = {"cluster_formation.peer_discovery_backend": "classic_config"}
+    settings |= {f"cluster_formation.classic_config.nodes.{name}": f"{name}@localhost" for name in members}
+    (node / "conf.d" / "cluster.conf").write_text("".join(f"{key} = {value}\n" for key, value in settings.items()))
 
 
 def _epmd(installation: Installation, folder: Path) -> Service:
