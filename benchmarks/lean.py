@@ -19,6 +19,7 @@ def as_deployed(service: Service, folder: Path, lock: Path = FUNCTIONS) -> Servi
     """
     python = folder / "venv" / "bin" / "python"
     subprocess.run([sys.executable, "-m", "venv", folder / "venv"], check=True)
-    subprocess.run([python, "-m", "pip", "install", "--quiet", "--require-hashes", "--requirement", lock], check=True)
+    packages = ("--require-hashes", "--requirement", lock)
+    subprocess.run([python, "-m", "pip", "install", "-qq", *packages], check=True)  # -qq: no warnings of the index
     environment = {**service.environment, **small_process(folder / "bytecode")}
     return replace(service, command=(str(python), *service.command[1:]), environment=environment)
