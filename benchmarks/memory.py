@@ -18,10 +18,11 @@ from pathlib import Path
 from statistics import median
 
 import msgspec
-import psutil
 
 from benchmarks.lean import as_deployed
-from benchmarks.system import SHORT_TEXT, get, servers, wait_until_recorded, wrk
+from benchmarks.processes import memory, tree
+from benchmarks.servers import servers
+from benchmarks.system import SHORT_TEXT, get, wait_until_recorded, wrk
 from datasets import load_corpus
 from deploy import runner
 from sentiment.artifact import Artifact
@@ -91,10 +92,8 @@ def measure(
 
 def row(when: str, pid: int, rate: float | None = None) -> str:
     """Return one line of the table: the memory, now, of a process and its children."""
-    process = psutil.Process(pid)
-    found = [each.memory_full_info() for each in (process, *process.children(recursive=True))]
-    pss, rss = (sum(memory) / 1e6 for memory in zip(*((each.pss, each.rss) for each in found), strict=True))
-    return f"| {when} | {pss:.1f} | {rss:.1f} | {'' if rate is None else f'{rate:,.0f}'} |"
+    found = memory(tree(pid))
+    return f"| {when} | {found.pss:.1f} | {found.rss:.1f} | {'' if rate is None else f'{rate:,.0f}'} |"
 
 
 def served(service: runner.Service) -> str:

@@ -14,19 +14,18 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from urllib.request import urlopen
 
-import psutil
-
 from benchmarks.lean import as_deployed
+from benchmarks.processes import listening_on, memory
+from benchmarks.servers import http_peer, servers
 from datasets import load_corpus
-from deploy import ports, runner
-from deploy.servers import mongodb, rabbitmq, s3
+from deploy import runner
 from messages.topology import declare_streams
 from records import Records
 from sentiment.training import train_artifact
@@ -92,40 +91,6 @@ def main() -> int:
     return 0
 
 
-@contextmanager
-def servers(folder: Path) -> Iterator[Mapping[str, str]]:
-    """Run S3, MongoDB and RabbitMQ; yields, and sets, the environment that finds them."""
-    port = ports.free_port
-    with ExitStack() as stack:
-        environment: dict[str, str] = {}
-        for service in (
-            s3(folder / "s3", port, "benchmark", "benchmark-key"),
-            mongodb(folder / "mongodb", port),
-            rabbitmq(folder / "rabbitmq", port, "benchmark", "benchmark-word"),
-        ):
-            stack.enter_context(running(service))
-            environment |= service.variables
-        os.environ.update(environment)
-        yield environment
-
-
-@contextmanager
-def http_peer(peers: Path, training_data: Path, folder: Path) -> Iterator[runner.Service]:
-    """Run the FastAPI and scikit-learn peer; yields it once it has trained."""
-    port = ports.free_port()
-    service = runner.Service(
-        name="fastapi_sklearn",
-        folder=peers,
-        command=(sys.executable, "-m", "uvicorn", "fastapi_sklearn:app", "--port", str(port), "--log-level", "warning"),
-        ready=lambda: ports.http_status(port, "/docs") == 200,
-        log=folder / "peer.log",
-        environment={"PEER_TRAIN": str(training_data)},
-        variables={"URL": f"http://127.0.0.1:{port}", "PORT": str(port)},
-    )
-    with running(service, timeout_seconds=180):
-        yield service
-
-
 def http_figures(
     peers: Path, folder: Path, peer: runner.Service, predict: runner.Service, median_review: str
 ) -> list[Figure]:
@@ -148,8 +113,8 @@ def http_figures(
     figures.append(
         Figure(
             "memory afterwards, proportional set size of all its processes",
-            memory_megabytes(int(peer.variables["PORT"])),
-            memory_megabytes(int(predict.variables["PORT"])),
+            memory(listening_on(int(peer.variables["PORT"]))).pss,
+            memory(listening_on(int(predict.variables["PORT"]))).pss,
             "MB",
             less_is_better=True,
         )
@@ -180,17 +145,6 @@ def wrk(peers: Path, url: str, body: Path) -> float:
     if found is None or "Non-2xx" in output or "Socket errors" in output:
         raise ValueError(f"{url}: {output}")
     return float(found[1])
-
-
-def memory_megabytes(port: int) -> float:
-    """Return the proportional set size of the process that listens on `port` and of its children."""
-    listener = next(
-        connection.pid
-        for connection in psutil.net_connections("tcp")
-        if connection.status == psutil.CONN_LISTEN and connection.laddr and connection.laddr.port == port
-    )
-    process = psutil.Process(listener)
-    return sum(each.memory_full_info().pss for each in (process, *process.children(recursive=True))) / 1e6
 
 
 def stream_figure(

@@ -97,11 +97,20 @@ class Client:
 
     def read_stream(self, stream: str, *, idle_seconds: float = 1.0) -> list[tuple[pika.BasicProperties, bytes]]:
         """Read a stream from its beginning, until nothing more comes for `idle_seconds`."""
+        return self._read(stream, idle_seconds, {"x-stream-offset": "first"})
+
+    def read_queue(self, queue: str, *, idle_seconds: float = 1.0) -> list[tuple[pika.BasicProperties, bytes]]:
+        """Take all messages of a queue, until nothing more comes: far faster than `drain` where they are many."""
+        return self._read(queue, idle_seconds)
+
+    def _read(
+        self, queue: str, idle_seconds: float, arguments: Mapping[str, str] | None = None
+    ) -> list[tuple[pika.BasicProperties, bytes]]:
         channel = self.connection.channel()
         channel.basic_qos(prefetch_count=1000)
         found = []
         for method, properties, body in channel.consume(
-            stream, inactivity_timeout=idle_seconds, arguments={"x-stream-offset": "first"}
+            queue, inactivity_timeout=idle_seconds, arguments=dict(arguments or {})
         ):
             if method is None or method.delivery_tag is None or properties is None or body is None:
                 break
