@@ -10,12 +10,15 @@ install_rabbitmq
 # shellcheck source=tests/containers/install.sh
 . tests/containers/install.sh
 install_container_tools
+# shellcheck source=tests/cluster/install.sh
+. tests/cluster/install.sh
+install_rabbitmq4
 
 export PATH="$VENV/bin:$PATH"
 ruff check
 ruff format --check
 mypy
-shellcheck ./*.sh deploy/local/*.sh deploy/local/rabbitmq/*.sh tests/containers/*.sh requirements/*.sh .ci/run
+shellcheck ./*.sh deploy/local/*.sh deploy/local/rabbitmq/*.sh tests/*/*.sh requirements/*.sh .ci/run
 # Of all tests together, the lines that none of them runs are shown.
 if [ $# = 0 ]; then set -- --cov --cov-report=term; fi
 exec pytest "$@"

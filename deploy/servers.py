@@ -21,6 +21,7 @@ RABBITMQ_IMAGE = "docker.io/library/rabbitmq:3.13"
 CADDYFILE = Path(__file__).with_name("Caddyfile")
 SEAWEEDFS_OPTIONS = Path(__file__).parent / "local" / "seaweedfs.conf"
 RABBITMQ_SETTINGS = Path(__file__).parent / "local" / "rabbitmq"
+RABBITMQ_START = RABBITMQ_SETTINGS / "start.sh"
 ENABLED_PLUGINS = Path(__file__).parent / "compose" / "enabled_plugins"
 # Debian's wrapper in /usr/sbin insists on the system's own node; the package's folder does not.
 _RABBITMQ_PATH = (
@@ -108,6 +109,14 @@ def rabbitmq(folder: Path, ports: Ports, user: str, password: str) -> Service:
     server, epmd = rabbitmq_server(), shutil.which("epmd")
     if epmd is None:
         raise MissingServerError("Erlang's epmd is not on PATH: it comes with RabbitMQ's package")
+    return rabbitmq_node("sentiment", folder, ports, user, password, ("sh", str(RABBITMQ_START), epmd, server))
+
+
+def rabbitmq_node(name: str, folder: Path, ports: Ports, user: str, password: str, command: tuple[str, ...]) -> Service:
+    """Prepare the node `<name>@localhost`, which `command` starts with start.sh, whatever RabbitMQ that is.
+
+    Settings of its own may be in `conf.d/*.conf` in its folder, and an Erlang cookie that it shares with others.
+    """
     folder = _folder(folder)
     amqp, stream = ports("rabbitmq"), ports("rabbitmq-stream")
     settings = Template((RABBITMQ_SETTINGS / "rabbitmq.conf").read_text())
@@ -119,11 +128,11 @@ def rabbitmq(folder: Path, ports: Ports, user: str, password: str) -> Service:
         cookie.chmod(0o400)
     # Of the node's Erlang protocol, and of the port mapper by which it is found.
     environment = {
+        "RABBITMQ_NODENAME": f"{name}@localhost",
         "ERL_EPMD_ADDRESS": LOOPBACK,
         "ERL_EPMD_PORT": str(ports("epmd")),
         "RABBITMQ_DIST_PORT": str(ports("rabbitmq-distribution")),
     }
-    command = ("sh", str(RABBITMQ_SETTINGS / "start.sh"), epmd, server)
     return _broker(folder, command, environment, f"{user}:{password}", amqp, stream)
 
 

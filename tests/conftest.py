@@ -29,6 +29,7 @@ class RabbitMQNode:
     """A RabbitMQ node with streams that a fault test may stop, kill and start again; its data stay."""
 
     service: runner.Service
+    start_timeout_seconds: float = 60
     _node: ExitStack = field(default_factory=ExitStack)
     pid: int = 0
 
@@ -46,7 +47,7 @@ class RabbitMQNode:
 
     def start(self) -> None:
         """Returns when the node accepts connections."""
-        self.pid = self._node.enter_context(running(self.service)).pid
+        self.pid = self._node.enter_context(running(self.service, self.start_timeout_seconds)).pid
 
     def stop(self) -> None:
         """Ends the node as an administrator would."""
@@ -59,7 +60,7 @@ class RabbitMQNode:
 
 
 @contextmanager
-def _server_or_skip() -> Iterator[None]:
+def server_or_skip() -> Iterator[None]:
     """A server that is not installed skips the test on a laptop and fails it under CI."""
     try:
         yield
@@ -71,7 +72,7 @@ def _server_or_skip() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
-    with _server_or_skip():
+    with server_or_skip():
         service = servers.s3(
             tmp_path_factory.mktemp("s3"), ports.free_port, secrets.token_hex(8), secrets.token_hex(16)
         )
@@ -92,7 +93,7 @@ def bucket() -> str:
 
 @pytest.fixture(scope="session")
 def mongodb_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with _server_or_skip():
+    with server_or_skip():
         service = servers.mongodb(tmp_path_factory.mktemp("mongodb"), ports.free_port)
     with running(service):
         yield service.variables["MONGODB_URL"]
@@ -129,7 +130,7 @@ def store(environment: Mapping[str, str]) -> ModelStore:
 @pytest.fixture(scope="session")
 def rabbitmq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMQNode]:
     folder = tmp_path_factory.mktemp("rabbitmq")
-    with _server_or_skip():
+    with server_or_skip():
         service = servers.rabbitmq(folder, ports.free_port, secrets.token_hex(4), secrets.token_hex(16))
     node = RabbitMQNode(service)
     try:

@@ -16,6 +16,7 @@ import yaml
 
 from deploy.ports import free_port, http_status
 from deploy.runner import tail, wait_until
+from tests import debian
 from tests.project import ROOT
 
 BASE_IMAGE = "python:3.11-slim-bookworm"
@@ -85,7 +86,7 @@ def engine() -> Iterator[None]:
     if engine_answers():
         yield
         return
-    program = shutil.which("dockerd", path=f"{os.environ['PATH']}:/usr/sbin:/sbin")
+    program = debian.tool("dockerd")
     if program is None or shutil.which("docker") is None:
         raise MissingEngineError("no Docker engine: apt-get install docker.io, or start the one that you have")
     if os.getuid() != 0:
@@ -133,18 +134,12 @@ def ensure_base_image() -> None:
 
 
 def _make_base_image() -> None:
-    program = shutil.which("debootstrap", path=f"{os.environ['PATH']}:/usr/sbin:/sbin")
-    if program is None or os.getuid() != 0:
-        raise MissingEngineError(
-            f"{BASE_IMAGE} can't be pulled; making it of Debian's packages takes root and apt-get install debootstrap"
-        )
     with tempfile.TemporaryDirectory(prefix="base-image-") as folder:
         root = Path(folder, "root")
-        packages = "python3,python3-venv,python3-pip,ca-certificates"
-        subprocess.run(
-            [program, "--variant=minbase", f"--include={packages}", BASE_SUITE, str(root), *_mirror()],
-            check=True, capture_output=True, timeout=900,
-        )  # fmt: skip
+        try:
+            debian.bootstrap(root, BASE_SUITE, ["python3", "python3-venv", "python3-pip", "ca-certificates"])
+        except debian.CannotBootstrapError as error:
+            raise MissingEngineError(f"{BASE_IMAGE} can't be pulled, nor made of Debian's packages: {error}") from error
         for name in ("python", "python3"):
             (root / "usr/local/bin" / name).symlink_to("/usr/bin/python3")
         for marker in root.glob("usr/lib/python3*/EXTERNALLY-MANAGED"):
@@ -153,8 +148,6 @@ def _make_base_image() -> None:
         if CA_BUNDLE.exists():
             shutil.copyfile(CA_BUNDLE, root / CA_BUNDLE.relative_to("/"))
         (root / "etc/pip.conf").write_text(f"[global]\ncert = {CA_BUNDLE}\n{_index()}")
-        for archive in root.glob("var/cache/apt/archives/*.deb"):
-            archive.unlink()
         with subprocess.Popen(
             ["tar", "-C", str(root), "--exclude=./proc/*", "--exclude=./sys/*", "--exclude=./dev/*", "-c", "."],
             stdout=subprocess.PIPE,
@@ -162,16 +155,6 @@ def _make_base_image() -> None:
             environment = {"PATH": "/usr/local/bin:/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
             changes = [f"--change=ENV {name}={value}" for name, value in environment.items()]
             subprocess.run(["docker", "import", *changes, "-", BASE_IMAGE], stdin=tar.stdout, check=True)
-
-
-def _mirror() -> list[str]:
-    """The mirror that this machine's own packages come from, if it is one of the same release."""
-    targets = ["apt-get", "indextargets", "--format", "$(REPO_URI)", "Created-By: Packages", f"Codename: {BASE_SUITE}"]
-    try:
-        found = subprocess.run(targets, capture_output=True, text=True, check=True).stdout.split()
-    except (OSError, subprocess.CalledProcessError):
-        return []
-    return found[:1]
 
 
 def _index() -> str:
