@@ -247,12 +247,18 @@ class StreamSource(Source):
             if chunk and chunk.end > position.offset and position.chunk_time in (None, chunk.timestamp):
                 return self._read_on(position.epoch, position.offset + 1)
             if chunk:
-                break  # at this offset, another stream has another chunk
-            last = _chunk_at(connection, LAST)
-            if last is None:
+                return FIRST  # at this offset, another stream has another chunk
+            if (last := _chunk_at(connection, LAST)) is None:
                 self._lost = position  # the first chunk that comes will tell
-            if last is None or last.end <= position.offset:
-                break
+                return FIRST
+            if last.end <= position.offset:
+                first = _chunk_at(connection, FIRST)
+                if first is None or first.timestamp > (position.chunk_time or 0):
+                    return FIRST
+                # A broker that lost its power has lost the end of the same stream: its offsets are given anew.
+                logger.error("%s ends before offset %d, which was read: its end is lost", self.name, position.offset)
+                self._next = last.end
+                return at_offset(last.end)
             # It has the offset, and did not answer in time.
         return FIRST
 
@@ -292,7 +298,7 @@ class StreamSource(Source):
         lost = self._lost
         if lost and chunk.first <= lost.offset and chunk.timestamp <= (lost.chunk_time or 0):
             raise BrokerUnavailable(f"RabbitMQ: {self.name}: offset {lost.offset} was not delivered in time")
-        self._next = chunk.first
+        self._next = max(self._next, chunk.first)
         began = chunk.first, chunk.timestamp
         self._epoch = self._progress.begin(*began) if self._progress else Epoch(chunk.timestamp, self.name)
         return self._epoch

@@ -42,9 +42,10 @@ class DriftRecords:
         self._reports = records.database["drift_reports"]
 
     def ensure_indexes(self) -> None:
-        """Create the indexes of all records, and the one that `undelivered` needs."""
+        """Create the indexes of all records, and those that only these questions need."""
         self._records.ensure_indexes()
         with unavailable():
+            self._predictions.create_index([("scored_at", -1)])
             self._reports.create_index("undelivered", sparse=True)
 
     def last_texts(self, limit: int, seen: list[Scoring], *, since: datetime | None = None) -> Iterator[str]:

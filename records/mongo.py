@@ -86,10 +86,12 @@ class Records:
             self._client.admin.command("ping")
 
     def ensure_indexes(self) -> None:
-        """Create the indexes that the questions below need, and set or lift the time-to-live of RECORD_TTL_DAYS."""
+        """Create the indexes that the questions below need, and set or lift the time-to-live of RECORD_TTL_DAYS.
+
+        Each index costs every insert: what only some part asks for is created by that part.
+        """
         ttl_seconds = int(timedelta(days=number("RECORD_TTL_DAYS", 0, least=0)).total_seconds())
         with unavailable():
-            self.database["predictions"].create_index([("scored_at", -1)])
             self.database["labels"].create_index([("model", 1), ("received_at", 1)])
             self.database["drift_reports"].create_index([("checked_at", -1)])
             for collection, field in TIME_OF_RECORD.items():
