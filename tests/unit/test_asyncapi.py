@@ -17,7 +17,7 @@ from contracts.stream import Rejected, ReviewAnswer, ReviewMessage
 
 FILE = Path(__file__).resolve().parents[2] / "docs" / "asyncapi.json"
 DOCUMENT: dict[str, Any] = msgspec.json.decode(FILE.read_bytes())
-CONTRACTS = {
+CONTRACTS: dict[str, type[msgspec.Struct]] = {
     "review": ReviewMessage,
     "label": LabelExample,
     "answer": ReviewAnswer,
