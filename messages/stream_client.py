@@ -12,7 +12,7 @@ import struct
 import threading
 import time
 import zlib
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import suppress
 from functools import cache
 from typing import Any, NamedTuple, Self, TypeVar
@@ -21,8 +21,8 @@ from urllib.parse import unquote, urlsplit
 import rstream.connection
 from rstream import exceptions, schema
 from rstream.client import Client
-from rstream.encoding import decode_frame
 from rstream.constants import OffsetType
+from rstream.encoding import decode_frame
 
 from messages.ports import BrokerUnavailable
 
@@ -34,6 +34,8 @@ rstream.connection.CHUNK_SIZE = 65_536
 TIMEOUT_SECONDS = 15
 HEARTBEAT_SECONDS = 30
 FRAME_MAX_BYTES = 1024 * 1024
+PART_BYTES = 1024 * 1024
+"""A chunk that is larger is read in parts of about this size."""
 ERRORS = (OSError, exceptions.ServerError, exceptions.ClientError, rstream.connection.ConnectionClosed)
 
 FIRST = schema.OffsetSpec(OffsetType.FIRST)
@@ -103,9 +105,10 @@ def _wait(coroutine: Coroutine[Any, Any, T], what: str, timeout_seconds: float =
 
 
 class Chunk(NamedTuple):
-    """Entries that were written together; of `records` the first has the offset `first`.
+    """Entries that were written together, or the next part of many; of `records` the first has the offset `first`.
 
     timestamp: when the broker wrote it, in milliseconds since 1970. data: the entries, see messages.chunks.
+    size: the bytes of all parts. ends: whether this is the last part.
     """
 
     timestamp: int
@@ -113,6 +116,8 @@ class Chunk(NamedTuple):
     entries: int
     records: int
     data: bytes
+    size: int
+    ends: bool = True
 
     @property
     def end(self) -> int:
@@ -120,13 +125,23 @@ class Chunk(NamedTuple):
         return self.first + self.records
 
 
+class Subscription(NamedTuple):
+    """Who gets chunks; only_heads: without their entries, however many they are."""
+
+    deliver: Callable[[Chunk], None]
+    only_heads: bool = False
+
+
 _DELIVER = schema.Deliver.key.value.to_bytes(2, "big")
-# Key, version and subscription; magic number, type, entries, records, timestamp, epoch, first offset, CRC, and lengths.
-_CHUNK = struct.Struct(">4xBbBHIqQQIIII")
+# Version and subscription; magic number, type, entries, records, timestamp, epoch, first offset, CRC, and lengths.
+_HEAD = struct.Struct(">2xBbBHIqQQIIII")
 
 
 class _Connection(rstream.connection.Connection):
-    """rstream's connection, whose chunks go another way than the answers and events."""
+    """rstream's connection, whose chunks go another way than the answers and events: large ones in parts.
+
+    A thousand messages of 100,000 bytes may be one chunk, which no credit bounds.
+    """
 
     def __init__(self, client: "_Client") -> None:
         super().__init__(client.host, client.port, client.ssl_context)
@@ -135,15 +150,62 @@ class _Connection(rstream.connection.Connection):
     async def read_frame(self) -> schema.Frame:
         """Return the next frame that is no chunk; raises ValueError where one can't be read."""
         while True:
-            frame = bytes(await self._read_frame_raw())
-            if not frame.startswith(_DELIVER):
-                return decode_frame(frame)
-            number, _, kind, entries, records, timestamp, _, first, checksum, length, _, _ = _CHUNK.unpack_from(frame)
-            data = frame[_CHUNK.size : _CHUNK.size + length]
-            if zlib.crc32(data) != checksum:
-                raise ValueError(f"the chunk at offset {first} is damaged")
-            if kind == 0 and (deliver := self._client.subscriptions.get(number)):
-                deliver(Chunk(timestamp, first, entries, records, data))
+            length = int.from_bytes(await self._read(4), "big")
+            key = await self._read(2)
+            if key != _DELIVER:
+                return decode_frame(bytes(key + await self._read(length - 2)))
+            await self._read_chunk(length - 2)
+
+    async def _read_chunk(self, length: int) -> None:
+        head = _HEAD.unpack(await self._read(_HEAD.size))
+        number, _, kind, entries, records, timestamp, _, first, checksum, size, _, _ = head
+        subscription = self._client.subscriptions.get(number)
+        if subscription is None or kind != 0 or subscription.only_heads:
+            if subscription and kind == 0:
+                subscription.deliver(Chunk(timestamp, first, entries, records, b"", size))
+            await self._skip(length - _HEAD.size)
+            return
+        crc = 0
+        if size <= PART_BYTES:
+            data = bytes(await self._read(size))
+            crc = zlib.crc32(data)
+            subscription.deliver(Chunk(timestamp, first, entries, records, data, size))
+        else:
+            async for part_entries, part_records, data in self._parts(size, entries):
+                crc = zlib.crc32(data, crc)
+                entries, records = entries - part_entries, records - part_records
+                part = Chunk(timestamp, first, part_entries, part_records, data, size, ends=entries == 0)
+                first += part_records
+                subscription.deliver(part)
+                await self._client.flowing.wait()
+        if crc != checksum:
+            raise ValueError(f"the chunk that ends before offset {first} is damaged")
+        await self._skip(length - _HEAD.size - size)
+
+    async def _parts(self, size: int, entries: int) -> AsyncIterator[tuple[int, int, bytes]]:
+        """Yield how many entries, how many records of them, and their bytes, some PART_BYTES at a time."""
+        part, part_entries, part_records = bytearray(), 0, 0
+        for number in range(entries):
+            head = await self._read(4)
+            records = 1
+            if head[0] & 0x80:  # a block of entries; see messages.chunks
+                head += await self._read(7)
+                records, entry_size = int.from_bytes(head[1:3], "big"), int.from_bytes(head[7:11], "big")
+            else:
+                entry_size = int.from_bytes(head, "big")
+            size -= len(head) + entry_size
+            if size < 0:
+                raise ValueError("a chunk holds more than it says")
+            part += head + await self._read(entry_size)
+            part_entries += 1
+            part_records += records
+            if len(part) >= PART_BYTES or number == entries - 1:
+                yield part_entries, part_records, bytes(part)
+                part, part_entries, part_records = bytearray(), 0, 0
+
+    async def _skip(self, size: int) -> None:
+        for first in range(0, size, PART_BYTES):
+            await self._read(min(PART_BYTES, size - first))
 
 
 class _Client(Client):
@@ -160,7 +222,9 @@ class _Client(Client):
             connection_closed_handler=lambda _: None,  # without one, rstream logs
         )
         self.ssl_context = self._ssl_context
-        self.subscriptions: dict[int, Callable[[Chunk], None]] = {}
+        self.subscriptions: dict[int, Subscription] = {}
+        self.flowing = asyncio.Event()
+        self.flowing.set()
         self._gone = gone
 
     async def start(self) -> None:
@@ -189,6 +253,8 @@ class _Client(Client):
         while self.is_connection_alive() and self._heartbeat:
             await self.send_frame(schema.Heartbeat())
             await asyncio.sleep(self._heartbeat)
+            if not self.flowing.is_set():
+                self._last_heartbeat = time.monotonic()  # nobody listens
             if time.monotonic() - self._last_heartbeat > 2 * self._heartbeat:
                 self._gone(f"nothing was heard from the broker for {2 * self._heartbeat} s")
 
@@ -261,12 +327,12 @@ class StreamConnection:
         self,
         number: int,
         where: schema.OffsetSpec,
-        deliver: Callable[[Chunk], None],
+        subscription: Subscription,
         credit: int,
         properties: dict[str, str] | None = None,
     ) -> None:
         """Have chunks delivered, `credit` of them and as many more as are asked for; raises BrokerUnavailable."""
-        self._client.subscriptions[number] = deliver
+        self._client.subscriptions[number] = subscription
         subscribed = self._client.subscribe(self.stream, number, where, credit, properties)
         _wait(subscribed, f"reading {self.stream}")
 
@@ -278,6 +344,14 @@ class StreamConnection:
     def credit(self, number: int, chunks: int) -> None:
         """Have so many more chunks delivered."""
         self._soon(lambda: self._client.credit(number, chunks))
+
+    def pause(self) -> None:
+        """Take nothing from the broker for now, but for what is being read; for the I/O thread."""
+        self._client.flowing.clear()
+
+    def resume(self) -> None:
+        """Go on."""
+        _loop().call_soon_threadsafe(self._client.flowing.set)
 
     def answer_update(self, correlation_id: int, where: schema.OffsetSpec) -> None:
         """Answer a consumer update: whose turn it is begins there."""

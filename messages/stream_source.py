@@ -19,7 +19,7 @@ from messages.amqp10 import Unreadable, decode, short
 from messages.chunks import entries
 from messages.lock import ReaderLock
 from messages.ports import BrokerUnavailable, Epoch, Message, Place, Position, Progress, Source, Superseded
-from messages.stream_client import FIRST, LAST, NEXT, Chunk, StreamConnection, at_offset
+from messages.stream_client import FIRST, LAST, NEXT, Chunk, StreamConnection, Subscription, at_offset
 
 logger = logging.getLogger(__name__)
 
@@ -28,7 +28,7 @@ MAX_CREDIT = 200
 LOCK_RETRY_SECONDS = 1.0
 PROBE_SECONDS = 1.0
 # Numbers of subscriptions on one connection.
-READING, LOCATING, MEASURING = range(3)
+READING, ASKING = 0, 1
 
 
 class Group(NamedTuple):
@@ -66,9 +66,12 @@ class StreamSource(Source):
         self._buffer_bytes = buffer_bytes
         self._lock = ReaderLock(group.amqp_url, name) if group else None
         self._changed = threading.Condition()
+        self._questions = threading.Lock()
         self._connection: StreamConnection | None = None
         self._progress: Progress | None = None
+        self._measuring: StreamConnection | None = None
         self._owed_answer: int | None = None
+        self._paused = False
         self._reset()
 
     def open(self, progress: Progress | None = None) -> None:
@@ -90,7 +93,7 @@ class StreamSource(Source):
                 properties["super-stream"] = self._group.super_stream
             connection.on(schema.ConsumerUpdateResponse, self._on_update)
             self._credit = 1
-            connection.subscribe(READING, FIRST, self._on_chunk, self._credit, properties)
+            connection.subscribe(READING, FIRST, Subscription(self._on_chunk), self._credit, properties)
 
     def read(self, limit: int, timeout_seconds: float) -> list[Message]:
         """Return what has arrived, or does in time; raises BrokerUnavailable, Superseded."""
@@ -122,22 +125,32 @@ class StreamSource(Source):
 
     def end(self) -> int | None:
         """Return the offset behind the last message, None while it is not this reader's turn or nothing answers."""
-        connection = self._connection
-        if connection is None or not self._active:
+        if self._connection is None or not self._active:
             return None
         try:
-            chunk = _chunk_at(connection, LAST, MEASURING)
+            chunk = self._ask(LAST)
         except BrokerUnavailable:
             return None
         return chunk.end if chunk else 0
 
     def close(self) -> None:
         """Close the connection, where there is one, and let another reader have its turn."""
-        if self._connection:
-            self._connection.close()
-            self._connection = None
+        for connection in (self._connection, self._measuring):
+            if connection:
+                connection.close()
+        self._connection = self._measuring = None
         if self._lock:
             self._lock.release()
+
+    def _ask(self, where: schema.OffsetSpec) -> Chunk | None:
+        """Return the head of the first chunk from there; raises BrokerUnavailable.
+
+        By a connection for questions, since the one that reads may be paused.
+        """
+        with self._questions:
+            if self._measuring is None or self._measuring.closed:
+                self._measuring = StreamConnection(self._url, self.name, f"{self.name}-questions", lambda _: None)
+            return _chunk_at(self._measuring, where)
 
     def _reset(self) -> None:
         self._reason = ""
@@ -155,7 +168,11 @@ class StreamSource(Source):
         self._chunks: deque[Chunk] = deque()
         self._messages: Iterator[Message] = iter(())
         self._credit = 0
+        self._buffered_bytes = 0
         self._largest_bytes = 1.0
+        if self._paused and self._connection:
+            self._connection.resume()
+        self._paused = False
 
     # In the I/O thread.
 
@@ -172,7 +189,11 @@ class StreamSource(Source):
     def _on_chunk(self, chunk: Chunk) -> None:
         with self._changed:
             self._chunks.append(chunk)
-            self._credit -= 1
+            self._credit -= chunk.ends
+            self._buffered_bytes += len(chunk.data)
+            if not chunk.ends and self._buffered_bytes > self._buffer_bytes and self._connection:
+                self._paused = True
+                self._connection.pause()
             self._changed.notify_all()
 
     # Turns.
@@ -209,7 +230,7 @@ class StreamSource(Source):
         where = NEXT if self._from_end else self._where(connection)
         self._active = True
         self._credit = 1
-        connection.subscribe(READING, where, self._on_chunk, self._credit)
+        connection.subscribe(READING, where, Subscription(self._on_chunk), self._credit)
 
     def _where(self, connection: StreamConnection) -> schema.OffsetSpec:
         """Return where to read on; what was read before may be of a stream that is no more.
@@ -219,7 +240,7 @@ class StreamSource(Source):
         self._epoch, self._next, self._lost = None, 0, None
         position = self._progress.take() if self._progress else None
         while position:
-            chunk = _chunk_at(connection, at_offset(position.offset), LOCATING)
+            chunk = _chunk_at(connection, at_offset(position.offset))
             if chunk and chunk.first > position.offset:
                 self._note_gap(position.offset + 1, chunk.first)
                 return self._read_on(position.epoch, chunk.first)
@@ -227,7 +248,7 @@ class StreamSource(Source):
                 return self._read_on(position.epoch, position.offset + 1)
             if chunk:
                 break  # at this offset, another stream has another chunk
-            last = _chunk_at(connection, LAST, LOCATING)
+            last = _chunk_at(connection, LAST)
             if last is None:
                 self._lost = position  # the first chunk that comes will tell
             if last is None or last.end <= position.offset:
@@ -251,7 +272,11 @@ class StreamSource(Source):
             if not self._chunks or self._connection is None:
                 return False
             chunk = self._chunks.popleft()
-            self._largest_bytes = max(len(chunk.data), self._largest_bytes * 0.99)
+            self._buffered_bytes -= len(chunk.data)
+            if self._paused and self._buffered_bytes <= self._buffer_bytes // 2:
+                self._paused = False
+                self._connection.resume()
+            self._largest_bytes = max(chunk.size, self._largest_bytes * 0.99)
             room = max(1, min(MAX_CREDIT, int(self._buffer_bytes / self._largest_bytes)))
             more = room - self._credit - len(self._chunks)
             # Not one by one: each time a thread is woken up.
@@ -275,7 +300,7 @@ class StreamSource(Source):
     def _messages_of(self, chunk: Chunk, epoch: Epoch) -> Iterator[Message]:
         if chunk.first > self._next and self._connection:
             # What brokers write for themselves takes offsets too: only what is before the first is gone.
-            first = _chunk_at(self._connection, FIRST, LOCATING)
+            first = self._ask(FIRST)
             self._note_gap(self._next, first.first if first else chunk.first)
         place = Place(chunk.timestamp, epoch)
         prefix, next_offset = epoch.key_prefix, self._next
@@ -305,8 +330,11 @@ class StreamSource(Source):
             )
 
 
-def _chunk_at(connection: StreamConnection, where: schema.OffsetSpec, number: int) -> Chunk | None:
-    """Return the first chunk from there, None if there is none within PROBE_SECONDS; raises BrokerUnavailable."""
+def _chunk_at(connection: StreamConnection, where: schema.OffsetSpec) -> Chunk | None:
+    """Return the head of the first chunk from there, None if there is none within PROBE_SECONDS.
+
+    Raises BrokerUnavailable.
+    """
     found: list[Chunk] = []
     came = threading.Event()
 
@@ -314,7 +342,7 @@ def _chunk_at(connection: StreamConnection, where: schema.OffsetSpec, number: in
         found.append(chunk)
         came.set()
 
-    connection.subscribe(number, where, deliver, 1)
+    connection.subscribe(ASKING, where, Subscription(deliver, only_heads=True), 1)
     came.wait(PROBE_SECONDS)
-    connection.unsubscribe(number)
+    connection.unsubscribe(ASKING)
     return found[0] if found else None

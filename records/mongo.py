@@ -27,6 +27,8 @@ Document = dict[str, Any]
 DATABASE = "sentiment"
 TIME_OF_RECORD = {"predictions": "received_at", "rejected": "received_at", "drift_reports": "checked_at"}
 DUPLICATE_KEY = 11000
+NOTHING_DONE = -1
+"""The offset of a stream that somebody reads and of which no message is done yet."""
 _RAW: CodecOptions[Any] = CodecOptions(document_class=RawBSONDocument)
 
 
@@ -137,14 +139,16 @@ class Records:
         """Return the offset of the last message of a stream that is done with, None if there is none."""
         with unavailable():
             document = self.database["offsets"].find_one({"_id": stream})
-        return None if document is None else document.get("offset")
+        return None if document is None or document["offset"] == NOTHING_DONE else int(document["offset"])
 
     def take_offset(self, stream: str, owner: str) -> StoredOffset | None:
         """Have `owner`, and no other, store the offset of a stream from now on; returns the one stored, if there is."""
         with unavailable():
-            self.database["offsets"].update_one({"_id": stream}, {"$set": {"owner": owner}}, upsert=True)
+            taken = {"$set": {"owner": owner}, "$setOnInsert": {"offset": NOTHING_DONE}}
+            self.database["offsets"].update_one({"_id": stream}, taken, upsert=True)
             document = self.database["offsets"].find_one({"_id": stream})
-        return read(document, StoredOffset) if document and "offset" in document else None
+        stored = read(document, StoredOffset) if document else None
+        return None if stored is None or stored.offset == NOTHING_DONE else stored
 
     def store_offset(self, stored: StoredOffset, owner: str) -> bool:
         """Remember how far a stream is done; returns False, and does nothing, where `owner` may not say so any more."""

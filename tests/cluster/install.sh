@@ -4,15 +4,15 @@
 
 has_rabbitmq4() { "$VENV/bin/python" -c 'from tests.cluster.installation import rabbitmq4; rabbitmq4()' 2>/dev/null; }
 
-# In CI, or where CLUSTER_TESTS=yes asks for it: that takes minutes and 400 MB, once.
+# In CI, or where CLUSTER_TESTS=yes asks for it: that takes a minute or more and 300 MB, once.
 install_rabbitmq4() {
   if [ "${CI:-}" != true ] && [ "${CLUSTER_TESTS:-}" != yes ]; then return; fi
   if has_rabbitmq4 || ! is_root || ! has_apt; then return; fi
-  # Not on Ubuntu by itself: the keys by which Debian's packages are known.
   install_missing debootstrap:debootstrap
+  # The keys by which Debian's packages are known, which Ubuntu does not have by itself.
   if [ ! -e /usr/share/keyrings/debian-archive-keyring.gpg ]; then
     apt_install debian-archive-keyring || say "can't install debian-archive-keyring with apt-get, see above"
   fi
-  say "making a root directory with RabbitMQ 4 in .cache; this takes some minutes, once ..."
+  say "making a root directory with RabbitMQ 4 in .cache; this takes a minute or more, once ..."
   "$VENV/bin/python" -m tests.cluster.installation || say "can't make it, see above"
 }

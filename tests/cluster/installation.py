@@ -1,6 +1,6 @@
 """Where a RabbitMQ 4 is: the system's own, else one of Debian 13's packages in a root directory of its own.
 
-`python -m tests.cluster.installation` makes that root, which takes minutes, and keeps it in the checkout.
+`python -m tests.cluster.installation` makes that root and keeps it in the checkout.
 """
 
 import os
@@ -58,7 +58,7 @@ class Installation:
         )  # fmt: skip
 
     def _inside(self, path: Path) -> str:
-        return str(SYSTEM / path.resolve().relative_to(self.root))
+        return str(SYSTEM / path.resolve().relative_to(self.root.resolve()))
 
 
 def rabbitmq4() -> Installation:

@@ -219,9 +219,22 @@ def test_a_message_with_flipped_bytes_is_another_or_unreadable(fields: dict[str,
     entry_or_unreadable(bytes(entry))
 
 
+def texts_in_texts(count: int) -> bytes:
+    """Data that all say, as rstream does, to be a text that reaches to the end."""
+    pieces: list[bytes] = []
+    size = 0
+    for _ in range(count):
+        items = b"\xa1\x04TYPE\xa1\x06BINARY\xa1\x05VALUE\xb1" + size.to_bytes(4, "big")
+        head = b"\xd1" + (4 + len(items) + size).to_bytes(4, "big") + b"\0\0\0\x04" + items
+        pieces.append(b"\x00Su\xa0%c%b" % (len(head), head))
+        size += len(pieces[-1])
+    return b"".join(reversed(pieces))
+
+
 @pytest.mark.parametrize(
     "entry",
     [
+        pytest.param(texts_in_texts(20_000), id="texts in texts"),
         pytest.param(b"\x00Sr" + b"\xc0\xff\x01" * 500_000, id="nested lists"),
         pytest.param(b"\x00Sw" + b"\xd0\x7f\xff\xff\xff\0\0\0\x01" * 200_000, id="nested lists as value"),
         pytest.param(b"\x00Sw" + b"\x00" * 1_000_000, id="nested descriptions"),
