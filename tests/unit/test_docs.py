@@ -1,10 +1,16 @@
-"""The documentation: what it links to exists."""
+"""The documentation: what it links to exists, and what it shows can be sent."""
 
+import json
 import re
 from pathlib import Path
 
+import msgspec
 import pytest
 import yaml
+
+from contracts.codec import Reader
+from contracts.retrain import LabelExample
+from contracts.stream import Rejected, ReviewAnswer, ReviewMessage
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
@@ -98,3 +104,33 @@ def test_deploy_sh_takes_none_of_these_settings_from_the_bridge() -> None:
     """It runs compose.yml's bridge, with a file on top that says what is otherwise there."""
     on_top = yaml.safe_load((ROOT / "deploy" / "openfaas" / "compose.yml").read_text())["services"]["bridge"]
     assert on_top["environment"].keys() == {"GATEWAY_URL", "LISTEN_HOST", "LISTEN_PORT"}
+
+
+# What the pages show as a message, by the mark before it.
+MESSAGES: dict[str, type[msgspec.Struct]] = {
+    "review": ReviewMessage,
+    "label": LabelExample,
+    "answer": ReviewAnswer,
+    "rejected": Rejected,
+}
+
+
+def shown_messages() -> list[tuple[str, str]]:
+    pattern = r"^<!-- message: (\w+) -->\n```json\n(.*?)^```$"
+    streams = re.findall(pattern, (ROOT / "docs" / "streams.md").read_text(), re.MULTILINE | re.DOTALL)
+    # The client prints an answer a line; where there is none, an error in its place.
+    printed = [line for page in PAGES for line in re.findall(r'^\{"id":.*\}$', page.read_text(), re.MULTILINE)]
+    return streams + [("answer", line) for line in printed if '"error":' not in line]
+
+
+@pytest.mark.parametrize(("kind", "message"), shown_messages())
+def test_messages_that_the_pages_show_fit_their_contracts(kind: str, message: str) -> None:
+    contract = MESSAGES[kind]
+    # Nothing is shown that the contract does not have.
+    assert json.loads(message).keys() <= set(contract.__struct_fields__)
+    Reader(contract)(message.encode())
+
+
+def test_a_message_of_each_kind_is_shown() -> None:
+    assert {kind for kind, _ in shown_messages()} == MESSAGES.keys()
+    assert len(shown_messages()) >= 8
