@@ -23,6 +23,7 @@ from process.retry import Abandoned, Retry
 from process.run import run, stop_at_signal
 from records import Records, RecordsUnavailable
 
+LAG_SECONDS = 5.0
 UNROUTABLE = Counter("bridge_unroutable_replies", "Replies whose reply_to does not exist")
 logger = logging.getLogger("bridge")
 
@@ -52,7 +53,9 @@ def main() -> int:
     gc.set_threshold(50_000, 20, 20)
     with ThreadPoolExecutor(len(pipelines), "pipeline") as pool:
         running = [pool.submit(pipeline.run) for pipeline in pipelines]
-        stop.wait()
+        while not stop.wait(LAG_SECONDS):
+            for pipeline in pipelines:
+                pipeline.measure_lag()
         logger.info("finishing what is in hand, for at most %g s", settings.drain_seconds)
         wait(running, settings.drain_seconds)
         give_up.set()

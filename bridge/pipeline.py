@@ -6,6 +6,7 @@ import time
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import NamedTuple
@@ -26,8 +27,6 @@ LAG = Gauge("bridge_lag_messages", "Messages in the source that are not done, wh
 RETRIES = Counter("bridge_retries", "Attempts that failed and were repeated, by error", ["error"])
 
 READ_TIMEOUT_SECONDS = 0.5
-LAG_SECONDS = 5.0
-"""How old a measured lag may be: measuring asks the broker for a chunk."""
 
 
 def count_retry(error: str) -> None:
@@ -74,9 +73,6 @@ class Pipeline:
         self._storing = threading.Lock()
         self._to_store: Position | None = None
         self._stored: Position | None = None
-        self._lag_at = float("-inf")
-        self._lag = 0
-        LAG.labels(self.name).set_function(self.lag)
 
     def run(self) -> None:
         """Work until `stop` is set, then finish what is in hand, and close the source.
@@ -107,13 +103,11 @@ class Pipeline:
             self.source.close()
             self._note_connected(False)
 
-    def lag(self) -> float:
-        """Return how many messages of the source are not done, 0 where another bridge reads it."""
-        if time.monotonic() - self._lag_at > LAG_SECONDS:
-            self._lag_at = time.monotonic()
+    def measure_lag(self) -> None:
+        """Ask the source how many of its messages are not done; where it can't say, what it said before stays."""
+        with suppress(BrokerUnavailable):
             end = self.source.end()
-            self._lag = 0 if end is None else max(end - 1 - self.progress.offset, 0)
-        return self._lag
+            LAG.labels(self.name).set(0 if end is None else max(end - 1 - self.progress.offset, 0))
 
     def _note_connected(self, connected: bool) -> None:
         self.connected = connected

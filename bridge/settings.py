@@ -1,19 +1,23 @@
 """The bridge's settings; see docs/configuration.md for the variables."""
 
+import logging
 import os
 from dataclasses import dataclass, field
 
 from contracts.names import PREDICTIONS, REJECTED
 from messages.ports import Source
 from messages.queue_source import QueueSource
-from messages.stream_client import Address, partitions, stream_url_of
+from messages.stream_client import SHARED_SINCE, Address, partitions, stream_url_of, version
 from messages.stream_source import Group, StreamSource
 from messages.topology import declare_queue, declare_streams, declare_super_stream
 from process.settings import SettingsError, number, read_secret, setting, whole_number
 
+logger = logging.getLogger(__name__)
+
 READERS = "sentiment-bridge"
 """The name that all bridges share as readers of a stream."""
-MAX_PARTITIONS = 1000
+MAX_PARTITIONS = 200
+"""A stream remembers numbers under 255 names, and `predictions` has a name for each partition."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +47,10 @@ class StreamInput:
 
     def declare(self, settings: "Settings") -> None:
         """Declare it where it is missing; raises BrokerUnavailable."""
-        if self.partitions:
+        if self.partitions and version(settings.rabbitmq_stream_url) < SHARED_SINCE:
+            logger.warning("this RabbitMQ is older than 3.11 and has no super streams: %s is a plain stream", self.name)
+            declare_streams(settings.rabbitmq_url, [self.name], settings.stream_max_bytes)
+        elif self.partitions:
             declare_super_stream(settings.rabbitmq_url, self.name, self.partitions, settings.stream_max_bytes)
         else:
             declare_streams(settings.rabbitmq_url, [self.name], settings.stream_max_bytes)

@@ -124,7 +124,10 @@ class Source(Protocol):
         """Tell the broker that these messages are done with; `rejected` are the positions of the bad ones."""
 
     def end(self) -> int | None:
-        """Return the offset behind the last message of a stream that is read here, None where that is not known."""
+        """Return the offset behind the last message of a stream, None where another reader has its turn.
+
+        Raises BrokerUnavailable.
+        """
 
     def close(self) -> None:
         """Stop reading. Messages not finished stay with the broker."""

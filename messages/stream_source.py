@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import NamedTuple
+from urllib.parse import unquote
 
 from rstream import schema
 
@@ -19,7 +20,7 @@ from messages.amqp10 import Unreadable, decode, short
 from messages.chunks import entries
 from messages.lock import ReaderLock
 from messages.ports import BrokerUnavailable, Epoch, Message, Place, Position, Progress, Source, Superseded
-from messages.stream_client import FIRST, LAST, NEXT, Chunk, StreamConnection, Subscription, at_offset
+from messages.stream_client import FIRST, LAST, NEXT, SHARED_SINCE, Chunk, StreamConnection, Subscription, at_offset
 
 logger = logging.getLogger(__name__)
 
@@ -86,7 +87,7 @@ class StreamSource(Source):
         connection.on(schema.MetadataUpdate, lambda _: self._on_gone("the stream was deleted, or has a new leader"))
         if self._group is None:
             self._begin()
-        elif connection.version >= (3, 11):
+        elif connection.version >= SHARED_SINCE:
             self._lock = None
             properties = {"single-active-consumer": "true", "name": self._group.name}
             if self._group.super_stream:
@@ -124,13 +125,13 @@ class StreamSource(Source):
         """Do nothing: a stream keeps its messages and takes no notice of who is done with them."""
 
     def end(self) -> int | None:
-        """Return the offset behind the last message, None while it is not this reader's turn or nothing answers."""
-        if self._connection is None or not self._active:
+        """Return the offset behind the last message, None while it is not this reader's turn; raises BrokerUnavailable.
+
+        Takes PROBE_SECONDS where the stream is empty: nothing says so.
+        """
+        if not self._active:
             return None
-        try:
-            chunk = self._ask(LAST)
-        except BrokerUnavailable:
-            return None
+        chunk = self._ask(LAST)
         return chunk.end if chunk else 0
 
     def close(self) -> None:
@@ -329,11 +330,16 @@ class StreamSource(Source):
                 body,
                 message_id and message_id[:MAX_ID_CHARACTERS],
                 correlation_id and short(correlation_id),
-                reply_to and short(reply_to),
+                reply_to and short(_queue(reply_to)),
                 content_type,
                 persistent,
                 place,
             )
+
+
+def _queue(address: str) -> str:
+    """Return the queue that an address names: clients of AMQP 1.0 write `/queues/<name>`, escaped as in a URL."""
+    return unquote(address[8:]) if address.startswith("/queues/") else address
 
 
 def _chunk_at(connection: StreamConnection, where: schema.OffsetSpec) -> Chunk | None:
