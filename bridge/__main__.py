@@ -59,8 +59,8 @@ def main() -> int:
         logger.info("finishing what is in hand, for at most %g s", settings.drain_seconds)
         wait(running, settings.drain_seconds)
         give_up.set()
-    for pipeline in running:
-        pipeline.result()
+    for ended in running:
+        ended.result()
     publisher.close()
     predictions.close()
     records.close()
