@@ -4,6 +4,7 @@ Bad messages are parked in the records and in the stream `rejected`, with the re
 Reviews are scored, recorded and answered; labels are handed to retrain, which stores them before it answers.
 """
 
+import hashlib
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,7 +26,7 @@ from process.retry import Retry
 from records import Records, RecordsUnavailable, now
 
 Content = TypeVar("Content")
-MAX_NAME_CHARACTERS = 250  # of a publisher, for the broker
+MAX_NAME_BYTES = 255  # of a publisher, for the broker
 MESSAGES = Counter("bridge_messages", "Messages done with, by source and outcome", ["source", "outcome"])
 
 
@@ -175,7 +176,10 @@ class ReviewHandler(BatchHandler[Review]):
     def conclude(self, first: Message, answers: Sequence[Appended]) -> None:
         """Append the answers to the stream of them, where the broker drops those that it has."""
         # A name for each life of a stream, since numbers are its offsets; a queue has none, and repeats.
-        name = f"{first.place.epoch.began_at}:{self.source}"[:MAX_NAME_CHARACTERS] if first.place else ""
+        name = f"{first.place.epoch.began_at}:{self.source}" if first.place else ""
+        if len(name.encode()) > MAX_NAME_BYTES:
+            # Cut off, the names of two partitions would be one.
+            name = hashlib.sha256(name.encode()).hexdigest()
         self.retry(lambda: self.predictions.append(name, answers), BrokerUnavailable)
 
 

@@ -84,7 +84,8 @@ class Pipeline:
         try:
             while not self.stop.is_set():
                 try:
-                    self._wait_for_what_is_in_hand()
+                    if not self._wait_for_what_is_in_hand():
+                        return
                     self.source.open(self.progress)
                     backoff.worked()
                     self._note_connected(True)
@@ -121,16 +122,19 @@ class Pipeline:
                     self._begin(messages)
             except Superseded as event:
                 logger.info("%s", event)
-                self._wait_for_what_is_in_hand()
-                self.source.stand_by()
+                if self._wait_for_what_is_in_hand():
+                    self.source.stand_by()
 
-    def _wait_for_what_is_in_hand(self) -> None:
-        """Return when no batch is in hand, or at a stop: what is read next begins behind all of them."""
+    def _wait_for_what_is_in_hand(self) -> bool:
+        """Return True once no batch is in hand: what is read next begins behind all of them; or False at a stop."""
         with self._changed:
-            while self._in_hand and not self.stop.is_set():
+            while self._in_hand:
+                if self.stop.is_set():
+                    return False
                 self._changed.wait(READ_TIMEOUT_SECONDS)
         self._concluded = self._to_store = self._stored = None
         self._superseded.clear()
+        return True
 
     def _batches(self) -> Iterator[list[Message]]:
         """Yield what is to be handled together, until `stop` is set; raises BrokerUnavailable, Superseded."""
@@ -140,15 +144,17 @@ class Pipeline:
                 raise BrokerUnavailable(f"{self.name}: its offset is another bridge's")
             batch = left_over or self.source.read(self.limits.messages, READ_TIMEOUT_SECONDS)
             deadline = time.monotonic() + self.limits.wait_seconds
-            # A batch fills while others are worked on; where none is, waiting would be for nothing.
+            # A batch fills while others are worked on; where none is any more, waiting would be for nothing.
             while (
                 batch
                 and self._in_hand
+                and not self.stop.is_set()
                 and len(batch) < self.limits.messages
                 and (remaining_seconds := deadline - time.monotonic()) > 0
                 and sum(len(message.body) for message in batch) < self.limits.bytes
             ):
-                batch += self.source.read(self.limits.messages - len(batch), remaining_seconds)
+                timeout_seconds = min(remaining_seconds, READ_TIMEOUT_SECONDS)
+                batch += self.source.read(self.limits.messages - len(batch), timeout_seconds)
             # A single message may be larger than a batch.
             count = bisect_right(list(accumulate(len(message.body) for message in batch)), self.limits.bytes) or 1
             left_over = batch[count:]

@@ -2,6 +2,7 @@
 
 import zlib
 from collections.abc import Iterator
+from itertools import chain, islice, repeat
 
 from messages.amqp10 import Unreadable
 from messages.stream_client import Chunk
@@ -13,21 +14,30 @@ _COMPRESSIONS = ("none", "gzip", "Snappy", "LZ4", "Zstandard")
 
 def entries(chunk: Chunk) -> Iterator[bytes | Unreadable]:
     """Yield the entries of a chunk, one for each offset from its first on; for those that can't be read, why."""
-    data, left, position = chunk.data, chunk.records, 0
+    # Offsets go on behind what is damaged, and end where the chunk says, whatever its entries say.
+    missing = repeat(Unreadable("the chunk holds fewer entries than it says"))
+    return islice(chain(_entries(chunk), missing), chunk.records)
+
+
+def _entries(chunk: Chunk) -> Iterator[bytes | Unreadable]:
+    """Yield the entries up to the first that is cut off."""
+    data, position = chunk.data, 0
     for _ in range(chunk.entries):
         if data[position : position + 1] < b"\x80":
-            end = position + 4 + int.from_bytes(data[position : position + 4], "big")
-            yield data[position + 4 : end]
-            left -= 1
+            start = position + 4
+            end = start + int.from_bytes(data[position:start], "big")
+            if end > len(data):
+                return
+            yield data[start:end]
         else:
+            start = position + 11
+            end = start + int.from_bytes(data[position + 7 : start], "big")
+            if end > len(data):
+                return
             kind = data[position] >> 4 & 7
             count = int.from_bytes(data[position + 1 : position + 3], "big")
-            end = position + 11 + int.from_bytes(data[position + 7 : position + 11], "big")
-            yield from _block(data[position + 11 : end], kind, count)
-            left -= count
+            yield from _block(data[start:end], kind, count)
         position = end
-    # Offsets go on behind what is damaged.
-    yield from [Unreadable("the chunk holds fewer entries than it says")] * left
 
 
 def _block(block: bytes, kind: int, count: int) -> Iterator[bytes | Unreadable]:
@@ -35,12 +45,12 @@ def _block(block: bytes, kind: int, count: int) -> Iterator[bytes | Unreadable]:
     try:
         content = _unpacked(block, kind)
     except Unreadable as error:
-        yield from [error] * count
+        yield from repeat(error, count)
         return
     position = 0
     for _ in range(count):
         end = position + 4 + int.from_bytes(content[position : position + 4], "big")
-        if end > len(content) or position + 4 > len(content):
+        if end > len(content):
             yield Unreadable("its block is shorter than it says")
         else:
             yield content[position + 4 : end]
@@ -55,9 +65,11 @@ def _unpacked(block: bytes, kind: int) -> bytes:
         raise Unreadable(f"it is compressed by {name}; gzip and no compression can be read")
     unzip = zlib.decompressobj(31)
     try:
-        content = unzip.decompress(block, MAX_BLOCK_BYTES)
+        content = unzip.decompress(block, MAX_BLOCK_BYTES + 1)
     except zlib.error as error:
         raise Unreadable(f"its block is no gzip ({error})") from error
-    if unzip.unconsumed_tail:
+    if len(content) > MAX_BLOCK_BYTES:
         raise Unreadable(f"its block has more than {MAX_BLOCK_BYTES} bytes when unpacked")
+    if not unzip.eof:
+        raise Unreadable("its block is no gzip (it ends too early)")
     return content

@@ -102,7 +102,7 @@ class MemorySource(Source):
     def stand_by(self) -> None:
         """Do nothing: there is no other reader."""
 
-    def end(self) -> int:
+    def end(self) -> int | None:
         """Return how many messages there are."""
         return len(self._broker.streams[self.name])
 

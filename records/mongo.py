@@ -103,8 +103,11 @@ class Records:
         if not repeated:
             return {}
         with unavailable():
-            found = self.database["predictions"].find({"_id": {"$in": repeated}})
-            return {record.id: record for record in read_valid(found, PredictionRecord)}
+            found = list(self.database["predictions"].find({"_id": {"$in": repeated}}))
+        if missing := {*repeated} - {document["_id"] for document in found}:
+            # It expired meanwhile, or the key that is there already is not that of its id.
+            raise RecordsUnavailable(f"MongoDB: {len(missing)} predictions were refused as repeated, and are not there")
+        return {record.id: record for record in read_valid(found, PredictionRecord)}
 
     def insert_encoded_predictions(self, content: bytes | bytearray) -> None:
         """Write predictions that are BSON already, one after the other; those that were there before stay."""
@@ -123,7 +126,7 @@ class Records:
                 self.database[collection].insert_many(documents, ordered=False)
             except BulkWriteError as error:
                 errors = error.details["writeErrors"]
-                if not errors or any(each["code"] != DUPLICATE_KEY for each in errors):
+                if error.details["writeConcernErrors"] or any(each["code"] != DUPLICATE_KEY for each in errors):
                     raise
                 return [documents[each["index"]]["_id"] for each in errors]
         return []
@@ -194,7 +197,7 @@ def unavailable() -> Iterator[None]:
         yield
     except BulkWriteError as error:
         # Its own message repeats every document of the batch: texts, in a log.
-        first = (error.details["writeErrors"] or error.details["writeConcernErrors"])[0]
+        first = [*error.details["writeConcernErrors"], *error.details["writeErrors"]][0]
         raise RecordsUnavailable(f"MongoDB: {first['errmsg']}") from None
     except PyMongoError as error:
         raise RecordsUnavailable(f"MongoDB: {error}") from error

@@ -116,7 +116,7 @@ class Scored:
                     synthetic=synthetic,
                 )
             )
-        self._records.write_predictions(records)
+        self._records.insert_predictions(records)
 
 
 @pytest.fixture

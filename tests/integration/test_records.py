@@ -1,4 +1,4 @@
-"""Records on a real server: repeats double nothing, offsets go forward only, no text in an error."""
+"""Records on a real server: repeats double and change nothing, one bridge stores an offset, no text in an error."""
 
 import signal
 import time
@@ -7,19 +7,22 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import bson
 import pytest
 from msgspec.structs import replace
 from pymongo import MongoClient
+from pymongo.collection import Collection
+from pymongo.errors import BulkWriteError
 
-from contracts.codec import from_document, to_document
+from contracts.codec import from_document, to_document, to_documents
 from contracts.drift import Check, DriftReport, ReferenceFigures, State
-from contracts.records import PredictionRecord, RejectedRecord
+from contracts.records import PredictionRecord, RejectedRecord, StoredOffset
 from deploy import ports, servers
 from deploy.ports import free_port
 from records import InvalidRecord, Records, RecordsUnavailable, now
 from records.drift import DriftRecords
 from records.labels import Label, Labels
-from records.mongo import unavailable
+from records.mongo import DUPLICATE_KEY, unavailable
 from tests.running import running
 
 
@@ -71,7 +74,7 @@ def test_the_url_names_the_database(records: Records, database_name: str) -> Non
 
 def test_predictions_come_back_as_they_were_written(records: Records) -> None:
     predictions = [prediction("reviews:0"), prediction("reviews:1", prediction="negative", probability=0.1)]
-    records.write_predictions(predictions)
+    assert records.insert_predictions(predictions) == {}
     documents = found(records)
     assert [from_document(document, PredictionRecord) for document in documents] == predictions
     assert documents[0] == {
@@ -87,22 +90,53 @@ def test_predictions_come_back_as_they_were_written(records: Records) -> None:
     }
 
 
-def test_a_repeated_batch_doubles_nothing(records: Records) -> None:
+def test_what_is_repeated_stays_as_it_was_and_is_returned(records: Records) -> None:
     first = [prediction(f"reviews:{offset}") for offset in range(5)]
-    again = [prediction(f"reviews:{offset}", model="v2") for offset in range(3, 8)]
-    records.write_predictions(first)
-    records.write_predictions(again)
-    records.write_predictions(again)
-    assert [(document["_id"], document["model"]) for document in found(records)] == [
-        *((f"reviews:{offset}", "v1") for offset in range(3)),
-        *((f"reviews:{offset}", "v2") for offset in range(3, 8)),
-    ]
+    again = [prediction(f"reviews:{offset}", model="v2", received_at=now()) for offset in range(3, 8)]
+    assert records.insert_predictions(first) == {}
+    assert records.insert_predictions(again) == {"reviews:3": first[3], "reviews:4": first[4]}
+    assert records.insert_predictions(again) == {
+        "reviews:3": first[3], "reviews:4": first[4], **{record.id: record for record in again[2:]}
+    }  # fmt: skip
+    assert [from_document(document, PredictionRecord) for document in found(records)] == [*first, *again[2:]]
+
+
+def test_of_one_id_twice_in_a_batch_the_first_stays_and_is_returned(records: Records) -> None:
+    first, second, other = prediction("queue:a"), prediction("queue:a", model="v2"), prediction("queue:b")
+    assert records.insert_predictions([first, second, other]) == {"queue:a": first}
+    assert [from_document(document, PredictionRecord) for document in found(records)] == [first, other]
+
+
+def test_a_record_that_can_not_be_read_is_not_what_was_answered(
+    records: Records, caplog: pytest.LogCaptureFixture
+) -> None:
+    records.database["predictions"].insert_one({"_id": "reviews:0", "text": 7})
+    assert records.insert_predictions([prediction("reviews:0"), prediction("reviews:1")]) == {}
+    assert "'reviews:0'" in caplog.text
+    assert [document["_id"] for document in found(records)] == ["reviews:0", "reviews:1"]
+
+
+def test_what_is_refused_as_repeated_and_is_not_there_is_not_taken_for_recorded(records: Records) -> None:
+    records.database["predictions"].create_index("text", unique=True)
+    records.insert_predictions([prediction("reviews:0")])
+    with pytest.raises(RecordsUnavailable, match="1 predictions were refused as repeated, and are not there"):
+        records.insert_predictions([prediction("reviews:1")])
+
+
+def test_encoded_predictions_that_are_repeated_stay_as_they_were(records: Records) -> None:
+    def encoded(predictions: list[PredictionRecord]) -> bytes:
+        return b"".join(map(bson.encode, to_documents(predictions)))
+
+    first = [prediction("a"), prediction("b")]
+    records.insert_encoded_predictions(encoded(first))
+    records.insert_encoded_predictions(encoded([prediction("b", model="v2"), *(last := [prediction("c")])]))
+    assert [from_document(document, PredictionRecord) for document in found(records)] == [*first, *last]
 
 
 def test_rejected_messages_are_kept_apart(records: Records) -> None:
     record = rejected("reviews:7")
-    records.write_rejected([record])
-    records.write_rejected([record])
+    records.insert_rejected([record])
+    records.insert_rejected([replace(record, reason="another", received_at=now()), replace(record, reason="a third")])
     assert found(records, "rejected") == [
         {
             "_id": "reviews:7",
@@ -120,28 +154,82 @@ def test_rejected_messages_are_kept_apart(records: Records) -> None:
 
 def test_writing_nothing_asks_no_server() -> None:
     client: MongoClient[dict[str, Any]] = MongoClient(f"mongodb://127.0.0.1:{free_port()}", connect=False)
-    Records(client).write_predictions([])
+    assert Records(client).insert_predictions([]) == {}
+    Records(client).insert_rejected([])
+    Records(client).insert_encoded_predictions(b"")
     client.close()
 
 
 def test_large_batches_are_written_whole(records: Records) -> None:
-    records.write_predictions([prediction(f"reviews:{offset:05}") for offset in range(2_500)])
+    records.insert_predictions([prediction(f"reviews:{offset:05}") for offset in range(2_500)])
     assert records.database["predictions"].count_documents({}) == 2_500
 
 
-def test_an_offset_never_goes_back(records: Records) -> None:
-    assert records.offset("bridge") is None
-    seen = []
-    for offset in (0, 41, 7, 42, 42, 0):
-        records.store_offset("bridge", offset)
-        seen.append(records.offset("bridge"))
-    assert seen == [0, 41, 41, 42, 42, 42]
+def stored(offset: int, stream: str = "reviews", **fields: Any) -> StoredOffset:
+    # Without a time of its own: what an update sets to a time, nx-27017 gives back as text without a zone.
+    position = StoredOffset(
+        id=stream, offset=offset, chunk_time=1_790_000_000_123, epoch=1_780_000_000_000, key_prefix=stream
+    )
+    return replace(position, **fields)
 
 
-def test_each_consumer_has_an_offset_of_its_own(records: Records) -> None:
-    records.store_offset("bridge", 5)
-    records.store_offset("other", 2**53)
-    assert (records.offset("bridge"), records.offset("other"), records.offset("third")) == (5, 2**53, None)
+def test_an_offset_comes_back_as_its_owner_stored_it(records: Records) -> None:
+    assert records.offset("reviews") is None
+    assert records.take_offset("reviews", "a") is None
+    assert records.offset("reviews") is None
+    for position in (stored(0), stored(41), stored(2**53, key_prefix="reviews:1780000000000", chunk_time=None)):
+        assert records.store_offset(position, "a")
+        assert records.offset("reviews") == position.offset
+        assert records.take_offset("reviews", "a") == position
+
+
+def test_when_an_offset_was_stored_is_kept(records: Records) -> None:
+    records.take_offset("reviews", "a")
+    records.store_offset(stored(0, stored_at=OLD_TIME), "a")
+    found_offset = records.take_offset("reviews", "a")
+    assert found_offset and found_offset.stored_at
+    assert found_offset.stored_at.replace(tzinfo=UTC) == OLD_TIME
+
+
+def test_only_the_last_that_took_an_offset_stores_it(records: Records) -> None:
+    assert not records.store_offset(stored(5), "a"), "nobody has taken it"
+    records.take_offset("reviews", "a")
+    assert records.store_offset(stored(5), "a")
+    assert records.take_offset("reviews", "b") == stored(5)
+    assert not records.store_offset(stored(6), "a")
+    assert records.offset("reviews") == 5
+    assert records.store_offset(stored(7), "b")
+    assert records.offset("reviews") == 7
+
+
+def test_a_stream_that_was_made_anew_begins_again(records: Records) -> None:
+    records.take_offset("reviews", "a")
+    records.store_offset(stored(41), "a")
+    anew = stored(0, epoch=1_790_000_000_000, key_prefix="reviews:1790000000000")
+    assert records.store_offset(anew, "a")
+    assert records.take_offset("reviews", "b") == anew
+
+
+def test_an_offset_that_was_deleted_is_not_stored_by_who_had_taken_it(records: Records) -> None:
+    records.take_offset("reviews", "a")
+    records.database["offsets"].delete_many({})
+    assert not records.store_offset(stored(5), "a")
+    assert found(records, "offsets") == []
+
+
+def test_each_stream_has_an_offset_of_its_own(records: Records) -> None:
+    for stream, owner, offset in (("reviews", "a", 5), ("labels", "b", 2**53)):
+        records.take_offset(stream, owner)
+        assert records.store_offset(stored(offset, stream), owner)
+    assert not records.store_offset(stored(6, "labels"), "a")
+    assert [records.offset(stream) for stream in ("reviews", "labels", "third")] == [5, 2**53, None]
+
+
+def test_when_a_message_was_received_is_known_of_good_and_bad_ones(records: Records) -> None:
+    good, bad = prediction("reviews:0", received_at=OLD_TIME), rejected("reviews:1")
+    records.insert_predictions([good])
+    records.insert_rejected([bad])
+    assert [records.received_at(f"reviews:{offset}") for offset in range(3)] == [OLD_TIME, bad.received_at, None]
 
 
 def test_times_are_utc_in_milliseconds(records: Records) -> None:
@@ -150,7 +238,7 @@ def test_times_are_utc_in_milliseconds(records: Records) -> None:
     assert time.tzinfo is UTC
     assert time.microsecond % 1000 == 0
     assert abs((before - time).total_seconds()) < 1
-    records.write_predictions([prediction("reviews:0", scored_at=time)])
+    records.insert_predictions([prediction("reviews:0", scored_at=time)])
     assert found(records)[0]["scored_at"] == time
 
 
@@ -196,10 +284,13 @@ def test_a_server_that_is_away_is_told_as_that() -> None:
     calls: list[Callable[[], object]] = [
         records.ping,
         records.ensure_indexes,
-        lambda: records.write_predictions([prediction("reviews:0")]),
-        lambda: records.write_rejected([rejected("reviews:0")]),
-        lambda: records.offset("bridge"),
-        lambda: records.store_offset("bridge", 1),
+        lambda: records.insert_predictions([prediction("reviews:0")]),
+        lambda: records.insert_encoded_predictions(bson.encode({"_id": "reviews:0", "text": "I love it"})),
+        lambda: records.insert_rejected([rejected("reviews:0")]),
+        lambda: records.received_at("reviews:0"),
+        lambda: records.offset("reviews"),
+        lambda: records.take_offset("reviews", "a"),
+        lambda: records.store_offset(stored(1), "a"),
     ]
     for call in calls:
         with pytest.raises(RecordsUnavailable, match=f"MongoDB: .*{port}") as caught:
@@ -208,11 +299,18 @@ def test_a_server_that_is_away_is_told_as_that() -> None:
     records.close()
 
 
-def test_a_batch_that_fails_is_told_without_its_texts(records: Records) -> None:
-    records.database["predictions"].create_index("probability", unique=True)
-    predictions = [prediction(f"reviews:{offset}", text="a secret love letter") for offset in range(3)]
-    with pytest.raises(RecordsUnavailable, match="MongoDB: ") as caught:
-        records.write_predictions(predictions)
+def test_a_batch_that_no_majority_has_is_not_written_even_if_it_was_before_and_is_told_without_its_texts(
+    records: Records, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def insert_many(_: object, documents: list[dict[str, Any]], **__: object) -> None:
+        repeated = {"index": 0, "code": DUPLICATE_KEY, "errmsg": "E11000 duplicate key error", "op": documents[0]}
+        slow = {"code": 64, "errmsg": "waiting for replication timed out"}
+        raise BulkWriteError({"writeErrors": [repeated], "writeConcernErrors": [slow]})
+
+    # The stand-in has no replicas that could be slow.
+    monkeypatch.setattr(Collection, "insert_many", insert_many)
+    with pytest.raises(RecordsUnavailable, match="MongoDB: waiting for replication timed out") as caught:
+        records.insert_predictions([prediction("reviews:0", text="a secret love letter")])
     assert "secret" not in str(caught.value)
     assert caught.value.__cause__ is None
     assert caught.value.__suppress_context__, "a traceback would print the driver's error with every document"
@@ -346,8 +444,28 @@ def test_a_label_is_stored_with_these_fields(records: Records) -> None:
 
 def test_an_offset_of_the_release_before_goes_on(records: Records) -> None:
     records.database["offsets"].insert_one({"_id": "reviews", "offset": 41, "stored_at": OLD_TIME})
-    records.store_offset("reviews", 40)
     assert records.offset("reviews") == 41
+    before = StoredOffset(id="reviews", offset=41, chunk_time=None, epoch=0, key_prefix=None, stored_at=OLD_TIME)
+    assert records.take_offset("reviews", "a") == before
+    assert records.store_offset(stored(42), "a")
+    assert records.offset("reviews") == 42
+
+
+def test_an_offset_of_another_kind_is_named(records: Records) -> None:
+    records.database["offsets"].insert_one({"_id": "reviews", "offset": "41"})
+    with pytest.raises(InvalidRecord, match=r"'reviews' .* `\$\.offset`"):
+        records.take_offset("reviews", "a")
+
+
+def test_a_prediction_of_the_release_before_is_what_was_answered(records: Records) -> None:
+    document = {
+        "_id": "reviews:0", "text": "Meh.", "prediction": "negative", "probability": 0.2, "model": "v1",
+        "source": "stream", "received_at": OLD_TIME, "scored_at": OLD_TIME,
+    }  # fmt: skip
+    records.database["predictions"].insert_one(document)
+    known = records.insert_predictions([prediction("reviews:0", model="v2")])
+    assert known == {"reviews:0": from_document(document, PredictionRecord)}
+    assert records.received_at("reviews:0") == OLD_TIME
 
 
 def test_a_document_of_another_kind_is_named_and_spoils_no_list(

@@ -50,7 +50,7 @@ def test_a_label_names_its_source_or_is_from_the_stream() -> None:
 )
 def test_a_bad_label_says_why(body: bytes, reason: str) -> None:
     records = ListRecords()
-    assert labels(NOWHERE, records, MemoryBroker())([message(body)]) == {7}
+    assert labels(NOWHERE, records, MemoryBroker())([message(body)]).rejected == {7}
     assert re.search(reason, records.rejected[0].reason)
 
 
@@ -61,10 +61,21 @@ def test_what_retrain_refuses_is_parked_and_the_rest_handed_over(serve: Callable
     server, broker, records = serve(answer), MemoryBroker(), ListRecords()
     handle = labels(server.function, records, broker)
     for number, text in enumerate(["a", "odd", "b"]):
-        broker.append("labels", message(json.dumps({"text": text, "label": number % 2}).encode()))
-    assert handle(broker.streams["labels"]) == {1}
+        broker.put("labels", message(json.dumps({"text": text, "label": number % 2}).encode()))
+    handled = handle(broker.streams["labels"])
+    handled.conclude()
+    assert handled.rejected == {1}
     assert [record.reason for record in records.rejected] == ["predict refused it: too odd"]
     assert [published.to for published in broker.published] == ["rejected"]
+    assert broker.appended == {}
+
+
+def test_a_label_without_a_body_that_could_be_read_is_parked_with_the_problem() -> None:
+    records = ListRecords()
+    handle = labels(NOWHERE, records, MemoryBroker())
+    found = message(b'{"text": "a", "label": 1}', problem="an AMQP sequence, neither text nor bytes")
+    assert handle([found]).rejected == {7}
+    assert [record.reason for record in records.rejected] == ["an AMQP sequence, neither text nor bytes"]
 
 
 def test_labels_wait_while_retrain_has_no_room_and_carry_the_token(
@@ -76,7 +87,7 @@ def test_labels_wait_while_retrain_has_no_room_and_carry_the_token(
     server = serve(lambda _: next(answers, TAKEN))
     function = server.function_with("secret-of-the-test")
     handle = labels(function, ListRecords(), MemoryBroker())
-    assert handle([message(b'{"text": "a", "label": 1}')]) == frozenset()
+    assert handle([message(b'{"text": "a", "label": 1}')]).rejected == frozenset()
     assert len(server.bodies) == 4
     assert {headers["Authorization"] for headers in server.headers} == {"Bearer secret-of-the-test"}
 

@@ -1,39 +1,26 @@
-"""The pipeline on the in-memory broker: batches, order of offsets, abandonment."""
+"""The pipeline on the in-memory broker: batches, the order of conclusions and offsets, turns, abandonment."""
 
 import threading
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
+from typing import NamedTuple
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client import REGISTRY
 
-from bridge.pipeline import Handler, Pipeline
+from bridge.pipeline import Handled, Handler, Pipeline
+from bridge.progress import StreamProgress
 from bridge.settings import BatchLimits
+from contracts.records import StoredOffset
 from deploy.runner import wait_until
-from messages.ports import BrokerUnavailable, Message
+from messages.ports import BrokerUnavailable, Epoch, Message, Position, Progress, Superseded
 from messages.twin import MemoryBroker, MemorySource
-from process.retry import Abandoned, Retry
+from process.retry import Abandoned
 from records import RecordsUnavailable
-
-
-class MemoryOffsets:
-    """Offsets in memory; can be taken away for a number of calls."""
-
-    def __init__(self) -> None:
-        self.stored: list[int] = []
-        self.failures = 0
-
-    def offset(self, consumer: str) -> int | None:  # noqa: ARG002 - there is one source
-        return self.stored[-1] if self.stored else None
-
-    def store_offset(self, consumer: str, offset: int) -> None:  # noqa: ARG002 - there is one source
-        if self.failures:
-            self.failures -= 1
-            raise RecordsUnavailable("away for a test")
-        self.stored.append(offset)
+from tests.unit.offsets import HastyRetry, MemoryOffsets
 
 
 class Running:
@@ -46,13 +33,21 @@ class Running:
         handle: Handler,
         source: MemorySource | None = None,
         limits: BatchLimits | None = None,
+        slots: threading.Semaphore | None = None,
     ) -> None:
         self.stop, self.give_up = threading.Event(), threading.Event()
         self.source = source or MemorySource(broker, "reviews")
         limits = limits or BatchLimits()
-        self.pipeline = Pipeline(self.source, handle, offsets, Retry(self.give_up), self.stop, limits)
+        retry = HastyRetry(self.give_up)
+        progress = StreamProgress(self.source.name, offsets, retry)
+        slots = slots or threading.Semaphore(limits.in_flight)
+        self.pipeline = Pipeline(self.source, handle, progress, retry, self.stop, limits, slots)
         self.thread = threading.Thread(target=self.pipeline.run)
         self.thread.start()
+
+    def reads_no_more(self) -> bool:
+        """Whether it was stopped, and only finishes what is in hand."""
+        return self.stop.is_set() and self.pipeline._pool._shutdown
 
     def end(self, timeout_seconds: float = 10) -> None:
         self.stop.set()
@@ -67,7 +62,7 @@ def broker() -> Iterator[MemoryBroker]:
 
 def fill(broker: MemoryBroker, count: int, body: bytes = b"x") -> None:
     for _ in range(count):
-        broker.append("reviews", Message(0, "", body))
+        broker.put("reviews", Message(0, "", body))
 
 
 def wait_for(condition: threading.Condition, predicate: Callable[[], bool]) -> None:
@@ -76,24 +71,49 @@ def wait_for(condition: threading.Condition, predicate: Callable[[], bool]) -> N
 
 
 class Recorder:
-    """A handler that notes its batches, and can hold them back."""
+    """A handler that notes its batches, in the order they come and in that they are concluded, and can hold them back.
+
+    gates: by the first position of a batch, what its handling waits for; conclusion_gates: what its conclusion does.
+    """
 
     def __init__(self) -> None:
         self.batches: list[list[int]] = []
+        self.concluded: list[int] = []
         self.changed = threading.Condition()
         self.gates: dict[int, threading.Event] = {}
+        self.conclusion_gates: dict[int, threading.Event] = {}
+        self.in_hand = 0
+        self.most_in_hand = 0
 
-    def __call__(self, messages: list[Message]) -> frozenset[int]:
+    def __call__(self, messages: list[Message]) -> Handled:
         positions = [message.position for message in messages]
         with self.changed:
             self.batches.append(positions)
+            self.in_hand += 1
+            self.most_in_hand = max(self.in_hand, self.most_in_hand)
             self.changed.notify_all()
         if gate := self.gates.get(positions[0]):
             gate.wait(10)
-        return frozenset()
+        return Handled(frozenset(), lambda: self.conclude(positions))
+
+    def conclude(self, positions: list[int]) -> None:
+        if gate := self.conclusion_gates.get(positions[0]):
+            gate.wait(10)
+        with self.changed:
+            self.concluded += positions
+            self.in_hand -= 1
+            self.changed.notify_all()
+
+    def hold(self, position: int) -> threading.Event:
+        """Hold back the batch that begins there until the event is set."""
+        return self.gates.setdefault(position, threading.Event())
 
     def seen(self) -> list[int]:
         return sorted(position for batch in self.batches for position in batch)
+
+
+def has_concluded(handler: Recorder, count: int) -> bool:
+    return len(handler.concluded) >= count
 
 
 def has_seen(handler: Recorder, count: int) -> bool:
@@ -112,7 +132,7 @@ def test_a_batch_closes_at_its_number_of_messages(broker: MemoryBroker) -> None:
 
 def test_a_batch_closes_at_its_bytes_and_a_large_message_goes_alone(broker: MemoryBroker) -> None:
     for body in (b"x" * 40, b"x" * 40, b"x" * 500, b"x" * 40):
-        broker.append("reviews", Message(0, "", body))
+        broker.put("reviews", Message(0, "", body))
     handler = Recorder()
     running = Running(broker, MemoryOffsets(), handler, limits=BatchLimits(bytes=100, wait_seconds=0.01))
     wait_for(handler.changed, lambda: len(handler.seen()) == 4)
@@ -120,17 +140,230 @@ def test_a_batch_closes_at_its_bytes_and_a_large_message_goes_alone(broker: Memo
     assert sorted(handler.batches) == [[0, 1], [2], [3]]
 
 
-def test_the_offset_waits_for_the_slowest_of_the_batches_before_it(broker: MemoryBroker) -> None:
+def test_a_pipeline_with_nothing_in_hand_hands_over_what_it_has(broker: MemoryBroker) -> None:
+    handler = Recorder()
+    running = Running(broker, MemoryOffsets(), handler, limits=BatchLimits(messages=10, wait_seconds=3600))
+    for count in (1, 2, 3):
+        fill(broker, 1)
+        wait_for(handler.changed, partial(has_concluded, handler, count))
+    running.end()
+    assert handler.batches == [[0], [1], [2]]
+
+
+class WatchedSource(MemorySource):
+    """Tells how many messages were read."""
+
+    def __init__(self, broker: MemoryBroker, stream: str) -> None:
+        super().__init__(broker, stream)
+        self.taken = 0
+        self.opened = 0
+
+    def open(self, progress: Progress) -> None:
+        super().open(progress)
+        self.opened += 1
+
+    def read(self, limit: int, timeout_seconds: float) -> list[Message]:
+        messages = super().read(limit, timeout_seconds)
+        self.taken += len(messages)
+        return messages
+
+    def has_taken(self, count: int) -> bool:
+        return self.taken >= count
+
+
+def fill_one_by_one(broker: MemoryBroker, source: WatchedSource, count: int) -> None:
+    """Put messages on the stream, each once the one before it is read."""
+    for _ in range(count):
+        expected = source.taken + 1
+        fill(broker, 1)
+        assert wait_until(partial(source.has_taken, expected), 10)
+
+
+def test_a_batch_fills_while_another_is_in_hand(broker: MemoryBroker) -> None:
+    source, handler = WatchedSource(broker, "reviews"), Recorder()
+    gate = handler.hold(0)
+    limits = BatchLimits(messages=3, wait_seconds=3600, in_flight=2)
+    running = Running(broker, MemoryOffsets(), handler, source, limits)
+    fill_one_by_one(broker, source, 4)
+    wait_for(handler.changed, lambda: len(handler.batches) == 2)
+    assert handler.batches == [[0], [1, 2, 3]]
+    gate.set()
+    running.end()
+
+
+def test_a_batch_that_does_not_fill_is_handed_over_after_its_time(broker: MemoryBroker) -> None:
+    source, handler = WatchedSource(broker, "reviews"), Recorder()
+    gate = handler.hold(0)
+    limits = BatchLimits(messages=3, wait_seconds=0.01, in_flight=2)
+    running = Running(broker, MemoryOffsets(), handler, source, limits)
+    fill_one_by_one(broker, source, 2)
+    wait_for(handler.changed, lambda: len(handler.batches) == 2)
+    assert handler.batches == [[0], [1]]
+    gate.set()
+    running.end()
+
+
+def test_a_batch_fills_no_longer_once_nothing_else_is_in_hand(broker: MemoryBroker) -> None:
+    source, handler = WatchedSource(broker, "reviews"), Recorder()
+    gate = handler.hold(0)
+    limits = BatchLimits(messages=3, wait_seconds=3600, in_flight=2)
+    running = Running(broker, MemoryOffsets(), handler, source, limits)
+    fill_one_by_one(broker, source, 2)
+    assert handler.batches == [[0]]
+    gate.set()
+    wait_for(handler.changed, lambda: handler.concluded == [0, 1])
+    running.end()
+
+
+def test_a_stop_waits_for_no_batch_to_fill(broker: MemoryBroker) -> None:
+    source, handler, offsets = WatchedSource(broker, "reviews"), Recorder(), MemoryOffsets()
+    gate = handler.hold(0)
+    limits = BatchLimits(messages=3, wait_seconds=3600, in_flight=2)
+    running = Running(broker, offsets, handler, source, limits)
+    fill_one_by_one(broker, source, 2)
+    running.stop.set()
+    gate.set()
+    running.end()
+    assert (handler.batches, offsets.stored) == ([[0]], [0])
+
+
+def test_batches_are_concluded_in_the_order_they_were_read_and_the_offset_waits_for_the_slowest(
+    broker: MemoryBroker,
+) -> None:
     fill(broker, 6)
     handler, offsets = Recorder(), MemoryOffsets()
-    handler.gates[0] = threading.Event()
+    gates = [handler.hold(position) for position in (0, 2, 4)]
     running = Running(broker, offsets, handler, limits=BatchLimits(messages=2, in_flight=3))
     wait_for(handler.changed, lambda: len(handler.batches) == 3)
-    assert offsets.stored == []
-    handler.gates[0].set()
+    gates[2].set()
+    gates[1].set()
+    assert (handler.concluded, offsets.stored) == ([], [])
+    gates[0].set()
+    running.end()
+    assert handler.concluded == list(range(6))
+    assert offsets.stored == sorted(offsets.stored)
+    assert offsets.stored[-1] == 5
+    assert sorted(message.position for message in running.source.finished) == list(range(6))
+
+
+def test_no_offset_is_stored_of_what_is_handled_and_not_concluded(broker: MemoryBroker) -> None:
+    fill(broker, 6)
+    handler, offsets = Recorder(), MemoryOffsets()
+    gate = handler.conclusion_gates[2] = threading.Event()
+    running = Running(broker, offsets, handler, limits=BatchLimits(messages=2, in_flight=3))
+    wait_for(handler.changed, lambda: len(handler.batches) == 3 and handler.concluded == [0, 1])
+    assert wait_until(lambda: bool(offsets.stored), 10)
+    assert offsets.stored == [1]
+    gate.set()
     running.end()
     assert offsets.stored[-1] == 5
-    assert [message.position for message in running.source.finished] == list(range(6))
+
+
+class SlowOffsets(MemoryOffsets):
+    """Holds the first offset back."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate = threading.Event()
+
+    def store_offset(self, stored: StoredOffset, owner: str) -> bool:
+        self.gate.wait(10)
+        return super().store_offset(stored, owner)
+
+
+def test_what_is_concluded_while_an_offset_is_stored_is_stored_at_once(broker: MemoryBroker) -> None:
+    fill(broker, 5)
+    handler, offsets = Recorder(), SlowOffsets()
+    running = Running(broker, offsets, handler, limits=BatchLimits(messages=1, in_flight=5))
+    wait_for(handler.changed, lambda: len(handler.concluded) == 5)
+    offsets.gate.set()
+    running.end()
+    assert offsets.stored[-1] == 4
+    assert len(offsets.stored) <= 2
+    assert sorted(message.position for message in running.source.finished) == list(range(5))
+
+
+class CheckedOffsets(MemoryOffsets):
+    """Notes what is stored before all up to it is concluded, and fails now and then."""
+
+    def __init__(self, handler: Recorder, failures: list[bool]) -> None:
+        super().__init__()
+        self.too_early: list[int] = []
+        self._handler = handler
+        self._failures = iter(failures)
+
+    def store_offset(self, stored: StoredOffset, owner: str) -> bool:
+        if self._handler.concluded != list(range(len(self._handler.concluded))) or (
+            stored.offset >= len(self._handler.concluded)
+        ):
+            self.too_early.append(stored.offset)
+        if next(self._failures, False):
+            raise RecordsUnavailable("away for a test")
+        return super().store_offset(stored, owner)
+
+
+class Course(NamedTuple):
+    """What becomes of a batch: how long it takes, and how often its handling and its conclusion fail before."""
+
+    seconds: float
+    failures: int
+    conclusion_failures: int
+
+
+COURSES = st.builds(Course, st.sampled_from([0.0, 0.0005, 0.001, 0.003]), st.integers(0, 2), st.integers(0, 2))
+
+
+class Unsteady(Recorder):
+    """Takes its time, and tries again what fails."""
+
+    def __init__(self, courses: list[Course]) -> None:
+        super().__init__()
+        self._courses = courses
+        self._retry = HastyRetry()
+
+    def _attempts(self, failures: int, seconds: float) -> None:
+        attempts = iter(range(failures))
+
+        def attempt() -> None:
+            time.sleep(seconds)  # the duration is what is tested
+            if next(attempts, None) is not None:
+                raise RecordsUnavailable("away for a test")
+
+        self._retry(attempt, RecordsUnavailable)
+
+    def __call__(self, messages: list[Message]) -> Handled:
+        course = self._courses[messages[0].position % len(self._courses)]
+        self._attempts(course.failures, course.seconds)
+        return super().__call__(messages)
+
+    def conclude(self, positions: list[int]) -> None:
+        course = self._courses[positions[0] % len(self._courses)]
+        self._attempts(course.conclusion_failures, course.seconds)
+        super().conclude(positions)
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    courses=st.lists(COURSES, min_size=1, max_size=30),
+    store_failures=st.lists(st.booleans(), max_size=30),
+    batch=st.integers(1, 4),
+    in_flight=st.integers(1, 6),
+)
+def test_however_long_batches_take_and_whatever_fails_they_are_concluded_in_order_and_never_stored_before(
+    courses: list[Course], store_failures: list[bool], batch: int, in_flight: int
+) -> None:
+    broker, handler = MemoryBroker(), Unsteady(courses)
+    offsets = CheckedOffsets(handler, store_failures)
+    fill(broker, 20)
+    limits = BatchLimits(messages=batch, wait_seconds=0, in_flight=in_flight)
+    running = Running(broker, offsets, handler, limits=limits)
+    wait_for(handler.changed, lambda: len(handler.concluded) >= 20)
+    running.end()
+    assert handler.concluded == list(range(20))
+    assert offsets.too_early == []
+    assert offsets.stored == sorted(set(offsets.stored))
+    assert offsets.stored[-1] == 19
+    assert handler.most_in_hand <= in_flight
 
 
 def test_a_handler_that_gives_up_leaves_its_batch_and_all_later_ones_for_the_next_start(
@@ -139,20 +372,71 @@ def test_a_handler_that_gives_up_leaves_its_batch_and_all_later_ones_for_the_nex
     fill(broker, 6)
     offsets = MemoryOffsets()
 
-    def handle(messages: list[Message]) -> frozenset[int]:
-        if messages[0].position == 2:
-            raise Abandoned
-        return frozenset()
+    class GivesUp(Recorder):
+        def __call__(self, messages: list[Message]) -> Handled:
+            if messages[0].position == 2:
+                raise Abandoned
+            return super().__call__(messages)
 
-    running = Running(broker, offsets, handle, limits=BatchLimits(messages=2, in_flight=1))
+    first = GivesUp()
+    running = Running(broker, offsets, first, limits=BatchLimits(messages=2, in_flight=1))
     running.thread.join(10)
     running.end()
-    assert offsets.stored == [1]
+    assert (offsets.stored, first.concluded) == ([1], [0, 1])
     second = Recorder()
     running = Running(broker, offsets, second, limits=BatchLimits(messages=2, in_flight=1))
     wait_for(second.changed, lambda: len(second.seen()) == 4)
     running.end()
     assert second.seen() == [2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("in_conclusion", [False, True])
+def test_behind_a_batch_that_is_given_up_none_is_concluded(broker: MemoryBroker, in_conclusion: bool) -> None:
+    fill(broker, 3)
+    offsets = MemoryOffsets()
+
+    class GivesUp(Recorder):
+        def __call__(self, messages: list[Message]) -> Handled:
+            handled = super().__call__(messages)
+            if messages[0].position == 0 and not in_conclusion:
+                raise Abandoned
+            return handled
+
+        def conclude(self, positions: list[int]) -> None:
+            if positions[0] == 0:
+                raise Abandoned
+            super().conclude(positions)
+
+    handler = GivesUp()
+    gate = handler.hold(0)
+    running = Running(broker, offsets, handler, limits=BatchLimits(messages=1, in_flight=3))
+    wait_for(handler.changed, lambda: len(handler.batches) == 3)
+    gate.set()
+    running.thread.join(10)
+    running.end()
+    assert (handler.concluded, offsets.stored, running.source.finished) == ([], [], [])
+
+
+class QueueLike(MemorySource):
+    """Its messages have no place in a stream."""
+
+    def read(self, limit: int, timeout_seconds: float) -> list[Message]:
+        return [message._replace(place=None) for message in super().read(limit, timeout_seconds)]
+
+
+def test_the_source_is_told_what_is_finished_and_what_was_bad_and_of_a_queue_no_offset_is_stored(
+    broker: MemoryBroker,
+) -> None:
+    def handle(messages: list[Message]) -> Handled:
+        return Handled(frozenset(each.position for each in messages if each.body == b"bad"), lambda: None)
+
+    for body in (b"good", b"bad", b"good"):
+        broker.put("reviews", Message(0, "", body))
+    source, offsets = QueueLike(broker, "reviews"), MemoryOffsets()
+    running = Running(broker, offsets, handle, source)
+    assert wait_until(lambda: len(source.finished) == 3, 10)
+    running.end()
+    assert (source.rejected, offsets.stored) == ({1}, [])
 
 
 def test_an_offset_that_can_not_be_stored_is_tried_again(broker: MemoryBroker) -> None:
@@ -181,6 +465,267 @@ def test_reading_resumes_where_it_broke_off(broker: MemoryBroker) -> None:
     assert offsets.stored[-1] == 5
 
 
+def test_what_is_in_hand_when_reading_breaks_off_is_finished_and_not_read_again(broker: MemoryBroker) -> None:
+    fill(broker, 4)
+    source, handler, offsets = WatchedSource(broker, "reviews"), Recorder(), MemoryOffsets()
+    gate = handler.hold(0)
+    running = Running(broker, offsets, handler, source, BatchLimits(messages=2, in_flight=2))
+    wait_for(handler.changed, lambda: len(handler.batches) == 2)
+    broker.set_available(False)
+    assert wait_until(lambda: not running.pipeline.connected, 10)
+    broker.set_available(True)
+    fill(broker, 2)
+    assert source.opened == 1
+    gate.set()
+    wait_for(handler.changed, lambda: len(handler.concluded) == 6)
+    running.end()
+    assert source.opened == 2
+    assert sorted(handler.batches) == [[0, 1], [2, 3], [4, 5]]
+
+
+class SharedSource(WatchedSource):
+    """Is taken over by another reader while `superseded` is set, and has its turn again behind what that one stored."""
+
+    def __init__(self, broker: MemoryBroker, stream: str, offsets: MemoryOffsets) -> None:
+        super().__init__(broker, stream)
+        self.superseded = threading.Event()
+        self.told = threading.Event()
+        self.stood_by = threading.Event()
+        self.stored_before: list[int] = []
+        self._offsets = offsets
+        self._progress: Progress | None = None
+
+    def open(self, progress: Progress) -> None:
+        super().open(progress)
+        self._progress = progress
+
+    def read(self, limit: int, timeout_seconds: float) -> list[Message]:
+        if self.superseded.is_set() and not self.told.is_set():
+            self.told.set()
+            raise Superseded(f"{self.name}: another bridge reads it from now on")
+        if self.stood_by.is_set():
+            if self.superseded.is_set():
+                with self._broker.changed:
+                    self._broker.changed.wait_for(lambda: not self.superseded.is_set(), timeout_seconds)
+                return []
+            if self._progress:
+                self.stood_by.clear()
+                self.open(self._progress)
+        return super().read(limit, timeout_seconds)
+
+    def stand_by(self) -> None:
+        self.stored_before = list(self._offsets.stored)
+        self.stood_by.set()
+
+    def give_back(self) -> None:
+        with self._broker.changed:
+            self.superseded.clear()
+            self._broker.changed.notify_all()
+
+
+def test_who_is_superseded_stands_by_when_all_in_hand_is_concluded_and_stored_and_goes_on_at_its_next_turn(
+    broker: MemoryBroker,
+) -> None:
+    fill(broker, 4)
+    offsets, handler = MemoryOffsets(), Recorder()
+    source = SharedSource(broker, "reviews", offsets)
+    gate = handler.hold(0)
+    running = Running(broker, offsets, handler, source, BatchLimits(messages=2, in_flight=2))
+    wait_for(handler.changed, lambda: len(handler.batches) == 2)
+    source.superseded.set()
+    assert source.told.wait(10)
+    assert not source.stood_by.is_set()
+    gate.set()
+    assert source.stood_by.wait(10)
+    assert source.stored_before[-1] == 3
+    assert handler.concluded == [0, 1, 2, 3]
+    assert running.pipeline.connected, "it waits for its turn"
+    # The other one does the next two.
+    fill(broker, 5)
+    other = StreamProgress("reviews", offsets, HastyRetry())
+    position = other.take()
+    assert position
+    other.store(position._replace(offset=5))
+    source.give_back()
+    wait_for(handler.changed, lambda: len(handler.concluded) == 7)
+    running.end()
+    assert handler.concluded == [0, 1, 2, 3, 6, 7, 8]
+    assert offsets.stored[-1] == 8
+
+
+def test_who_is_superseded_and_stopped_lets_no_other_go_on_before_all_in_hand_is_done(broker: MemoryBroker) -> None:
+    fill(broker, 2)
+    offsets, handler = MemoryOffsets(), Recorder()
+    source = SharedSource(broker, "reviews", offsets)
+    gate = handler.hold(0)
+    running = Running(broker, offsets, handler, source, BatchLimits(messages=2, in_flight=2))
+    wait_for(handler.changed, lambda: len(handler.batches) == 1)
+    source.superseded.set()
+    assert source.told.wait(10)
+    running.stop.set()
+    assert wait_until(running.reads_no_more, 10)
+    assert not source.stood_by.is_set()
+    gate.set()
+    running.end()
+    assert offsets.stored == [1]
+    # Closing lets the other one go on.
+    with pytest.raises(BrokerUnavailable, match="not connected"):
+        source.read(1, 0)
+
+
+def test_a_stop_while_reading_is_interrupted_opens_nothing_and_stores_what_is_in_hand(
+    broker: MemoryBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bridge.pipeline.FIRST_WAIT_SECONDS", 0.0)
+    fill(broker, 2)
+    source, handler, offsets = WatchedSource(broker, "reviews"), Recorder(), MemoryOffsets()
+    gate = handler.hold(0)
+    running = Running(broker, offsets, handler, source)
+    wait_for(handler.changed, lambda: len(handler.batches) == 1)
+    broker.set_available(False)
+    assert wait_until(lambda: not running.pipeline.connected, 10)
+    broker.set_available(True)
+    running.stop.set()
+    assert wait_until(running.reads_no_more, 10)
+    gate.set()
+    running.end()
+    assert (source.opened, offsets.stored) == (1, [1])
+
+
+class HeldSource(WatchedSource):
+    """Opens once it may."""
+
+    def __init__(self, broker: MemoryBroker, stream: str) -> None:
+        super().__init__(broker, stream)
+        self.may_open = threading.Event()
+        self.may_open.set()
+        self.asked = 0
+
+    def open(self, progress: Progress) -> None:
+        self.asked += 1
+        assert self.may_open.wait(10)
+        super().open(progress)
+
+
+def test_whose_offset_was_taken_over_stores_nothing_more_and_reads_on_from_where_the_other_is(
+    broker: MemoryBroker,
+) -> None:
+    fill(broker, 6)
+    source, handler, offsets = HeldSource(broker, "reviews"), Recorder(), MemoryOffsets()
+    gates = [handler.hold(position) for position in (2, 4)]
+    running = Running(broker, offsets, handler, source, BatchLimits(messages=2, in_flight=2))
+    wait_for(handler.changed, lambda: len(handler.batches) == 3)
+    assert wait_until(lambda: offsets.stored == [1], 10)
+    source.may_open.clear()
+    other = StreamProgress("reviews", offsets, HastyRetry())
+    position = other.take()
+    assert position == Position(1, 1, Epoch(1, "reviews"))
+    for gate in gates:
+        gate.set()
+    assert wait_until(lambda: source.asked == 2, 10)
+    assert offsets.stored == [1]
+    assert [message.position for message in source.finished] == [0, 1]
+    assert not running.pipeline.connected
+    other.store(position._replace(offset=3))
+    source.may_open.set()
+    assert wait_until(lambda: offsets.stored[-1] == 5, 10)
+    running.end()
+    assert sorted(handler.batches) == [[0, 1], [2, 3], [4, 5], [4, 5]]
+    with pytest.raises(Superseded):
+        other.store(position._replace(offset=4))
+    assert offsets.stored == [1, 3, 5]
+
+
+class Shared(Recorder):
+    """Waits for a permit at each batch, of whichever pipeline."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.permits = threading.Semaphore(0)
+
+    def __call__(self, messages: list[Message]) -> Handled:
+        handled = super().__call__(messages)
+        assert self.permits.acquire(timeout=10)
+        return handled
+
+
+def test_pipelines_that_share_slots_have_no_more_in_hand_than_there_are_and_all_come_to_their_end() -> None:
+    handler, slots = Shared(), threading.Semaphore(3)
+    running = []
+    for stream in ("a", "b"):
+        broker = MemoryBroker()
+        for _ in range(20):
+            broker.put(stream, Message(0, "", b"x"))
+        limits = BatchLimits(messages=1, in_flight=3)
+        running.append(Running(broker, MemoryOffsets(), handler, MemorySource(broker, stream), limits, slots))
+    wait_for(handler.changed, lambda: len(handler.batches) == 3)
+    for _ in range(40):
+        handler.permits.release()
+    wait_for(handler.changed, lambda: len(handler.concluded) == 40)
+    for each in running:
+        each.end()
+    assert handler.most_in_hand == 3
+    assert sorted(handler.concluded) == sorted([*range(20)] * 2)
+
+
+def test_a_pipeline_that_waits_for_a_slot_ends_at_a_stop_and_leaves_its_batch(broker: MemoryBroker) -> None:
+    fill(broker, 1)
+    slots, source = threading.Semaphore(0), WatchedSource(broker, "reviews")
+    handler, offsets = Recorder(), MemoryOffsets()
+    running = Running(broker, offsets, handler, source, slots=slots)
+    assert wait_until(lambda: source.taken == 1, 10)
+    running.stop.set()
+    # What holds it is finished at a stop too.
+    slots.release()
+    running.end()
+    assert (handler.batches, offsets.stored) == ([], [])
+
+
+def test_all_slots_are_free_again_whatever_became_of_the_batches(broker: MemoryBroker) -> None:
+    fill(broker, 3)
+    slots = threading.Semaphore(3)
+
+    def handle(messages: list[Message]) -> Handled:
+        if messages[0].position == 1:
+            raise Abandoned
+        return Handled(frozenset(), lambda: None)
+
+    running = Running(broker, MemoryOffsets(), handle, limits=BatchLimits(messages=1, in_flight=3), slots=slots)
+    running.thread.join(10)
+    running.end()
+    assert [slots.acquire(timeout=0) for _ in range(4)] == [True, True, True, False]
+
+
+def lag() -> float | None:
+    return REGISTRY.get_sample_value("bridge_lag_messages", {"source": "reviews"})
+
+
+def test_the_lag_is_what_is_not_done_and_none_where_another_bridge_reads(broker: MemoryBroker) -> None:
+    class Elsewhere(MemorySource):
+        def end(self) -> int | None:
+            return None
+
+    fill(broker, 5)
+    handler, offsets = Recorder(), MemoryOffsets()
+    gate = handler.hold(0)
+    running = Running(broker, offsets, handler)
+    wait_for(handler.changed, lambda: bool(handler.batches))
+    assert lag() == 5
+    gate.set()
+    running.end()
+    fill(broker, 1)
+    handler = Recorder()
+    gate = handler.hold(5)
+    running = Running(broker, offsets, handler)
+    wait_for(handler.changed, lambda: bool(handler.batches))
+    assert lag() == 1
+    gate.set()
+    running.end()
+    fill(broker, 1)
+    Running(broker, offsets, Recorder(), Elsewhere(broker, "reviews")).end()
+    assert lag() == 0
+
+
 class DyingSource(MemorySource):
     """Opens, and then breaks off at once, as a stream does in which the broker finds an entry that it can't send."""
 
@@ -189,8 +734,8 @@ class DyingSource(MemorySource):
         self.opened = 0
         self.dying = True
 
-    def open(self, after: int | None) -> None:
-        super().open(after)
+    def open(self, progress: Progress) -> None:
+        super().open(progress)
         self.opened += 1
 
     def read(self, limit: int, timeout_seconds: float) -> list[Message]:
@@ -230,7 +775,7 @@ def test_a_bug_in_a_handler_stops_the_pipeline_instead_of_passing_the_batch_over
     fill(broker, 1)
     offsets = MemoryOffsets()
 
-    def handle(messages: list[Message]) -> frozenset[int]:
+    def handle(messages: list[Message]) -> Handled:
         raise ZeroDivisionError(messages)
 
     running = Running(broker, offsets, handle)
@@ -253,17 +798,17 @@ def test_whatever_is_stopped_when_and_started_again_each_message_is_handled_once
     broker, offsets = MemoryBroker(), MemoryOffsets()
     fill(broker, count)
     handled: list[int] = []
-    for _ in range(2):
+    for last in (False, True):
         handler = Recorder()
         running = Running(
             broker, offsets, handler, limits=BatchLimits(messages=batch, wait_seconds=0, in_flight=in_flight)
         )
-        enough = min(stop_after, count) if not handled else count - len(handled)
+        enough = count - len(handled) if last else min(stop_after, count)
         wait_for(handler.changed, partial(has_seen, handler, enough))
         running.end()
+        assert handler.concluded == handler.seen()
+        assert sorted(message.position for message in running.source.finished) == handler.seen()
         handled += handler.seen()
-        finished = [message.position for message in running.source.finished]
-        assert finished == sorted(finished)
     assert handled == list(range(count))
     assert offsets.stored == sorted(set(offsets.stored))
 

@@ -13,7 +13,7 @@ from bridge.functions import Function, FunctionUnavailable, RequestRefused, pred
 from bridge.handlers import Review, ReviewHandler
 from contracts.predict import TextsRequest, read_answers
 from contracts.records import PredictionRecord, RejectedRecord
-from messages.ports import Message
+from messages.ports import Epoch, Message, Place
 from messages.twin import MemoryBroker
 from process.retry import Abandoned, Retry
 from records import Records
@@ -91,17 +91,26 @@ def message(body: bytes, **properties: Any) -> Message:
 
 
 class ListRecords(Records):
-    """Keeps what is written."""
+    """Keeps what is written, of each id what came first."""
 
     def __init__(self) -> None:
         self.predictions: list[PredictionRecord] = []
         self.rejected: list[RejectedRecord] = []
 
-    def write_predictions(self, records: Sequence[PredictionRecord]) -> None:
-        self.predictions.extend(records)
+    def insert_predictions(self, records: Sequence[PredictionRecord]) -> dict[str, PredictionRecord]:
+        there = {record.id: record for record in self.predictions}
+        repeated = {}
+        for record in records:
+            if record.id in there:
+                repeated[record.id] = there[record.id]
+            else:
+                there[record.id] = record
+        self.predictions[:] = there.values()
+        return repeated
 
-    def write_rejected(self, records: Sequence[RejectedRecord]) -> None:
-        self.rejected.extend(records)
+    def insert_rejected(self, records: Sequence[RejectedRecord]) -> None:
+        there = {record.id for record in self.rejected}
+        self.rejected += [record for record in records if record.id not in there]
 
 
 def reviews(
@@ -110,8 +119,14 @@ def reviews(
     broker: MemoryBroker | None = None,
     retry: Retry | None = None,
 ) -> ReviewHandler:
-    retry = retry or Retry(threading.Event())
-    return ReviewHandler("reviews", function, records or ListRecords(), broker or MemoryBroker(), retry)
+    retry, broker = retry or Retry(threading.Event()), broker or MemoryBroker()
+    return ReviewHandler("reviews", function, records or ListRecords(), broker, retry, broker)
+
+
+def in_stream(offset: int, body: bytes, **properties: Any) -> Message:
+    """A message of a stream in its second life."""
+    place = Place(1_790_000_000_123, Epoch(1_790_000_000_000, "reviews:1790000000000"))
+    return Message(offset, f"reviews:1790000000000:{offset}", body, place=place, **properties)
 
 
 @pytest.mark.parametrize(
@@ -154,7 +169,7 @@ def test_a_message_is_json_with_text_or_plain_text(found: Message, review: Revie
 )
 def test_a_bad_message_says_why(found: Message, reason: str) -> None:
     records = ListRecords()
-    assert reviews(NOWHERE, records)([found]) == {7}
+    assert reviews(NOWHERE, records)([found]).rejected == {7}
     assert re.search(reason, records.rejected[0].reason)
 
 
@@ -164,22 +179,145 @@ def test_a_batch_is_one_invocation_and_bad_messages_never_fail_their_neighbours(
     server, broker, records = serve(positive), MemoryBroker(), ListRecords()
     handle = reviews(server.function, records, broker)
     bodies = [b'{"text": "good"}', b"{", b"bad", b"fine"]
-    messages = [
-        Message(n, f"reviews:{n}", body, correlation_id=str(n), reply_to="me", offset=n)
-        for n, body in enumerate(bodies)
-    ]
-    assert handle(messages) == {1, 2}
+    messages = [in_stream(n, body, correlation_id=str(n), reply_to="me") for n, body in enumerate(bodies)]
+    handled = handle(messages)
+    assert handled.rejected == {1, 2}
     assert [json.loads(body)["texts"] for body in server.bodies] == [["good", "bad", "fine"]]
-    assert [record.id for record in records.predictions] == ["reviews:0", "reviews:3"]
+    assert [record.id for record in records.predictions] == [messages[0].key, messages[3].key]
     assert {record.id: record.reason.partition(";")[0] for record in records.rejected} == {
-        "reviews:1": "the body is not valid JSON (Input data was truncated)",
-        "reviews:2": "must be nicer",
+        messages[1].key: "the body is not valid JSON (Input data was truncated)",
+        messages[2].key: "must be nicer",
     }
     assert sorted((each.to, each.correlation_id) for each in broker.published) == [
-        ("me", "0"), ("me", "3"), ("predictions", "0"), ("predictions", "3"), ("rejected", "1"), ("rejected", "2"),
+        ("me", "0"), ("me", "3"), ("rejected", "1"), ("rejected", "2"),
     ]  # fmt: skip
-    answer = json.loads(next(each.body for each in broker.published if each.to == "me"))
-    assert answer == {"id": "reviews:0", "prediction": "positive", "probability": 0.75, "model": "v1", "offset": 0}
+    reply = next(each.body for each in broker.published if each.to == "me")
+    assert json.loads(reply) == {
+        "id": messages[0].key, "prediction": "positive", "probability": 0.75, "model": "v1", "offset": 0,
+    }  # fmt: skip
+    assert broker.appended == {}, "answers are appended in the order of batches, not now"
+    handled.conclude()
+    (appended,) = broker.appended.values()
+    assert [(each.number, each.correlation_id) for each in appended] == [(0, "0"), (3, "3")]
+    assert appended[0].body == reply
+
+
+def test_what_holds_no_body_is_parked_with_the_problem_and_never_scored(
+    serve: Callable[[Answer], FunctionServer],
+) -> None:
+    server, broker, records = serve(positive), MemoryBroker(), ListRecords()
+    reason = "a damaged message of AMQP 1.0 (it ends too early)"
+    messages = [
+        in_stream(0, b"good"),
+        in_stream(1, b"\x00Su\xa0\xffgood", problem=reason),
+        in_stream(2, b"", problem="x"),
+    ]
+    assert reviews(server.function, records, broker)(messages).rejected == {1, 2}
+    assert [json.loads(body)["texts"] for body in server.bodies] == [["good"]]
+    assert [(record.offset, record.reason, record.size_bytes) for record in records.rejected] == [
+        (1, reason, 9),
+        (2, "x", 0),
+    ]
+    assert records.rejected[0].body == "\x00Su\ufffd\ufffdgood"
+    assert [json.loads(each.body)["reason"] for each in broker.published] == [reason, "x"]
+
+
+def test_a_batch_of_bad_messages_alone_concludes_with_nothing() -> None:
+    broker = MemoryBroker()
+    handled = reviews(NOWHERE, broker=broker)([in_stream(0, b""), in_stream(1, b"", problem="x")])
+    handled.conclude()
+    assert handled.rejected == {0, 1}
+    assert [each for appended in broker.appended.values() for each in appended] == []
+
+
+def test_a_repeated_review_is_answered_by_its_record_and_not_by_the_new_model(
+    serve: Callable[[Answer], FunctionServer],
+) -> None:
+    def negative(body: bytes) -> tuple[int, dict[str, str], bytes]:
+        predictions = [{"prediction": "negative", "probability": 0.25}] * len(json.loads(body)["texts"])
+        return 200, {}, json.dumps({"predictions": predictions, "model": "v2"}).encode()
+
+    broker, records = MemoryBroker(), ListRecords()
+    # The bridge is killed before it concludes.
+    reviews(serve(positive).function, records, broker)([in_stream(0, b"a", reply_to="me")])
+    handled = reviews(serve(negative).function, records, broker)(
+        [in_stream(0, b'{"text": "a", "id": 5}', reply_to="me"), in_stream(1, b"b", reply_to="me")]
+    )
+    handled.conclude()
+    (appended,) = broker.appended.values()
+    replies = [json.loads(each.body) for each in broker.published]
+    # Only what its sender calls it is read anew: the record does not know.
+    assert [(each["id"], each["prediction"], each["probability"], each["model"]) for each in replies[1:]] == [
+        (5, "positive", 0.75, "v1"),
+        ("reviews:1790000000000:1", "negative", 0.25, "v2"),
+    ]
+    assert [json.loads(each.body) for each in appended] == replies[1:]
+    assert [record.model for record in records.predictions] == ["v1", "v2"]
+
+
+def test_a_message_that_is_twice_in_a_batch_is_answered_twice_alike_and_recorded_once(
+    serve: Callable[[Answer], FunctionServer],
+) -> None:
+    server, broker, records = serve(positive), MemoryBroker(), ListRecords()
+    twice = message(b"a", reply_to="me")
+    reviews(server.function, records, broker)([twice, twice._replace(position=8)]).conclude()
+    assert len(records.predictions) == 1
+    first, second = broker.published
+    assert first.body == second.body
+    assert [each.body for each in broker.appended[""]] == [first.body] * 2
+
+
+def test_answers_are_numbered_by_offsets_under_a_name_for_each_life_of_each_stream(
+    serve: Callable[[Answer], FunctionServer],
+) -> None:
+    server, broker, records = serve(positive), MemoryBroker(), ListRecords()
+    handle = reviews(server.function, records, broker)
+    another = Place(1_790_000_000_123, Epoch(1_780_000_000_000, "reviews"))
+    handle([in_stream(5, b"a"), in_stream(6, b"b")]).conclude()
+    handle([in_stream(5, b"a"), in_stream(6, b"b"), in_stream(7, b"c")]).conclude()
+    handle([in_stream(5, b"d")._replace(place=another, key="reviews:5")]).conclude()
+    assert {name: [each.number for each in appended] for name, appended in broker.appended.items()} == {
+        "1790000000000:reviews": [5, 6, 7],
+        "1780000000000:reviews": [5],
+    }
+    answer = json.loads(broker.appended["1790000000000:reviews"][0].body)
+    assert (answer["id"], answer["offset"]) == ("reviews:1790000000000:5", 5)
+
+
+def test_names_of_long_streams_are_told_apart_and_are_as_short_as_the_broker_wants(
+    serve: Callable[[Answer], FunctionServer],
+) -> None:
+    server, broker, records = serve(positive), MemoryBroker(), ListRecords()
+    for source in ("é" * 125 + "-1", "é" * 125 + "-2"):
+        handler = ReviewHandler(source, server.function, records, broker, Retry(threading.Event()), broker)
+        handler([in_stream(5, b"a")]).conclude()
+    assert len(broker.appended) == 2
+    assert all(len(name.encode()) < 256 for name in broker.appended)
+
+
+def test_answers_to_a_queue_are_appended_under_no_name_and_have_no_offset(
+    serve: Callable[[Answer], FunctionServer],
+) -> None:
+    server, broker = serve(positive), MemoryBroker()
+    handle = reviews(server.function, ListRecords(), broker)
+    for _ in range(2):
+        handle([message(b"a", correlation_id="c")]).conclude()
+    assert broker.appended.keys() == {""}
+    assert [(each.number, each.correlation_id) for each in broker.appended[""]] == [(7, "c")] * 2
+    assert json.loads(broker.appended[""][0].body)["offset"] is None
+
+
+def test_a_broker_that_is_away_is_waited_for_and_answered_then(serve: Callable[[Answer], FunctionServer]) -> None:
+    server, broker, records = serve(positive), MemoryBroker(), ListRecords()
+    handle = reviews(
+        server.function, records, broker, Retry(threading.Event(), on_retry=lambda _: broker.set_available(True))
+    )
+    broker.set_available(False)
+    handled = handle([in_stream(0, b"a", reply_to="me", persistent=True)])
+    assert [(each.to, each.persistent) for each in broker.published] == [("me", True)]
+    broker.set_available(False)
+    handled.conclude()
+    assert [len(appended) for appended in broker.appended.values()] == [1]
 
 
 @pytest.mark.parametrize("status", [401, 404, 429, 500, 502, 503])
@@ -191,7 +329,7 @@ def test_a_bad_moment_is_waited_for_and_nothing_is_parked(
     broker, records = MemoryBroker(), ListRecords()
     retried: list[str] = []
     handle = reviews(server.function, records, broker, Retry(threading.Event(), on_retry=retried.append))
-    assert handle([message(b"good")]) == frozenset()
+    assert handle([message(b"good")]).rejected == frozenset()
     assert len(server.bodies) == 4
     assert retried == ["FunctionUnavailable"] * 3
     assert records.rejected == []
@@ -208,7 +346,7 @@ def test_giving_up_abandons_the_batch_without_a_trace(serve: Callable[[Answer], 
     server, broker, records = serve(answer), MemoryBroker(), ListRecords()
     with pytest.raises(Abandoned):
         reviews(server.function, records, broker, Retry(give_up))([message(b"good")])
-    assert (records.predictions, records.rejected, broker.published) == ([], [], [])
+    assert (records.predictions, records.rejected, broker.published, broker.appended) == ([], [], [], {})
 
 
 def test_a_batch_that_predict_refuses_is_halved_until_the_bad_text_is_found(

@@ -1,7 +1,7 @@
 """Recording in the background, on a twin of the database that can go away."""
 
 import threading
-from typing import Any, cast
+from typing import Any
 
 import bson
 
@@ -13,8 +13,8 @@ from records import BatchRecorder, Records, RecordsUnavailable, now
 TIME = now()
 
 
-class Written:
-    """Stands in for Records: keeps what it is given, or raises while it is `away`."""
+class Written(Records):
+    """Keeps what it is given, or raises while it is `away`."""
 
     def __init__(self) -> None:
         self.away = threading.Event()
@@ -24,7 +24,7 @@ class Written:
         if self.away.is_set():
             raise RecordsUnavailable("away")
 
-    def write_encoded_predictions(self, content: bytes) -> None:
+    def insert_encoded_predictions(self, content: bytes | bytearray) -> None:
         if self.away.is_set():
             raise RecordsUnavailable("away")
         self.documents += bson.decode_all(content, bson.CodecOptions(tz_aware=True))
@@ -52,7 +52,7 @@ def test_all_records_are_written_in_order_and_the_end_of_a_backlog_is_told() -> 
     def count(written: int) -> None:
         counts[0] += written
 
-    recorder = BatchRecorder(cast(Records, written), on_written=count, on_drained=drained.set)
+    recorder = BatchRecorder(written, on_written=count, on_drained=drained.set)
     for first in range(0, 2000, 5):
         recorder.record(predictions(first, 5))
     assert recorder.waiting == 2000
@@ -69,7 +69,7 @@ def test_what_finds_no_room_is_counted_as_lost_and_the_rest_is_written_after_an_
     written = Written()
     lost: list[int] = []
     written.away.set()
-    recorder = BatchRecorder(cast(Records, written), queue_bytes=50_000, on_lost=lost.append)
+    recorder = BatchRecorder(written, queue_bytes=50_000, on_lost=lost.append)
     recorder.start()
     recorder.record(predictions(0, 4, "x" * 10_000))
     recorder.record(predictions(4, 2, "x" * 10_000))
@@ -86,7 +86,7 @@ def test_closing_gives_up_in_time_and_counts_what_is_lost() -> None:
     written = Written()
     lost: list[int] = []
     written.away.set()
-    recorder = BatchRecorder(cast(Records, written), on_lost=lost.append)
+    recorder = BatchRecorder(written, on_lost=lost.append)
     recorder.start()
     recorder.record(predictions(0, 3))
     recorder.close(0.3)
