@@ -2,7 +2,7 @@
 
 rstream's consumer and producer are passed by: they skip the rest of a chunk at an error, give credit by chunks of any
 size, and tell nobody of a connection that is silent. Its client speaks the protocol, and that is what is used; only
-chunks are read here, which saves three of four copies and WAS µs a chunk, and chunks may hold a single message.
+chunks are read here, which saves three of four copies and chunks may hold a single message.
 """
 
 import asyncio
@@ -21,8 +21,8 @@ from urllib.parse import unquote, urlsplit
 import rstream.connection
 from rstream import exceptions, schema
 from rstream.client import Client
-from rstream.encoding import decode_frame
 from rstream.constants import OffsetType
+from rstream.encoding import decode_frame
 
 from messages.ports import BrokerUnavailable
 
