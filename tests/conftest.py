@@ -13,6 +13,9 @@ from deploy import ports, runner, servers
 from model_store.publishing import ModelStore
 from tests.running import running
 
+# The suites there are no test modules of their own.
+pytest.register_assert_rewrite("tests.streams")
+
 
 @dataclass(frozen=True)
 class S3Server:

@@ -1,4 +1,4 @@
-"""What every source does, whichever broker and kind; and what a stream and a queue of RabbitMQ do in their own way."""
+"""What every source does, whichever kind; and what a stream and a queue of RabbitMQ do in their own way."""
 
 import threading
 from abc import ABC, abstractmethod
@@ -9,24 +9,26 @@ import pytest
 from pika import BasicProperties
 
 from contracts.limits import MAX_ID_CHARACTERS
+from deploy.runner import wait_until
 from messages.ports import BrokerUnavailable, Message, Outgoing, Source
 from messages.publisher import AmqpPublisher
-from messages.sources import QueueSource, StreamSource
+from messages.queue_source import QueueSource
+from messages.stream_source import StreamSource
 from messages.topology import declare_queue
 from messages.twin import MemoryBroker, MemorySource
 from tests.conftest import RabbitMQNode
+from tests.streams.conversation import LONG_SECONDS, MemoryProgress, bodies_of, group_of, read
 from tests.system import Client
 
-LONG_SECONDS = 10.0
 MESSAGES = 50
 
 
 class Kind(ABC):
     """An implementation of the port, and the broker it reads from."""
 
-    def __init__(self, name: str, rabbitmq: Callable[[], RabbitMQNode]) -> None:
+    def __init__(self, name: str, broker: Callable[[], RabbitMQNode]) -> None:
         self.name = name
-        self.rabbitmq = rabbitmq
+        self.broker = broker
 
     @abstractmethod
     def source(self, *, prefetch: int = 1000) -> Source: ...
@@ -45,19 +47,19 @@ class Kind(ABC):
 
 
 class Memory(Kind):
-    def __init__(self, name: str, rabbitmq: Callable[[], RabbitMQNode]) -> None:
-        super().__init__(name, rabbitmq)
-        self.broker = MemoryBroker()
+    def __init__(self, name: str, broker: Callable[[], RabbitMQNode]) -> None:
+        super().__init__(name, broker)
+        self.memory = MemoryBroker()
 
     def source(self, *, prefetch: int = 1000) -> Source:  # noqa: ARG002 - nothing is sent ahead
-        return MemorySource(self.broker, self.name)
+        return MemorySource(self.memory, self.name)
 
     def publish(self, bodies: Sequence[bytes]) -> None:
         for number, body in enumerate(bodies):
-            self.broker.append(self.name, Message(0, "", body, str(number), str(number), "replies", persistent=True))
+            self.memory.put(self.name, Message(0, "", body, str(number), str(number), "replies", persistent=True))
 
     def take_away(self) -> None:
-        self.broker.set_available(False)
+        self.memory.set_available(False)
 
     def close(self) -> None:
         pass  # it held nothing
@@ -66,10 +68,10 @@ class Memory(Kind):
 class RabbitMQ(Kind):
     kind: str
 
-    def __init__(self, name: str, rabbitmq: Callable[[], RabbitMQNode]) -> None:
-        super().__init__(name, rabbitmq)
-        self.url = rabbitmq().amqp_url
-        self.client = Client(self.url)
+    def __init__(self, name: str, broker: Callable[[], RabbitMQNode]) -> None:
+        super().__init__(name, broker)
+        self.node = broker()
+        self.client = Client(self.node.amqp_url)
         self.client.declare(name, self.kind)
 
     def publish(self, bodies: Sequence[bytes]) -> None:
@@ -86,22 +88,32 @@ class RabbitMQ(Kind):
 class Stream(RabbitMQ):
     kind = "stream"
 
-    def source(self, *, prefetch: int = 1000) -> Source:
-        return StreamSource(self.url, self.name, prefetch=prefetch)
+    def source(self, *, prefetch: int = 1000) -> Source:  # noqa: ARG002 - a stream is read as far as there is room
+        return StreamSource(self.node.stream_url, self.name)
+
+
+class GroupStream(Stream):
+    def source(self, *, prefetch: int = 1000) -> Source:  # noqa: ARG002 - as above
+        return StreamSource(self.node.stream_url, self.name, group=group_of(self.node))
 
 
 class Quorum(RabbitMQ):
     kind = "quorum"
 
     def source(self, *, prefetch: int = 1000) -> Source:
-        return QueueSource(self.url, self.name, prefetch=prefetch)
+        return QueueSource(self.node.amqp_url, self.name, prefetch=prefetch)
 
 
-@pytest.fixture(params=[Memory, Stream, Quorum], ids=["memory", "stream", "queue"])
+@pytest.fixture(params=[Memory, Stream, GroupStream, Quorum], ids=["memory", "stream", "group", "queue"])
 def kind(request: pytest.FixtureRequest, stream_name: str) -> Iterator[Kind]:
-    found: Kind = request.param(stream_name, lambda: request.getfixturevalue("rabbitmq"))
+    found: Kind = request.param(stream_name, lambda: request.getfixturevalue("broker"))
     yield found
     found.close()
+
+
+@pytest.fixture
+def progress(kind: Kind) -> MemoryProgress:
+    return MemoryProgress(kind.name)
 
 
 @pytest.fixture
@@ -111,22 +123,9 @@ def source(kind: Kind) -> Iterator[Source]:
     found.close()
 
 
-def read(source: Source, count: int) -> list[Message]:
-    found: list[Message] = []
-    while len(found) < count:
-        messages = source.read(count - len(found), LONG_SECONDS)
-        assert messages, f"{len(found)} of {count} came"
-        found += messages
-    return found
-
-
-def bodies_of(count: int, first: int = 0) -> list[bytes]:
-    return [b"text %d" % number for number in range(first, first + count)]
-
-
-def test_messages_come_in_order_with_their_properties(kind: Kind, source: Source) -> None:
+def test_messages_come_in_order_with_their_properties(kind: Kind, source: Source, progress: MemoryProgress) -> None:
     kind.publish(bodies_of(MESSAGES))
-    source.open(None)
+    source.open(progress)
     messages = read(source, MESSAGES)
     assert [message.body for message in messages] == bodies_of(MESSAGES)
     positions = [message.position for message in messages]
@@ -139,8 +138,10 @@ def test_messages_come_in_order_with_their_properties(kind: Kind, source: Source
     assert last.persistent
 
 
-def test_no_more_is_read_than_asked_for_and_nothing_where_nothing_is(kind: Kind, source: Source) -> None:
-    source.open(None)
+def test_no_more_is_read_than_asked_for_and_nothing_where_nothing_is(
+    kind: Kind, source: Source, progress: MemoryProgress
+) -> None:
+    source.open(progress)
     assert source.read(10, 0.05) == []
     kind.publish(bodies_of(5))
     messages = read(source, 1) + read(source, 3)
@@ -148,8 +149,8 @@ def test_no_more_is_read_than_asked_for_and_nothing_where_nothing_is(kind: Kind,
     assert len(source.read(1000, LONG_SECONDS)) == 1
 
 
-def test_a_message_is_read_as_soon_as_it_comes(kind: Kind, source: Source) -> None:
-    source.open(None)
+def test_a_message_is_read_as_soon_as_it_comes(kind: Kind, source: Source, progress: MemoryProgress) -> None:
+    source.open(progress)
     found: list[Message] = []
     reader = threading.Thread(target=lambda: found.extend(source.read(10, 60)))
     reader.start()
@@ -158,42 +159,50 @@ def test_a_message_is_read_as_soon_as_it_comes(kind: Kind, source: Source) -> No
     assert [message.body for message in found] == [b"late"]
 
 
-def test_what_was_not_finished_comes_again_under_the_same_key(kind: Kind, source: Source) -> None:
+def test_what_was_not_finished_comes_again_under_the_same_key(
+    kind: Kind, source: Source, progress: MemoryProgress
+) -> None:
     kind.publish(bodies_of(6))
-    source.open(None)
+    source.open(progress)
     messages = read(source, 6)
     source.finish(messages[:2], frozenset())
     source.finish(messages[2:4], frozenset({messages[3].position}))
+    progress.done(messages[:4])
     source.close()
-    source.open(messages[3].position)
+    source.open(progress)
     again = read(source, 2)
     assert [message.body for message in again] == bodies_of(2, first=4)
     assert [message.key for message in again] == [message.key for message in messages[4:]]
     assert source.read(10, 0.2) == []
 
 
-def test_messages_of_an_earlier_connection_can_be_finished_on_a_later_one(kind: Kind, source: Source) -> None:
+def test_messages_of_an_earlier_connection_can_be_finished_on_a_later_one(
+    kind: Kind, source: Source, progress: MemoryProgress
+) -> None:
     kind.publish(bodies_of(2))
-    source.open(None)
+    source.open(progress)
     messages = read(source, 2)
-    source.open(messages[1].position)
+    progress.done(messages)
+    source.open(progress)
     source.finish(messages, frozenset())
     kind.publish([b"next"])
-    source.read(10, LONG_SECONDS)
+    assert source.read(10, LONG_SECONDS)
 
 
-def test_a_source_that_is_not_open_can_not_be_read(kind: Kind, source: Source) -> None:
+def test_a_source_that_is_not_open_can_not_be_read(kind: Kind, source: Source, progress: MemoryProgress) -> None:
     with pytest.raises(BrokerUnavailable):
         source.read(1, LONG_SECONDS)
-    source.open(None)
+    source.open(progress)
     source.close()
     with pytest.raises(BrokerUnavailable):
         source.read(1, LONG_SECONDS)
     assert kind.name == source.name
 
 
-def test_a_broker_that_can_not_serve_is_said_when_reading_and_when_opening(kind: Kind, source: Source) -> None:
-    source.open(None)
+def test_a_broker_that_can_not_serve_is_said_when_reading_and_when_opening(
+    kind: Kind, source: Source, progress: MemoryProgress
+) -> None:
+    source.open(progress)
     failed = threading.Event()
 
     def read_on() -> None:
@@ -207,34 +216,55 @@ def test_a_broker_that_can_not_serve_is_said_when_reading_and_when_opening(kind:
     reader.join(LONG_SECONDS)
     assert failed.is_set()
     with pytest.raises(BrokerUnavailable):
-        source.open(None)
+        source.open(progress)
 
 
-@pytest.mark.parametrize("kind", [Memory, Stream], ids=["memory", "stream"], indirect=True)
-def test_a_stream_is_read_behind_any_offset(kind: Kind, source: Source) -> None:
+@pytest.mark.parametrize("kind", [Memory, Stream, GroupStream], ids=["memory", "stream", "group"], indirect=True)
+def test_a_stream_is_read_behind_any_offset(kind: Kind, source: Source, progress: MemoryProgress) -> None:
     kind.publish(bodies_of(MESSAGES))
-    source.open(None)
+    source.open(progress)
     messages = read(source, MESSAGES)
     assert [message.offset for message in messages] == [message.position for message in messages] == list(range(50))
-    source.open(29)
+    progress.done(messages[:30])
+    source.open(progress)
     assert [message.offset for message in read(source, 20)] == list(range(30, 50))
 
 
+@pytest.mark.parametrize("kind", [Memory, Stream, GroupStream], ids=["memory", "stream", "group"], indirect=True)
+def test_the_end_of_a_stream_is_behind_its_last_message_whatever_was_read(
+    kind: Kind, source: Source, progress: MemoryProgress
+) -> None:
+    kind.publish(bodies_of(MESSAGES))
+    source.open(progress)
+    read(source, 1)
+    assert source.end() == MESSAGES
+    kind.publish(bodies_of(2))
+    assert wait_until(lambda: source.end() == MESSAGES + 2, LONG_SECONDS)
+
+
 @pytest.mark.parametrize("kind", [Quorum], ids=["queue"], indirect=True)
-def test_a_message_of_a_queue_has_no_offset(kind: Kind, source: Source) -> None:
+def test_a_queue_has_no_end_that_is_known(kind: Kind, source: Source, progress: MemoryProgress) -> None:
     kind.publish([b"text"])
-    source.open(None)
+    source.open(progress)
+    assert source.end() is None
+
+
+@pytest.mark.parametrize("kind", [Quorum], ids=["queue"], indirect=True)
+def test_a_message_of_a_queue_has_no_offset(kind: Kind, source: Source, progress: MemoryProgress) -> None:
+    kind.publish([b"text"])
+    source.open(progress)
     (message,) = read(source, 1)
-    assert (message.offset, message.key) == (None, f"{kind.name}:0")
+    assert (message.offset, message.place, message.stands_at) == (None, None, None)
+    assert message.key.startswith(f"{kind.name}:0:")
 
 
 @pytest.mark.parametrize(("kind", "expected"), [(Stream, MESSAGES), (Quorum, 10)], indirect=["kind"])
 def test_a_stream_is_read_on_before_anything_is_finished_and_a_queue_no_further_than_its_prefetch(
-    kind: Kind, expected: int
+    kind: Kind, progress: MemoryProgress, expected: int
 ) -> None:
     kind.publish(bodies_of(MESSAGES))
     source = kind.source(prefetch=10)
-    source.open(None)
+    source.open(progress)
     found: list[Message] = []
     while messages := source.read(MESSAGES, 1):
         found += messages
@@ -242,24 +272,24 @@ def test_a_stream_is_read_on_before_anything_is_finished_and_a_queue_no_further_
     source.close()
 
 
-def test_a_stream_can_be_read_from_its_end(rabbitmq: RabbitMQNode, stream_name: str) -> None:
-    kind = Stream(stream_name, lambda: rabbitmq)
+def test_a_stream_can_be_read_from_its_end(broker: RabbitMQNode, stream_name: str) -> None:
+    kind = Stream(stream_name, lambda: broker)
     kind.publish([b"earlier"])
     assert len(kind.client.read_stream(stream_name)) == 1
-    source = StreamSource(kind.url, stream_name, prefetch=10, start="next")
-    source.open(None)
+    source = StreamSource(broker.stream_url, stream_name, from_end=True)
+    source.open()
     kind.publish([b"later"])
     assert [message.body for message in read(source, 1)] == [b"later"]
     source.close()
     kind.close()
 
 
-def test_what_a_queue_rejects_goes_to_its_dead_letter_exchange(rabbitmq: RabbitMQNode, stream_name: str) -> None:
-    declare_queue(rabbitmq.amqp_url, stream_name)
-    client = Client(rabbitmq.amqp_url)
+def test_what_a_queue_rejects_goes_to_its_dead_letter_exchange(broker: RabbitMQNode, stream_name: str) -> None:
+    declare_queue(broker.amqp_url, stream_name)
+    client = Client(broker.amqp_url)
     client.publish(stream_name, [b"good", b"bad"])
-    source = QueueSource(rabbitmq.amqp_url, stream_name, prefetch=10)
-    source.open(None)
+    source = QueueSource(broker.amqp_url, stream_name, prefetch=10)
+    source.open()
     good, bad = read(source, 2)
     source.finish([good, bad], frozenset({bad.position}))
     dead = client.channel.consume(f"{stream_name}.rejected", auto_ack=True, inactivity_timeout=LONG_SECONDS)
@@ -273,19 +303,21 @@ def test_what_a_queue_rejects_goes_to_its_dead_letter_exchange(rabbitmq: RabbitM
 
 
 @pytest.mark.parametrize("kind", [Stream, Quorum], ids=["stream", "queue"], indirect=True)
-def test_properties_that_are_not_utf_8_are_read_as_text_that_can_be_sent_again(kind: RabbitMQ, source: Source) -> None:
+def test_properties_that_are_not_utf_8_are_read_as_text_that_can_be_sent_again(
+    kind: RabbitMQ, source: Source, progress: MemoryProgress
+) -> None:
     broken, long = b"\xff" + b"a" * 254, "i" * 255
     properties: list[tuple[Any, Any]] = [(broken, broken), (b"b\xff", b"b\xff"), (long, long)]
     for message_id, other in properties:
         kind.client.channel.basic_publish(
             "", kind.name, b"text", BasicProperties(message_id=message_id, correlation_id=other, reply_to=other)
         )
-    source.open(None)
+    source.open(progress)
     found = read(source, 3)
     others = ["\ufffd" + "a" * 252, "b\ufffd", long]
     assert [message.correlation_id for message in found] == [message.reply_to for message in found] == others
     assert [message.message_id for message in found] == [other[:MAX_ID_CHARACTERS] for other in others]
-    publisher = AmqpPublisher(kind.url)
+    publisher = AmqpPublisher(kind.node.amqp_url)
     publisher.publish(
         [Outgoing(kind.name, b"", message.correlation_id, message.message_id, message.reply_to) for message in found]
     )
