@@ -2,7 +2,11 @@
 
 rstream's consumer and producer are passed by: they skip the rest of a chunk at an error, give credit by chunks of any
 size, and tell nobody of a connection that is silent. Its client speaks the protocol, and that is what is used; only
+<<<<<<< HEAD
 chunks are read here, which saves three of four copies and half of the time, and chunks may hold a single message.
+=======
+chunks are read here, which saves three of four copies, and chunks may hold a single message.
+>>>>>>> sources
 """
 
 import asyncio
@@ -27,6 +31,7 @@ from rstream.encoding import decode_frame
 from messages.ports import BrokerUnavailable
 
 T = TypeVar("T")
+F = TypeVar("F", bound=schema.Frame)
 
 # rstream reads 256 bytes at a time, five turns of the event loop for a review.
 rstream.connection.CHUNK_SIZE = 65_536
@@ -235,6 +240,12 @@ class _Client(Client):
         await self._conn.open()
         self.start_task("listener", self._listener())
         self.add_handler(schema.Heartbeat, self._on_heartbeat)
+
+    async def sync_request(self, frame: schema.Frame, resp_schema: type[F], raise_exception: bool = True) -> F:
+        """Ask the broker, unless the connection is gone: rstream would wait for an answer to what it does not send."""
+        if not self.is_connection_alive():
+            raise OSError("the connection is closed")
+        return await super().sync_request(frame, resp_schema, raise_exception)
 
     async def _listener(self) -> None:
         """Take frames until the connection ends, or until one that can't be read ends it."""

@@ -100,19 +100,19 @@ class StreamSource(Source):
         """Return what has arrived, or does in time; raises BrokerUnavailable, Superseded."""
         if self._connection is None:
             raise BrokerUnavailable("RabbitMQ: not connected")
-        if not (messages := list(islice(self._messages, limit))):
-            with self._changed:
-                self._changed.wait_for(lambda: self._chunks or self._updates or self._reason, timeout_seconds)
-            if self._reason:
-                raise BrokerUnavailable(f"RabbitMQ: {self.name}: {self._reason}")
-            if self._lock and self._active and not self._lock.held:
-                raise BrokerUnavailable(f"RabbitMQ: {self.name}: the lock of its reader was lost")
-            if self._updates:
-                self._take_turns(*self._updates.popleft())
-            elif self._lock and not self._active:
-                self._try_lock()
+        deadline = time.monotonic() + timeout_seconds
+        messages = list(islice(self._messages, limit))
+        while not messages:
+            self._attend()
             while len(messages) < limit and self._next_chunk():
                 messages += islice(self._messages, limit - len(messages))
+            left_seconds = deadline - time.monotonic()
+            if messages or left_seconds <= 0:
+                break
+            with self._changed:
+                # A lock tells nobody that it is free, or lost.
+                wait_seconds = min(left_seconds, LOCK_RETRY_SECONDS) if self._lock else left_seconds
+                self._changed.wait_for(lambda: self._chunks or self._updates or self._reason, wait_seconds)
         return messages
 
     def stand_by(self) -> None:
@@ -198,6 +198,17 @@ class StreamSource(Source):
             self._changed.notify_all()
 
     # Turns.
+
+    def _attend(self) -> None:
+        """See to what decides whether to read; raises BrokerUnavailable, Superseded."""
+        if self._reason:
+            raise BrokerUnavailable(f"RabbitMQ: {self.name}: {self._reason}")
+        if self._lock and self._active and not self._lock.held:
+            raise BrokerUnavailable(f"RabbitMQ: {self.name}: the lock of its reader was lost")
+        if self._updates:
+            self._take_turns(*self._updates.popleft())
+        elif self._lock and not self._active:
+            self._try_lock()
 
     def _take_turns(self, correlation_id: int, active: bool) -> None:
         """Do as the broker says; raises Superseded where another reader's turn comes."""

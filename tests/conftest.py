@@ -3,15 +3,20 @@
 import os
 import secrets
 import signal
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
 import pytest
+from pika.adapters.blocking_connection import BlockingChannel
 
 from deploy import ports, runner, servers
+from messages.amqp import blocking_connection
 from model_store.publishing import ModelStore
 from tests.running import running
+
+# The suites there are no test modules of their own.
+pytest.register_assert_rewrite("tests.streams")
 
 
 @dataclass(frozen=True)
@@ -144,3 +149,16 @@ def rabbitmq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMQNode]
 def stream_name() -> str:
     """A stream or queue name that nobody has used."""
     return f"test-{secrets.token_hex(6)}"
+
+
+@pytest.fixture
+def stream(broker: RabbitMQNode, stream_name: str) -> Iterator[str]:
+    """A stream at `broker`, which is a fixture of the folders that have one."""
+
+    def with_channel(act: Callable[[BlockingChannel], object]) -> None:
+        with blocking_connection(broker.amqp_url) as connection:
+            act(connection.channel())
+
+    with_channel(lambda channel: channel.queue_declare(stream_name, durable=True, arguments={"x-queue-type": "stream"}))
+    yield stream_name
+    with_channel(lambda channel: channel.queue_delete(stream_name))

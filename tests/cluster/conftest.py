@@ -36,3 +36,9 @@ def cluster(started_cluster: list[ClusterNode]) -> Iterator[list[ClusterNode]]:
     for node in started_cluster:
         if not node.runs:
             node.start()
+
+
+@pytest.fixture(scope="session")
+def broker(rabbitmq4: RabbitMQNode) -> RabbitMQNode:
+    """The broker that the suites in tests/streams are about."""
+    return rabbitmq4

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import RabbitMQNode
 from tests.project import Project, copy_project
 
 
@@ -33,3 +34,9 @@ def local_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
         yield project
     finally:
         project.deploy("--stop")
+
+
+@pytest.fixture(scope="session")
+def broker(rabbitmq: RabbitMQNode) -> RabbitMQNode:
+    """The broker that the suites in tests/streams are about."""
+    return rabbitmq

@@ -1,0 +1,3 @@
+"""Whatever clients write to a stream comes as a message, over RabbitMQ 4."""
+
+from tests.streams.entries import *  # noqa: F403 - the suite

@@ -1,0 +1,3 @@
+"""Where a reader of a stream begins, and how far it reads ahead, over the system's RabbitMQ."""
+
+from tests.streams.positions import *  # noqa: F403 - the suite
