@@ -16,8 +16,13 @@ import struct
 import threading
 import time
 import zlib
+<<<<<<< HEAD
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
+=======
+from collections.abc import Callable, Coroutine
+from contextlib import closing, suppress
+>>>>>>> scenario
 from functools import cache
 from typing import Any, NamedTuple, Self, TypeVar
 from urllib.parse import unquote, urlsplit
@@ -387,15 +392,28 @@ class StreamConnection:
         """Return the streams that `name` is made of; raises BrokerUnavailable."""
 
         async def partitions() -> list[str]:
-            # In this order: RabbitMQ 3.10 has no answer that can be read for a stream that is no super stream.
             if await self._client.stream_exists(name):
                 return [name]
+<<<<<<< HEAD
             found = await self._client.partitions(name) if self.version >= SHARED_SINCE else []
             if not found:
                 raise OSError("there is no stream of that name")
             return found
+=======
+            if found := await self._super_stream(name):
+                return found
+            raise OSError("there is no stream of that name")
+>>>>>>> scenario
 
         return _wait(partitions(), name)
+
+    def is_super_stream(self, name: str) -> bool:
+        """Return whether there is a super stream of that name; raises BrokerUnavailable."""
+        return bool(_wait(self._super_stream(name), name))
+
+    async def _super_stream(self, name: str) -> list[str]:
+        # RabbitMQ 3.10 knows none, and has no answer that can be read.
+        return await self._client.partitions(name) if self.version >= (3, 11) else []
 
     def close(self) -> None:
         """Close the connection; `gone` is not told."""
@@ -428,6 +446,7 @@ def partitions(url: str, name: str) -> list[str]:
 
     Raises BrokerUnavailable.
     """
+<<<<<<< HEAD
     with _question(url) as connection:
         return connection.partitions(name)
 
@@ -436,3 +455,17 @@ def version(url: str) -> tuple[int, ...]:
     """Return a broker's version, as in (3, 10); raises BrokerUnavailable."""
     with _question(url) as connection:
         return connection.version
+=======
+    with _asking(url) as connection:
+        return connection.partitions(name)
+
+
+def is_super_stream(url: str, name: str) -> bool:
+    """Return whether there is a super stream of that name; raises BrokerUnavailable."""
+    with _asking(url) as connection:
+        return connection.is_super_stream(name)
+
+
+def _asking(url: str) -> "closing[StreamConnection]":
+    return closing(StreamConnection(url, "", "sentiment-partitions", lambda _: None))
+>>>>>>> scenario

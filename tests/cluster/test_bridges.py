@@ -1,0 +1,296 @@
+"""Bridges that share a super stream of a cluster, while bridges and nodes die, come and go, and models change.
+
+CLUSTER_MESSAGES: how many messages the whole scenario has, 6000 if it is not set.
+"""
+
+import itertools
+import os
+import random
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+
+from contracts.names import PREDICTIONS
+from deploy import ports, servers
+from deploy.runner import wait_until
+from messages.topology import declare_streams, declare_super_stream
+from model_store.publishing import ModelStore
+from records import Records
+from tests.cluster.bridges import (
+    STREAMS,
+    TIMEOUT_SECONDS,
+    Bridge,
+    appended,
+    bridges,
+    entries,
+    forget,
+    opposite_models,
+    packed,
+    parked,
+    predict,
+    recorded,
+    replied,
+)
+from tests.cluster.nodes import ClusterNode
+from tests.cluster.traffic import Review, Traffic, reviews
+from tests.conftest import RabbitMQNode
+from tests.running import running
+from tests.system import Client, python_service
+
+MESSAGES = int(os.environ.get("CLUSTER_MESSAGES") or 6_000)
+PARTITIONS = 6
+STEPS = 9
+SEED = 20261125
+MAX_BYTES = 1_000_000_000
+# So that there is always something in hand.
+SMALL_BATCHES = {"BRIDGE_BATCH_MESSAGES": "5", "BRIDGE_IN_FLIGHT": "4"}
+
+
+@pytest.fixture
+def records(environment: Mapping[str, str]) -> Iterator[Records]:
+    assert environment
+    found = Records.from_environment()
+    yield found
+    found.close()
+
+
+class SuperStream:
+    """A super stream, the streams that bridges write to, and a reply queue, at a node that is not killed."""
+
+    def __init__(self, name: str, made_at: RabbitMQNode, asked_at: RabbitMQNode, partitions: int = PARTITIONS) -> None:
+        self.name = name
+        self.partitions = [f"{name}-{number}" for number in range(partitions)]
+        self.replies = f"{name}-replies"
+        self.node = asked_at
+        # The node that declares a stream leads it.
+        declare_streams(made_at.amqp_url, STREAMS, MAX_BYTES)
+        declare_super_stream(made_at.amqp_url, name, partitions, MAX_BYTES)
+        client = Client(asked_at.amqp_url)
+        client.declare(self.replies)
+        client.close()
+
+    def traffic(self, *nodes: RabbitMQNode) -> Traffic:
+        addresses = [(node.amqp_url, node.stream_url) for node in nodes]
+        return Traffic(addresses, reviews(self.partitions, self.replies, SEED))
+
+    def bridge(
+        self, environment: Mapping[str, str], gateway_url: str, folder: Path, node: RabbitMQNode | None = None
+    ) -> Bridge:
+        source = {"BRIDGE_SOURCE": f"stream:{self.name}"}
+        own = {**SMALL_BATCHES, **environment, **(node or self.node).environment, **source}
+        return Bridge.of(own, gateway_url, folder)
+
+    def delete(self) -> None:
+        client = Client(self.node.amqp_url)
+        forget(client, [*STREAMS, self.replies, *self.partitions], [self.name])
+        client.close()
+
+
+@pytest.fixture
+def super_stream(rabbitmq4: RabbitMQNode, stream_name: str) -> Iterator[SuperStream]:
+    """A super stream on a node by itself."""
+    found = SuperStream(stream_name, rabbitmq4, rabbitmq4)
+    yield found
+    found.delete()
+
+
+@contextmanager
+def model_changes(seconds: float) -> Iterator[list[str]]:
+    """Promote the one and the other of two models that contradict each other, again and again; yields the versions."""
+    store = ModelStore.from_environment()
+    versions = [store.publish(packed(model), f"model-{number}") for number, model in enumerate(opposite_models())]
+    stop = threading.Event()
+
+    def promote() -> None:
+        for version in itertools.cycle(versions):
+            store.promote(version, expected=store.current(), by="test", reason="test")
+            if stop.wait(seconds):
+                return
+
+    thread = threading.Thread(target=promote)
+    thread.start()
+    try:
+        yield versions
+    finally:
+        stop.set()
+        thread.join()
+
+
+class Scenario:
+    """What happens to bridges while they work through a traffic of messages."""
+
+    def __init__(self, stream: SuperStream, traffic: Traffic, records: Records, chance: random.Random) -> None:
+        self.stream = stream
+        self.traffic = traffic
+        self.records = records
+        self.chance = chance
+        self.bridges: list[Bridge] = []
+
+    def undone(self) -> dict[str, int]:
+        """Return how many messages at least wait in each partition."""
+        counts = self.traffic.counts()
+        return {name: counts.get(name, 0) - 1 - (self.stored(name)) for name in self.stream.partitions}
+
+    def stored(self, partition: str) -> int:
+        offset = self.records.offset(partition)
+        return -1 if offset is None else offset
+
+    def have_work(self, share: int = STEPS) -> None:
+        """Return when there is work in every partition, a share of all messages of it new."""
+        self.traffic.burst(-(-MESSAGES // share))
+        assert wait_until(self._at_work, TIMEOUT_SECONDS), (self.undone(), self.traffic.problems[-5:])
+
+    def _at_work(self) -> bool:
+        """Return whether all partitions have something undone; see to it where nothing of them has."""
+        undone = self.undone().values()
+        if max(undone) <= 0 and self.traffic.wait(0):
+            self.traffic.burst(len(self.stream.partitions) * 20)
+        return min(undone) > 0
+
+    def catch(self) -> Bridge:
+        """Return a bridge that is stopped amid its work."""
+        bridge = self.chance.choice(self.bridges)
+
+        def caught() -> bool:
+            bridge.signal(signal.SIGSTOP)
+            if self._at_work():
+                return True
+            bridge.signal(signal.SIGCONT)
+            return False
+
+        self.have_work()
+        assert wait_until(caught, TIMEOUT_SECONDS)
+        return bridge
+
+    def kill_and_start_a_bridge(self) -> None:
+        bridge = self.catch()
+        bridge.kill()
+        bridge.start()
+
+    def finish(self) -> None:
+        """Return when all that was written is done with, and end the bridges."""
+        assert self.traffic.wait(TIMEOUT_SECONDS * 2), self.traffic.problems[-5:]
+        last = [
+            Review(f"{name}/last", name, f"the last of {name}".encode(), "text/plain", self.stream.replies)
+            for name in self.stream.partitions
+        ]
+        self.traffic.write(last)
+        assert self.traffic.wait(TIMEOUT_SECONDS), self.traffic.problems[-5:]
+        for review in last:
+            self._wait_for(review)
+        for bridge in self.bridges:
+            bridge.terminate()
+
+    def _wait_for(self, review: Review) -> None:
+        collection = self.records.database["predictions"]
+
+        def done() -> bool:
+            found = [document["_id"] for document in collection.find({"text": review.body.decode()}, {"_id": 1})]
+            offsets = [int(key.rpartition(":")[2]) for key in found]
+            return bool(offsets) and self.stored(review.partition) >= max(offsets)
+
+        before = -1
+        # As long as it goes on.
+        while not wait_until(done, TIMEOUT_SECONDS):
+            stored = self.stored(review.partition)
+            assert stored > before, f"{review.partition} stands still at {stored}"
+            before = stored
+
+
+def found_in(stream: SuperStream, confirmed: Mapping[str, Review]) -> dict[str, Review]:
+    """Return what was written to the partitions, by its key, and see that all that the broker confirmed is there."""
+    raw = {review.entry: review for review in confirmed.values() if review.entry}
+    found: dict[str, Review] = {}
+    for partition in stream.partitions:
+        held = entries(stream.node.stream_url, partition)
+        assert list(held) == list(range(len(held)))
+        for offset, entry in held.items():
+            found[f"{partition}:{offset}"] = raw[entry] if entry in raw else confirmed[correlation_id(entry)]
+    assert {review.id for review in found.values()} == confirmed.keys()
+    assert all(key.rpartition(":")[0] == review.partition for key, review in found.items())
+    return found
+
+
+def correlation_id(entry: bytes) -> str:
+    """Return the correlation id of a message of this test, `<partition>/<number>`, by whomever it was encoded."""
+    from rstream.amqp import amqp_decoder
+
+    found = amqp_decoder(entry).properties.correlation_id
+    return found.decode() if isinstance(found, bytes) else str(found)
+
+
+def assert_each_done_once(stream: SuperStream, records: Records, found: Mapping[str, Review]) -> dict[str, int]:
+    """See that every message has one record, one answer in `predictions` and a reply, all the same.
+
+    Returns how many replies each has that is good.
+    """
+    good = {key for key, review in found.items() if not review.bad}
+    known = recorded(records)
+    assert known.keys() == good
+    assert parked(records) == found.keys() - good
+    in_order = appended(stream.node.stream_url)
+    answers = dict(in_order)
+    assert answers == known
+    assert len(in_order) == len(answers), "some are there more than once"
+    client = Client(stream.node.amqp_url)
+    replies = replied(client, stream.replies)
+    client.close()
+    assert replies.keys() == good
+    assert {key for key, each in replies.items() if set(each) != {known[key]}} == set()
+    last = {name: max(int(key.rpartition(":")[2]) for key in found if key.startswith(f"{name}:")) for name in
+            stream.partitions}
+    assert {name: records.offset(name) for name in stream.partitions} == last
+    return {key: len(each) for key, each in replies.items()}
+
+
+def test_every_message_is_done_once_while_bridges_and_a_node_die_and_models_change(
+    cluster: list[ClusterNode],
+    environment: Mapping[str, str],
+    records: Records,
+    store: ModelStore,
+    stream_name: str,
+    tmp_path: Path,
+) -> None:
+    *survivors, victim = cluster
+    # It leads all streams at first: each gets another leader amid the work.
+    stream = SuperStream(stream_name, victim, survivors[0])
+    traffic = stream.traffic(victim, *survivors)
+    chance = random.Random(SEED)
+    scenario = Scenario(stream, traffic, records, chance)
+    with ExitStack() as stack:
+        stack.callback(stream.delete)
+        store.ensure_bucket()
+        versions = stack.enter_context(model_changes(2))
+        url = stack.enter_context(predict({**environment, "POLL_SECONDS": "0.2"}, tmp_path))
+        scenario.bridges = [
+            stream.bridge(environment, url, tmp_path, survivors[number % len(survivors)]) for number in range(4)
+        ]
+        added = scenario.bridges.pop()
+        stack.enter_context(traffic.running())
+        stack.enter_context(bridges(*scenario.bridges))
+        scenario.kill_and_start_a_bridge()
+        scenario.have_work()
+        victim.kill()
+        scenario.kill_and_start_a_bridge()
+        scenario.have_work()
+        stack.enter_context(bridges(added))
+        scenario.bridges.append(added)
+        scenario.kill_and_start_a_bridge()
+        scenario.have_work()
+        victim.start()
+        scenario.kill_and_start_a_bridge()
+        scenario.have_work()
+        scenario.bridges.pop(chance.randrange(len(scenario.bridges))).terminate()
+        scenario.kill_and_start_a_bridge()
+        scenario.finish()
+        found = found_in(stream, traffic.confirmed())
+        replies = assert_each_done_once(stream, records, found)
+        # Else this has shown nothing.
+        assert len(found) >= MESSAGES
+        assert traffic.problems
+        assert max(replies.values()) > 1
+        assert {answer.model for answer in recorded(records).values()} == set(versions)
