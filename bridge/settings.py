@@ -7,11 +7,7 @@ from dataclasses import dataclass, field
 from contracts.names import PREDICTIONS, REJECTED
 from messages.ports import Source
 from messages.queue_source import QueueSource
-<<<<<<< HEAD
-from messages.stream_client import SHARED_SINCE, Address, partitions, stream_url_of, version
-=======
-from messages.stream_client import Address, is_super_stream, partitions, stream_url_of
->>>>>>> scenario
+from messages.stream_client import SHARED_SINCE, Address, is_super_stream, partitions, stream_url_of, version
 from messages.stream_source import Group, StreamSource
 from messages.topology import declare_queue, declare_streams, declare_super_stream
 from process.settings import SettingsError, number, read_secret, setting, whole_number
@@ -51,13 +47,13 @@ class StreamInput:
 
     def declare(self, settings: "Settings") -> None:
         """Declare it where it is missing; raises BrokerUnavailable."""
-        if self.partitions and version(settings.rabbitmq_stream_url) < SHARED_SINCE:
-            logger.warning("this RabbitMQ is older than 3.11 and has no super streams: %s is a plain stream", self.name)
-            declare_streams(settings.rabbitmq_url, [self.name], settings.stream_max_bytes)
-        elif self.partitions:
+        if self.partitions and version(settings.rabbitmq_stream_url) >= SHARED_SINCE:
             declare_super_stream(settings.rabbitmq_url, self.name, self.partitions, settings.stream_max_bytes)
-        # A stream of the same name would be read in its place.
-        elif not is_super_stream(settings.rabbitmq_stream_url, self.name):
+            return
+        if self.partitions:
+            logger.warning("this RabbitMQ is older than 3.11 and has no super streams: %s is a plain stream", self.name)
+        # Where there is a super stream, a stream of the same name would be read in its place.
+        if not is_super_stream(settings.rabbitmq_stream_url, self.name):
             declare_streams(settings.rabbitmq_url, [self.name], settings.stream_max_bytes)
 
     def sources(self, settings: "Settings") -> list[Source]:

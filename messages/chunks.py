@@ -15,7 +15,7 @@ _COMPRESSIONS = ("none", "gzip", "Snappy", "LZ4", "Zstandard")
 def entries(chunk: Chunk) -> Iterator[bytes | Unreadable]:
     """Yield the entries of a chunk, one for each offset from its first on; for those that can't be read, why."""
     # Offsets go on behind what is damaged, and end where the chunk says, whatever its entries say.
-    missing = repeat(Unreadable("the chunk holds fewer entries than it says"))
+    missing = repeat(Unreadable(chunk.problem or "the chunk holds fewer entries than it says"))
     return islice(chain(_entries(chunk), missing), chunk.records)
 
 

@@ -2,11 +2,7 @@
 
 rstream's consumer and producer are passed by: they skip the rest of a chunk at an error, give credit by chunks of any
 size, and tell nobody of a connection that is silent. Its client speaks the protocol, and that is what is used; only
-<<<<<<< HEAD
 chunks are read here, which saves three of four copies and half of the time, and chunks may hold a single message.
-=======
-chunks are read here, which saves three of four copies, and chunks may hold a single message.
->>>>>>> sources
 """
 
 import asyncio
@@ -16,13 +12,8 @@ import struct
 import threading
 import time
 import zlib
-<<<<<<< HEAD
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
-=======
-from collections.abc import Callable, Coroutine
-from contextlib import closing, suppress
->>>>>>> scenario
 from functools import cache
 from typing import Any, NamedTuple, Self, TypeVar
 from urllib.parse import unquote, urlsplit
@@ -48,6 +39,8 @@ SHARED_SINCE = (3, 11)
 FRAME_MAX_BYTES = 1024 * 1024
 PART_BYTES = 1024 * 1024
 """A chunk that is larger is read in parts of about this size."""
+MAX_ENTRY_BYTES = 8 * 1024 * 1024
+"""A larger entry can't be a text within limits, escaped in the longest way, and is skipped."""
 ERRORS = (OSError, exceptions.ServerError, exceptions.ClientError, rstream.connection.ConnectionClosed)
 
 FIRST = schema.OffsetSpec(OffsetType.FIRST)
@@ -120,7 +113,7 @@ class Chunk(NamedTuple):
     """Entries that were written together, or the next part of many; of `records` the first has the offset `first`.
 
     timestamp: when the broker wrote it, in milliseconds since 1970. data: the entries, see messages.chunks.
-    size: the bytes of all parts. ends: whether this is the last part.
+    size: the bytes of all parts. ends: whether this is the last part. problem: why the entries were not read.
     """
 
     timestamp: int
@@ -128,8 +121,9 @@ class Chunk(NamedTuple):
     entries: int
     records: int
     data: bytes
-    size: int
+    size: int = 0
     ends: bool = True
+    problem: str = ""
 
     @property
     def end(self) -> int:
@@ -177,47 +171,58 @@ class _Connection(rstream.connection.Connection):
                 subscription.deliver(Chunk(timestamp, first, entries, records, b"", size))
             await self._skip(length - _HEAD.size)
             return
-        crc = 0
+        whole = Chunk(timestamp, first, entries, records, b"", size)
         if size <= PART_BYTES:
             data = bytes(await self._read(size))
             crc = zlib.crc32(data)
-            subscription.deliver(Chunk(timestamp, first, entries, records, data, size))
+            subscription.deliver(whole._replace(data=data))
         else:
-            async for part_entries, part_records, data in self._parts(size, entries):
-                crc = zlib.crc32(data, crc)
-                entries, records = entries - part_entries, records - part_records
-                part = Chunk(timestamp, first, part_entries, part_records, data, size, ends=entries == 0)
-                first += part_records
-                subscription.deliver(part)
-                await self._client.flowing.wait()
+            crc = await self._read_parts(whole, subscription)
         if crc != checksum:
-            raise ValueError(f"the chunk that ends before offset {first} is damaged")
+            raise ValueError(f"the chunk at offset {first} is damaged")
         await self._skip(length - _HEAD.size - size)
 
-    async def _parts(self, size: int, entries: int) -> AsyncIterator[tuple[int, int, bytes]]:
-        """Yield how many entries, how many records of them, and their bytes, some PART_BYTES at a time."""
-        part, part_entries, part_records = bytearray(), 0, 0
-        for number in range(entries):
+    async def _read_parts(self, whole: Chunk, subscription: Subscription) -> int:
+        """Deliver a chunk in parts of about PART_BYTES; returns the checksum of all."""
+        crc, left = 0, whole.size
+        part = whole._replace(entries=0, records=0, ends=False)
+        data = bytearray()
+        for number in range(1, whole.entries + 1):
             head = await self._read(4)
-            records = 1
+            records, size = 1, int.from_bytes(head, "big")
             if head[0] & 0x80:  # a block of entries; see messages.chunks
                 head += await self._read(7)
-                records, entry_size = int.from_bytes(head[1:3], "big"), int.from_bytes(head[7:11], "big")
+                records, size = int.from_bytes(head[1:3], "big"), int.from_bytes(head[7:11], "big")
+            crc = zlib.crc32(head, crc)
+            if (left := left - len(head) - size) < 0:
+                raise ValueError(f"the chunk at offset {whole.first} holds more than it says")
+            too_large = size > MAX_ENTRY_BYTES
+            if data and (too_large or len(data) + size > PART_BYTES):
+                await self._deliver(subscription, part._replace(data=bytes(data)))
+                part, data = part._replace(first=part.end, entries=0, records=0), bytearray()
+            part = part._replace(entries=part.entries + 1, records=part.records + records, ends=number == whole.entries)
+            if too_large:
+                crc = await self._skip(size, crc)
+                problem = f"it has {size} bytes; at most {MAX_ENTRY_BYTES} are read"
+                await self._deliver(subscription, part._replace(problem=problem))
+                part = part._replace(first=part.end, entries=0, records=0)
             else:
-                entry_size = int.from_bytes(head, "big")
-            size -= len(head) + entry_size
-            if size < 0:
-                raise ValueError("a chunk holds more than it says")
-            part += head + await self._read(entry_size)
-            part_entries += 1
-            part_records += records
-            if len(part) >= PART_BYTES or number == entries - 1:
-                yield part_entries, part_records, bytes(part)
-                part, part_entries, part_records = bytearray(), 0, 0
+                entry = await self._read(size)
+                crc = zlib.crc32(entry, crc)
+                data += head + entry
+        if data:
+            await self._deliver(subscription, part._replace(data=bytes(data)))
+        return crc
 
-    async def _skip(self, size: int) -> None:
+    async def _deliver(self, subscription: Subscription, part: Chunk) -> None:
+        subscription.deliver(part)
+        await self._client.flowing.wait()
+
+    async def _skip(self, size: int, crc: int = 0) -> int:
+        """Read bytes that nobody wants; returns the checksum with them."""
         for first in range(0, size, PART_BYTES):
-            await self._read(min(PART_BYTES, size - first))
+            crc = zlib.crc32(await self._read(min(PART_BYTES, size - first)), crc)
+        return crc
 
 
 class _Client(Client):
@@ -394,16 +399,9 @@ class StreamConnection:
         async def partitions() -> list[str]:
             if await self._client.stream_exists(name):
                 return [name]
-<<<<<<< HEAD
-            found = await self._client.partitions(name) if self.version >= SHARED_SINCE else []
-            if not found:
-                raise OSError("there is no stream of that name")
-            return found
-=======
             if found := await self._super_stream(name):
                 return found
             raise OSError("there is no stream of that name")
->>>>>>> scenario
 
         return _wait(partitions(), name)
 
@@ -413,7 +411,7 @@ class StreamConnection:
 
     async def _super_stream(self, name: str) -> list[str]:
         # RabbitMQ 3.10 knows none, and has no answer that can be read.
-        return await self._client.partitions(name) if self.version >= (3, 11) else []
+        return await self._client.partitions(name) if self.version >= SHARED_SINCE else []
 
     def close(self) -> None:
         """Close the connection; `gone` is not told."""
@@ -446,26 +444,17 @@ def partitions(url: str, name: str) -> list[str]:
 
     Raises BrokerUnavailable.
     """
-<<<<<<< HEAD
     with _question(url) as connection:
         return connection.partitions(name)
+
+
+def is_super_stream(url: str, name: str) -> bool:
+    """Return whether there is a super stream of that name; raises BrokerUnavailable."""
+    with _question(url) as connection:
+        return connection.is_super_stream(name)
 
 
 def version(url: str) -> tuple[int, ...]:
     """Return a broker's version, as in (3, 10); raises BrokerUnavailable."""
     with _question(url) as connection:
         return connection.version
-=======
-    with _asking(url) as connection:
-        return connection.partitions(name)
-
-
-def is_super_stream(url: str, name: str) -> bool:
-    """Return whether there is a super stream of that name; raises BrokerUnavailable."""
-    with _asking(url) as connection:
-        return connection.is_super_stream(name)
-
-
-def _asking(url: str) -> "closing[StreamConnection]":
-    return closing(StreamConnection(url, "", "sentiment-partitions", lambda _: None))
->>>>>>> scenario

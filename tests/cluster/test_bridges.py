@@ -8,14 +8,12 @@ import os
 import random
 import signal
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 
-from contracts.names import PREDICTIONS
-from deploy import ports, servers
 from deploy.runner import wait_until
 from messages.topology import declare_streams, declare_super_stream
 from model_store.publishing import ModelStore
@@ -38,8 +36,7 @@ from tests.cluster.bridges import (
 from tests.cluster.nodes import ClusterNode
 from tests.cluster.traffic import Review, Traffic, reviews
 from tests.conftest import RabbitMQNode
-from tests.running import running
-from tests.system import Client, python_service
+from tests.system import Client
 
 MESSAGES = int(os.environ.get("CLUSTER_MESSAGES") or 6_000)
 PARTITIONS = 6
@@ -241,8 +238,10 @@ def assert_each_done_once(stream: SuperStream, records: Records, found: Mapping[
     client.close()
     assert replies.keys() == good
     assert {key for key, each in replies.items() if set(each) != {known[key]}} == set()
-    last = {name: max(int(key.rpartition(":")[2]) for key in found if key.startswith(f"{name}:")) for name in
-            stream.partitions}
+    last = {
+        name: max(int(key.rpartition(":")[2]) for key in found if key.startswith(f"{name}:"))
+        for name in stream.partitions
+    }
     assert {name: records.offset(name) for name in stream.partitions} == last
     return {key: len(each) for key, each in replies.items()}
 
