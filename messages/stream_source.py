@@ -162,15 +162,15 @@ class StreamSource(Source):
         self._epoch: Epoch | None = None
         self._next = 0
         self._lost: Position | None = None
+        self._credit = 0
+        self._largest_bytes = 1.0
         self._forget()
 
     def _forget(self) -> None:
         """Drop what has arrived and was not read."""
         self._chunks: deque[Chunk] = deque()
         self._messages: Iterator[Message] = iter(())
-        self._credit = 0
         self._buffered_bytes = 0
-        self._largest_bytes = 1.0
         if self._paused and self._connection:
             self._connection.resume()
         self._paused = False
@@ -216,6 +216,10 @@ class StreamSource(Source):
         self._active = active
         if connection and active:
             connection.answer_update(correlation_id, self._where(connection))
+            if not self._credit:
+                # It was used up when this reader's turn ended, by what was forgotten then.
+                self._credit = 1
+                connection.credit(READING, 1)
         else:
             self._owed_answer = correlation_id
             self._forget()
