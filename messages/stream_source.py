@@ -148,13 +148,13 @@ class StreamSource(Source):
         self._epoch: Epoch | None = None
         self._next = 0
         self._lost: Position | None = None
+        self._credit = 0
         self._forget()
 
     def _forget(self) -> None:
         """Drop what has arrived and was not read."""
         self._chunks: deque[Chunk] = deque()
         self._messages: Iterator[Message] = iter(())
-        self._credit = 0
         self._largest_bytes = 1.0
 
     # In the I/O thread.
@@ -183,10 +183,22 @@ class StreamSource(Source):
         self._active = active
         if connection and active:
             connection.answer_update(correlation_id, self._where(connection))
+            self._have_one_sent(connection)
         else:
             self._owed_answer = correlation_id
             self._forget()
             raise Superseded(f"{self.name}: another bridge reads it from now on")
+
+    def _have_one_sent(self, connection: StreamConnection) -> None:
+        """Have a chunk delivered, for the others to follow.
+
+        From turn to turn the broker remembers how many it may send: none, where it had sent all in an earlier turn.
+        """
+        with self._changed:
+            missing = self._credit < 1
+            self._credit += missing
+        if missing:
+            connection.credit(READING, 1)
 
     def _try_lock(self) -> None:
         """Begin to read where no other process does."""

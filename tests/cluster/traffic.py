@@ -9,8 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import NamedTuple
 
-from rstream import AMQPMessage, schema
-from rstream._pyamqp.message import Properties
+from rstream import AMQPMessage, Properties, schema
 
 from messages.ports import BrokerUnavailable, Outgoing
 from messages.publisher import AmqpPublisher
