@@ -216,14 +216,22 @@ class StreamSource(Source):
         self._active = active
         if connection and active:
             connection.answer_update(correlation_id, self._where(connection))
-            if not self._credit:
-                # It was used up when this reader's turn ended, by what was forgotten then.
-                self._credit = 1
-                connection.credit(READING, 1)
+            self._have_one_sent(connection)
         else:
             self._owed_answer = correlation_id
             self._forget()
             raise Superseded(f"{self.name}: another bridge reads it from now on")
+
+    def _have_one_sent(self, connection: StreamConnection) -> None:
+        """Have a chunk delivered, for the others to follow.
+
+        From turn to turn the broker remembers how many it may send: none, where it had sent all in an earlier turn.
+        """
+        with self._changed:
+            missing = self._credit < 1
+            self._credit += missing
+        if missing:
+            connection.credit(READING, 1)
 
     def _try_lock(self) -> None:
         """Begin to read where no other process does."""

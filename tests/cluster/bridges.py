@@ -13,18 +13,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
-from urllib.request import urlopen
 
+import urllib3
 from prometheus_client.parser import text_string_to_metric_families
 from rstream import AMQPMessage, Consumer, ConsumerOffsetSpecification, MessageContext, OffsetType, Producer, RawMessage
 from rstream.amqp import amqp_decoder
 
-from deploy.runner import Service
+from deploy.ports import free_port
+from deploy.runner import Service, wait_until
+from deploy.servers import gateway
+from messages.topology import declare_streams
 from records import Records
 from sentiment.artifact import Artifact
 from sentiment.model import Model
 from sentiment.packing import pack
 from sentiment.training import train
+from tests.conftest import RabbitMQNode
 from tests.models import ABOUT
 from tests.running import running
 from tests.system import Client, promote, python_service, through_gateway
@@ -94,11 +98,11 @@ class Bridge:
     def metric(self, name: str) -> dict[str, int]:
         """Return a metric by source, of which outcomes are added up."""
         found: Counter[str] = Counter()
-        with urlopen(f"{self.service.variables['URL']}/metrics", timeout=TIMEOUT_SECONDS) as response:  # noqa: S310 - our own process
-            for family in text_string_to_metric_families(response.read().decode()):
-                for sample in family.samples:
-                    if sample.name == name:
-                        found[sample.labels["source"]] += int(sample.value)
+        metrics = urllib3.request("GET", f"{self.service.variables['URL']}/metrics").data.decode()
+        for family in text_string_to_metric_families(metrics):
+            for sample in family.samples:
+                if sample.name == name:
+                    found[sample.labels["source"]] += int(sample.value)
         return dict(found)
 
     def done(self) -> dict[str, int]:
@@ -122,6 +126,16 @@ def predict(environment: Mapping[str, str], folder: Path) -> Iterator[str]:
     promote(packed(opposite_models()[0]))
     with through_gateway(folder, {"predict": python_service("functions.predict", folder, environment)}) as url:
         yield url
+
+
+@contextmanager
+def gateway_before(environment: Mapping[str, str], folder: Path) -> Iterator[tuple[str, Service]]:
+    """Run a gateway; yields its URL, and predict, which does not run yet, with a model."""
+    promote(packed(opposite_models()[0]))
+    function = python_service("functions.predict", folder, environment)
+    front = gateway(folder / "gateway", free_port(), {"predict": int(function.variables["PORT"])})
+    with running(front):
+        yield front.variables["GATEWAY_URL"], function
 
 
 def entries(url: str, stream: str) -> dict[int, bytes]:
@@ -207,3 +221,46 @@ def forget(client: Client, streams: Iterable[str], super_streams: Sequence[str] 
         client.channel.queue_delete(name)
     for name in super_streams:
         client.channel.exchange_delete(name)
+
+
+def two_bridges_do_the_work_of_one_stream_once(
+    node: RabbitMQNode,
+    environment: Mapping[str, str],
+    records: Records,
+    stream: str,
+    folder: Path,
+    says: str,
+) -> None:
+    """See that one of them works, that the other is ready and `says` so, and goes on when the first is killed."""
+    count = 4_000
+    queue = f"{stream}-replies"
+    own = {**environment, **node.environment, "BRIDGE_SOURCE": f"stream:{stream}", "BRIDGE_BATCH_MESSAGES": "10"}
+    declare_streams(node.amqp_url, [*STREAMS, stream], 1_000_000_000)
+    client = Client(node.amqp_url)
+    client.declare(queue)
+    with predict(environment, folder) as url:
+        first, second = Bridge.of(own, url, folder), Bridge.of(own, url, folder)
+        # `start` returns when they are ready.
+        with bridges(first, second):
+            client.publish(stream, [b"great"] * count, reply_to=queue)
+            assert wait_until(lambda: (records.offset(stream) or 0) > count // 10, TIMEOUT_SECONDS)
+            assert second.log().count(says) == 1, second.log()
+            assert second.done() == {}
+            first.signal(signal.SIGSTOP)
+            stopped_at = records.offset(stream)
+            first.kill()
+            assert wait_until(lambda: records.offset(stream) == count - 1, TIMEOUT_SECONDS), second.log()
+        assert stopped_at is not None
+        assert stopped_at < count - 1, "it was killed too late to tell anything"
+    known = recorded(records)
+    assert known.keys() == {f"{stream}:{number}" for number in range(count)}
+    found = [json.loads(amqp_decoder(entry).body) for entry in entries(node.stream_url, "predictions").values()]
+    assert [answer["offset"] for answer in found] == list(range(count))
+    replies = [json.loads(body) for _, body in client.read_queue(queue)]
+    assert {answer["offset"] for answer in replies} == set(range(count))
+    for answer in (*found, *replies):
+        assert known[f"{stream}:{answer['offset']}"] == (
+            answer["prediction"], answer["probability"], answer["model"]
+        )  # fmt: skip
+    forget(client, [*STREAMS, stream, queue])
+    client.close()

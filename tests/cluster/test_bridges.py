@@ -8,11 +8,13 @@ import os
 import random
 import signal
 import threading
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
+from rstream.amqp import amqp_decoder
 
 from deploy.runner import wait_until
 from messages.topology import declare_streams, declare_super_stream
@@ -26,17 +28,21 @@ from tests.cluster.bridges import (
     bridges,
     entries,
     forget,
+    gateway_before,
     opposite_models,
     packed,
     parked,
     predict,
     recorded,
     replied,
+    text,
+    two_bridges_do_the_work_of_one_stream_once,
 )
 from tests.cluster.nodes import ClusterNode
 from tests.cluster.traffic import Review, Traffic, reviews
 from tests.conftest import RabbitMQNode
-from tests.system import Client
+from tests.running import running
+from tests.system import Client, promote
 
 MESSAGES = int(os.environ.get("CLUSTER_MESSAGES") or 6_000)
 PARTITIONS = 6
@@ -93,6 +99,14 @@ def super_stream(rabbitmq4: RabbitMQNode, stream_name: str) -> Iterator[SuperStr
     found = SuperStream(stream_name, rabbitmq4, rabbitmq4)
     yield found
     found.delete()
+
+
+@pytest.fixture
+def scenario(super_stream: SuperStream, records: Records) -> Iterator["Scenario"]:
+    """Traffic to a super stream on a node by itself, and no bridge yet."""
+    traffic = super_stream.traffic(super_stream.node)
+    with traffic.running():
+        yield Scenario(super_stream, traffic, records, random.Random(SEED))
 
 
 @contextmanager
@@ -163,13 +177,22 @@ class Scenario:
         assert wait_until(caught, TIMEOUT_SECONDS)
         return bridge
 
+    def done(self) -> list[dict[str, int]]:
+        """Return how many messages of each partition each bridge has handled."""
+        return [bridge.done() for bridge in self.bridges]
+
     def kill_and_start_a_bridge(self) -> None:
         bridge = self.catch()
         bridge.kill()
         bridge.start()
 
+    def finish_what_was_written(self) -> None:
+        """Return when all that was written is done with, as far as can be told while repeats may follow."""
+        assert self.traffic.wait(TIMEOUT_SECONDS * 2), self.traffic.problems[-5:]
+        assert wait_until(lambda: max(self.undone().values()) <= 0, TIMEOUT_SECONDS), self.undone()
+
     def finish(self) -> None:
-        """Return when all that was written is done with, and end the bridges."""
+        """Return when all that was written is done with, and a last message after that."""
         assert self.traffic.wait(TIMEOUT_SECONDS * 2), self.traffic.problems[-5:]
         last = [
             Review(f"{name}/last", name, f"the last of {name}".encode(), "text/plain", self.stream.replies)
@@ -179,6 +202,9 @@ class Scenario:
         assert self.traffic.wait(TIMEOUT_SECONDS), self.traffic.problems[-5:]
         for review in last:
             self._wait_for(review)
+
+    def terminate(self) -> None:
+        """End the bridges."""
         for bridge in self.bridges:
             bridge.terminate()
 
@@ -214,10 +240,7 @@ def found_in(stream: SuperStream, confirmed: Mapping[str, Review]) -> dict[str, 
 
 def correlation_id(entry: bytes) -> str:
     """Return the correlation id of a message of this test, `<partition>/<number>`, by whomever it was encoded."""
-    from rstream.amqp import amqp_decoder
-
-    found = amqp_decoder(entry).properties.correlation_id
-    return found.decode() if isinstance(found, bytes) else str(found)
+    return text(amqp_decoder(entry).properties.correlation_id)
 
 
 def assert_each_done_once(stream: SuperStream, records: Records, found: Mapping[str, Review]) -> dict[str, int]:
@@ -286,6 +309,7 @@ def test_every_message_is_done_once_while_bridges_and_a_node_die_and_models_chan
         scenario.bridges.pop(chance.randrange(len(scenario.bridges))).terminate()
         scenario.kill_and_start_a_bridge()
         scenario.finish()
+        scenario.terminate()
         found = found_in(stream, traffic.confirmed())
         replies = assert_each_done_once(stream, records, found)
         # Else this has shown nothing.
@@ -293,3 +317,149 @@ def test_every_message_is_done_once_while_bridges_and_a_node_die_and_models_chan
         assert traffic.problems
         assert max(replies.values()) > 1
         assert {answer.model for answer in recorded(records).values()} == set(versions)
+
+
+def test_bridges_that_join_get_their_share_of_partitions_and_no_work_is_repeated(
+    scenario: Scenario, environment: Mapping[str, str], records: Records, tmp_path: Path
+) -> None:
+    stream = scenario.stream
+    with predict(environment, tmp_path) as url, ExitStack() as stack:
+        for _ in range(3):
+            bridge = stream.bridge(environment, url, tmp_path)
+            stack.enter_context(bridges(bridge))
+            scenario.bridges.append(bridge)
+            # Each comes while the others are at work.
+            scenario.have_work(share=10)
+
+        def new_work() -> list[set[str]]:
+            """Return of which partitions each bridge handles new messages."""
+            before = scenario.done()
+            scenario.traffic.burst(60 * PARTITIONS)
+            scenario.finish_what_was_written()
+            return [
+                {name for name, count in after.items() if count > earlier.get(name, 0)}
+                for earlier, after in zip(before, scenario.done(), strict=True)
+            ]
+
+        assert wait_until(lambda: [len(names) for names in new_work()] == [2, 2, 2], TIMEOUT_SECONDS)
+        scenario.finish()
+        done = sum(sum(each.values()) for each in scenario.done())
+        scenario.terminate()
+    found = found_in(stream, scenario.traffic.confirmed())
+    assert done == len(found)
+    replies = assert_each_done_once(stream, records, found)
+    assert set(replies.values()) == {1}
+
+
+def test_a_bridge_that_leaves_gives_its_partitions_up_and_no_work_is_repeated(
+    scenario: Scenario, environment: Mapping[str, str], records: Records, tmp_path: Path
+) -> None:
+    stream = scenario.stream
+    with predict(environment, tmp_path) as url:
+        leaving, staying = scenario.bridges = [stream.bridge(environment, url, tmp_path) for _ in range(2)]
+        with bridges(leaving, staying):
+            scenario.have_work()
+            assert wait_until(lambda: all(scenario.done()), TIMEOUT_SECONDS)
+            scenario.have_work()
+            leaving.terminate()
+            scenario.bridges.remove(leaving)
+            scenario.finish()
+            assert staying.done().keys() == set(stream.partitions)
+        replies = assert_each_done_once(stream, records, found_in(stream, scenario.traffic.confirmed()))
+    assert set(replies.values()) == {1}
+
+
+def test_a_bridge_reads_on_in_partitions_that_it_gave_up_amid_a_backlog_and_got_again(
+    scenario: Scenario, environment: Mapping[str, str], records: Records, tmp_path: Path
+) -> None:
+    stream = scenario.stream
+    # The broker has sent it all that there is room for.
+    little = {**environment, "BRIDGE_BUFFER_BYTES": "1"}
+    with gateway_before(environment, tmp_path) as (url, function):
+        staying, passing = scenario.bridges = [stream.bridge(little, url, tmp_path) for _ in range(2)]
+        with bridges(staying):
+            scenario.traffic.burst(1_200)
+            assert scenario.traffic.wait(TIMEOUT_SECONDS)
+            assert wait_until(lambda: "predict answered 502" in staying.log(), TIMEOUT_SECONDS)
+            with bridges(passing), running(function):
+                assert wait_until(lambda: bool(passing.done()), TIMEOUT_SECONDS)
+                passing.terminate()
+                scenario.bridges.remove(passing)
+                scenario.finish()
+        replies = assert_each_done_once(stream, records, found_in(stream, scenario.traffic.confirmed()))
+    assert "another bridge reads it from now on" in staying.log()
+    assert set(replies.values()) == {1}
+
+
+def test_a_bridge_that_was_paused_stores_nothing_behind_the_one_that_took_over_and_both_agree(
+    scenario: Scenario, environment: Mapping[str, str], records: Records, tmp_path: Path
+) -> None:
+    stream = scenario.stream
+    offsets = records.database["offsets"]
+
+    def stored() -> dict[str, tuple[int, object]]:
+        return {document["_id"]: (document["offset"], document["stored_at"]) for document in offsets.find()}
+
+    def all_done() -> bool:
+        return max(scenario.undone().values()) <= 0
+
+    with gateway_before({**environment, "POLL_SECONDS": "0.2"}, tmp_path) as (url, function):
+        paused, other = scenario.bridges = [stream.bridge(environment, url, tmp_path) for _ in range(2)]
+        with bridges(paused, other):
+            with running(function):
+                scenario.have_work()
+                assert wait_until(lambda: all(scenario.done()), TIMEOUT_SECONDS)
+                scenario.finish_what_was_written()
+            held = paused.done().keys()
+            # Both have it in hand, and can't go on.
+            scenario.traffic.burst(600)
+            assert scenario.traffic.wait(TIMEOUT_SECONDS)
+            assert wait_until(lambda: paused.log().count("predict answered 502") >= 2, TIMEOUT_SECONDS)
+            paused.signal(signal.SIGSTOP)
+            with running(function):
+                # The broker waits for two heartbeats of the one that is silent.
+                assert wait_until(all_done, 150), scenario.undone()
+                before = stored()
+                # Now it would say otherwise.
+                promote(packed(opposite_models()[1]))
+                paused.signal(signal.SIGCONT)
+                assert wait_until(lambda: "what is in hand is left to it" in paused.log(), TIMEOUT_SECONDS)
+                assert stored() == before
+                scenario.finish()
+                scenario.terminate()
+    replies = assert_each_done_once(stream, records, found_in(stream, scenario.traffic.confirmed()))
+    assert held
+    assert max(replies.values()) > 1
+    assert len({answer.model for answer in recorded(records).values()}) == 2
+
+
+def test_the_lag_of_each_partition_is_what_is_not_done_while_predict_is_away(
+    super_stream: SuperStream, environment: Mapping[str, str], tmp_path: Path
+) -> None:
+    expected = {name: 100 * number for number, name in enumerate(super_stream.partitions)}
+    client = Client(super_stream.node.amqp_url)
+    with gateway_before(environment, tmp_path) as (url, function):
+        both = [super_stream.bridge(environment, url, tmp_path) for _ in range(2)]
+
+        def lag() -> dict[str, int]:
+            """Return what a scaler adds up."""
+            found = Counter[str]()
+            for bridge in both:
+                found.update(bridge.metric("bridge_lag_messages"))
+            return dict(found)
+
+        with bridges(*both):
+            for name, count in expected.items():
+                client.publish(name, [b"great"] * count)
+            assert wait_until(lambda: lag() == expected, TIMEOUT_SECONDS), lag()
+            with running(function):
+                assert wait_until(lambda: set(lag().values()) == {0}, TIMEOUT_SECONDS), lag()
+    client.close()
+
+
+def test_of_two_bridges_on_one_stream_one_waits_and_goes_on_when_the_other_is_killed(
+    rabbitmq4: RabbitMQNode, environment: Mapping[str, str], records: Records, stream_name: str, tmp_path: Path
+) -> None:
+    two_bridges_do_the_work_of_one_stream_once(
+        rabbitmq4, environment, records, stream_name, tmp_path, "is read by another bridge"
+    )
