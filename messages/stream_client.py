@@ -139,6 +139,8 @@ class _Connection(rstream.connection.Connection):
             frame = bytes(await self._read_frame_raw())
             if not frame.startswith(_DELIVER):
                 return decode_frame(frame)
+            # A broker that sends these sends no heartbeats, and rstream does not see them.
+            self._client.heard()
             number, _, kind, entries, records, timestamp, _, first, checksum, length, _, _ = _CHUNK.unpack_from(frame)
             data = frame[_CHUNK.size : _CHUNK.size + length]
             if zlib.crc32(data) != checksum:
@@ -170,6 +172,10 @@ class _Client(Client):
         await self._conn.open()
         self.start_task("listener", self._listener())
         self.add_handler(schema.Heartbeat, self._on_heartbeat)
+
+    def heard(self) -> None:
+        """Note that the broker is there."""
+        self._last_heartbeat = time.monotonic()
 
     async def sync_request(self, frame: schema.Frame, resp_schema: type[F], raise_exception: bool = True) -> F:
         """Ask the broker, unless the connection is gone: rstream would wait for an answer to what it does not send."""
