@@ -160,6 +160,8 @@ class _Connection(rstream.connection.Connection):
             key = await self._read(2)
             if key != _DELIVER:
                 return decode_frame(bytes(key + await self._read(length - 2)))
+            # A broker that sends these sends no heartbeats, and rstream does not see them.
+            self._client.heard()
             await self._read_chunk(length - 2)
 
     async def _read_chunk(self, length: int) -> None:
@@ -250,6 +252,10 @@ class _Client(Client):
         await self._conn.open()
         self.start_task("listener", self._listener())
         self.add_handler(schema.Heartbeat, self._on_heartbeat)
+
+    def heard(self) -> None:
+        """Note that the broker is there."""
+        self._last_heartbeat = time.monotonic()
 
     async def sync_request(self, frame: schema.Frame, resp_schema: type[F], raise_exception: bool = True) -> F:
         """Ask the broker, unless the connection is gone: rstream would wait for an answer to what it does not send."""

@@ -88,7 +88,12 @@ def test_a_bridge_that_joins_gets_a_partition_once_the_other_stands_by(
     assert wait_until(lambda: not one.superseded() and one.reads() == set(shared), LONG_SECONDS)
     other.open()
     taken: list[str] = []
-    assert wait_until(lambda: bool(taken.extend(one.superseded()) or taken), LONG_SECONDS)
+
+    def one_is_superseded() -> bool:
+        taken.extend(one.superseded())
+        return bool(taken)
+
+    assert wait_until(one_is_superseded, LONG_SECONDS)
     (partition,) = taken
     progress = shared[partition]
     # What the first one has in hand is not done yet.

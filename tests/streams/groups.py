@@ -3,6 +3,7 @@
 import multiprocessing
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from multiprocessing.connection import Connection
 
 import pytest
@@ -78,7 +79,7 @@ def test_the_right_to_read_goes_round(
         active.close()
         following, last = waiting
         last.close()
-        assert wait_until(lambda reader=following: reader.read(1, 0.1) == [] and reader.end() is not None, LONG_SECONDS)
+        assert wait_until(partial(is_active, following), LONG_SECONDS)
         for reader in (last, active):
             reader.open(progress)
             reader.read(1, 0.1)
@@ -140,6 +141,11 @@ def test_a_reader_whose_connection_breaks_says_so_and_a_group_reads_on(
     one.open(progress)
     found = read_with(one, other, 6)
     assert found == bodies_of(6, first=4)
+
+
+def is_active(source: Source) -> bool:
+    """Return whether it is a source's turn, which has nothing to read."""
+    return source.read(1, 0.1) == [] and source.end() is not None
 
 
 def break_connection(source: StreamSource) -> None:

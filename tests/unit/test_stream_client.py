@@ -50,7 +50,7 @@ class Received:
         self.flowing.set()
 
     def connection(self) -> stream_client._Connection:
-        client = SimpleNamespace(host="", port=0, ssl_context=None, flowing=self.flowing)
+        client = SimpleNamespace(host="", port=0, ssl_context=None, flowing=self.flowing, heard=lambda: None)
         client.subscriptions = {0: Subscription(self.chunks.append, self.only_heads)}
         connection = stream_client._Connection(cast(Any, client))
         connection._reader = asyncio.StreamReader()
