@@ -107,6 +107,9 @@ class StreamSource(Source):
                 self._take_turns(*self._updates.popleft())
             elif self._lock and not self._active:
                 self._try_lock()
+            elif self._group and not self._active and not self._told:
+                logger.info("%s is read by another bridge; this one waits for its turn", self.name)
+                self._told = True
             while len(messages) < limit and self._next_chunk():
                 messages += islice(self._messages, limit - len(messages))
         return messages
@@ -143,6 +146,7 @@ class StreamSource(Source):
         self._reason = ""
         self._active = False
         self._updates: deque[tuple[int, bool]] = deque()
+        self._told = False  # that it waits
         self._owed_answer = None
         self._lock_tried_at = 0.0
         self._epoch: Epoch | None = None
@@ -186,6 +190,7 @@ class StreamSource(Source):
             self._have_one_sent(connection)
         else:
             self._owed_answer = correlation_id
+            self._told = True
             self._forget()
             raise Superseded(f"{self.name}: another bridge reads it from now on")
 
