@@ -21,8 +21,8 @@ from urllib.parse import unquote, urlsplit
 import rstream.connection
 from rstream import exceptions, schema
 from rstream.client import Client
-from rstream.encoding import decode_frame
 from rstream.constants import OffsetType
+from rstream.encoding import decode_frame
 
 from messages.ports import BrokerUnavailable
 

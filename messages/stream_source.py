@@ -146,7 +146,7 @@ class StreamSource(Source):
         self._reason = ""
         self._active = False
         self._updates: deque[tuple[int, bool]] = deque()
-        self._told = False  # that it waits
+        self._told: bool = False  # that it waits
         self._owed_answer = None
         self._lock_tried_at = 0.0
         self._epoch: Epoch | None = None
