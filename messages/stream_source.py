@@ -69,6 +69,7 @@ class StreamSource(Source):
         self._connection: StreamConnection | None = None
         self._progress: Progress | None = None
         self._owed_answer: int | None = None
+        self._told = False  # that it waits
         self._reset()
 
     def open(self, progress: Progress | None = None) -> None:
@@ -146,7 +147,7 @@ class StreamSource(Source):
         self._reason = ""
         self._active = False
         self._updates: deque[tuple[int, bool]] = deque()
-        self._told: bool = False  # that it waits
+        self._told = False
         self._owed_answer = None
         self._lock_tried_at = 0.0
         self._epoch: Epoch | None = None
