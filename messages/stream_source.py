@@ -73,6 +73,7 @@ class StreamSource(Source):
         self._measuring: StreamConnection | None = None
         self._owed_answer: int | None = None
         self._paused = False
+        self._told = False  # that it waits
         self._reset()
 
     def open(self, progress: Progress | None = None) -> None:
@@ -113,6 +114,9 @@ class StreamSource(Source):
                 # A lock tells nobody that it is free, or lost.
                 wait_seconds = min(left_seconds, LOCK_RETRY_SECONDS) if self._lock else left_seconds
                 self._changed.wait_for(lambda: self._chunks or self._updates or self._reason, wait_seconds)
+        if self._group and not (messages or self._active or self._lock or self._told):
+            logger.info("%s is read by another bridge; this one waits for its turn", self.name)
+            self._told = True
         return messages
 
     def stand_by(self) -> None:
@@ -157,6 +161,7 @@ class StreamSource(Source):
         self._reason = ""
         self._active = False
         self._updates: deque[tuple[int, bool]] = deque()
+        self._told = False
         self._owed_answer = None
         self._lock_tried_at = 0.0
         self._epoch: Epoch | None = None
@@ -219,6 +224,7 @@ class StreamSource(Source):
             self._have_one_sent(connection)
         else:
             self._owed_answer = correlation_id
+            self._told = True
             self._forget()
             raise Superseded(f"{self.name}: another bridge reads it from now on")
 

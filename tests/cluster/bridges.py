@@ -238,7 +238,10 @@ def two_bridges_do_the_work_of_one_stream_once(
     declare_streams(node.amqp_url, [*STREAMS, stream], 1_000_000_000)
     client = Client(node.amqp_url)
     client.declare(queue)
-    with predict(environment, folder) as url:
+    with ExitStack() as stack:
+        stack.callback(client.close)
+        stack.callback(forget, client, [*STREAMS, stream, queue])
+        url = stack.enter_context(predict(environment, folder))
         first, second = Bridge.of(own, url, folder), Bridge.of(own, url, folder)
         # `start` returns when they are ready.
         with bridges(first, second):
@@ -252,15 +255,13 @@ def two_bridges_do_the_work_of_one_stream_once(
             assert wait_until(lambda: records.offset(stream) == count - 1, TIMEOUT_SECONDS), second.log()
         assert stopped_at is not None
         assert stopped_at < count - 1, "it was killed too late to tell anything"
-    known = recorded(records)
-    assert known.keys() == {f"{stream}:{number}" for number in range(count)}
-    found = [json.loads(amqp_decoder(entry).body) for entry in entries(node.stream_url, "predictions").values()]
-    assert [answer["offset"] for answer in found] == list(range(count))
-    replies = [json.loads(body) for _, body in client.read_queue(queue)]
-    assert {answer["offset"] for answer in replies} == set(range(count))
-    for answer in (*found, *replies):
-        assert known[f"{stream}:{answer['offset']}"] == (
-            answer["prediction"], answer["probability"], answer["model"]
-        )  # fmt: skip
-    forget(client, [*STREAMS, stream, queue])
-    client.close()
+        known = recorded(records)
+        assert known.keys() == {f"{stream}:{number}" for number in range(count)}
+        found = [json.loads(amqp_decoder(entry).body) for entry in entries(node.stream_url, "predictions").values()]
+        assert [answer["offset"] for answer in found] == list(range(count))
+        replies = [json.loads(body) for _, body in client.read_queue(queue)]
+        assert {answer["offset"] for answer in replies} == set(range(count))
+        for answer in (*found, *replies):
+            assert known[f"{stream}:{answer['offset']}"] == (
+                answer["prediction"], answer["probability"], answer["model"]
+            )  # fmt: skip

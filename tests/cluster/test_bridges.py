@@ -461,5 +461,5 @@ def test_of_two_bridges_on_one_stream_one_waits_and_goes_on_when_the_other_is_ki
     rabbitmq4: RabbitMQNode, environment: Mapping[str, str], records: Records, stream_name: str, tmp_path: Path
 ) -> None:
     two_bridges_do_the_work_of_one_stream_once(
-        rabbitmq4, environment, records, stream_name, tmp_path, "is read by another bridge"
+        rabbitmq4, environment, records, stream_name, tmp_path, "is read by another bridge; this one waits for its turn"
     )

@@ -9,6 +9,7 @@ import pytest
 
 from deploy import ports, runner, servers
 from records import Records
+from tests.cluster.bridges import two_bridges_do_the_work_of_one_stream_once
 from tests.conftest import RabbitMQNode
 from tests.integration.test_bridge import (
     GOOD,
@@ -116,6 +117,14 @@ def test_it_waits_for_a_broker_that_comes_later(
     finally:
         if not rabbitmq.service.ready():
             rabbitmq.start()
+
+
+def test_of_two_bridges_on_one_stream_one_waits_and_goes_on_when_the_other_is_killed(
+    environment: Mapping[str, str], rabbitmq: RabbitMQNode, records: Records, stream_name: str, tmp_path: Path
+) -> None:
+    two_bridges_do_the_work_of_one_stream_once(
+        rabbitmq, environment, records, stream_name, tmp_path, "is read by another bridge; this one waits until"
+    )
 
 
 def test_a_stop_while_everything_is_away_is_quick_and_clean(tmp_path: Path) -> None:
