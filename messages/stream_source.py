@@ -140,6 +140,7 @@ class StreamSource(Source):
 
     def close(self) -> None:
         """Close the connection, where there is one, and let another reader have its turn."""
+        self._active = False
         for connection in (self._connection, self._measuring):
             if connection:
                 connection.close()
