@@ -3,13 +3,35 @@
 import zlib
 from collections.abc import Iterator
 from itertools import chain, islice, repeat
+from typing import NamedTuple
 
 from messages.amqp10 import Unreadable
-from messages.stream_client import Chunk
 
 MAX_BLOCK_BYTES = 32 * 1024 * 1024
 """How large a compressed block may become: a few hundred bytes can say that they are gigabytes."""
 _COMPRESSIONS = ("none", "gzip", "Snappy", "LZ4", "Zstandard")
+
+
+class Chunk(NamedTuple):
+    """Entries that were written together, or the next part of many; of `records` the first has the offset `first`.
+
+    timestamp: when the broker wrote it, in milliseconds since 1970. data: the entries, see messages.chunks.
+    size: the bytes of all parts. ends: whether this is the last part. problem: why the entries were not read.
+    """
+
+    timestamp: int
+    first: int
+    entries: int
+    records: int
+    data: bytes
+    size: int = 0
+    ends: bool = True
+    problem: str = ""
+
+    @property
+    def end(self) -> int:
+        """Return the offset behind its last message."""
+        return self.first + self.records
 
 
 def entries(chunk: Chunk) -> Iterator[bytes | Unreadable]:

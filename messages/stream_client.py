@@ -2,16 +2,14 @@
 
 rstream's consumer and producer are passed by: they skip the rest of a chunk at an error, give credit by chunks of any
 size, and tell nobody of a connection that is silent. Its client speaks the protocol, and that is what is used; only
-chunks are read here, which saves three of four copies and half of the time, and chunks may hold a single message.
+chunks are read by messages.stream_connection.
 """
 
 import asyncio
 import random
 import ssl
-import struct
 import threading
 import time
-import zlib
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
@@ -22,25 +20,18 @@ import rstream.connection
 from rstream import exceptions, schema
 from rstream.client import Client
 from rstream.constants import OffsetType
-from rstream.encoding import decode_frame
 
 from messages.ports import BrokerUnavailable
+from messages.stream_connection import ChunkConnection, Subscription
 
 T = TypeVar("T")
 F = TypeVar("F", bound=schema.Frame)
-
-# rstream reads 256 bytes at a time, five turns of the event loop for a review.
-rstream.connection.CHUNK_SIZE = 65_536
 
 TIMEOUT_SECONDS = 15
 HEARTBEAT_SECONDS = 30
 SHARED_SINCE = (3, 11)
 """The first version of RabbitMQ with super streams of which the broker chooses the active reader."""
 FRAME_MAX_BYTES = 1024 * 1024
-PART_BYTES = 1024 * 1024
-"""A chunk that is larger is read in parts of about this size."""
-MAX_ENTRY_BYTES = 8 * 1024 * 1024
-"""A larger entry can't be a text within limits, escaped in the longest way, and is skipped."""
 ERRORS = (OSError, exceptions.ServerError, exceptions.ClientError, rstream.connection.ConnectionClosed)
 
 FIRST = schema.OffsetSpec(OffsetType.FIRST)
@@ -109,124 +100,6 @@ def _wait(coroutine: Coroutine[Any, Any, T], what: str, timeout_seconds: float =
         raise BrokerUnavailable(f"RabbitMQ: {what}: {type(error).__name__}: {error}") from error
 
 
-class Chunk(NamedTuple):
-    """Entries that were written together, or the next part of many; of `records` the first has the offset `first`.
-
-    timestamp: when the broker wrote it, in milliseconds since 1970. data: the entries, see messages.chunks.
-    size: the bytes of all parts. ends: whether this is the last part. problem: why the entries were not read.
-    """
-
-    timestamp: int
-    first: int
-    entries: int
-    records: int
-    data: bytes
-    size: int = 0
-    ends: bool = True
-    problem: str = ""
-
-    @property
-    def end(self) -> int:
-        """Return the offset behind its last message."""
-        return self.first + self.records
-
-
-class Subscription(NamedTuple):
-    """Who gets chunks; only_heads: without their entries, however many they are."""
-
-    deliver: Callable[[Chunk], None]
-    only_heads: bool = False
-
-
-_DELIVER = schema.Deliver.key.value.to_bytes(2, "big")
-# Version and subscription; magic number, type, entries, records, timestamp, epoch, first offset, CRC, and lengths.
-_HEAD = struct.Struct(">2xBbBHIqQQIIII")
-
-
-class _Connection(rstream.connection.Connection):
-    """rstream's connection, whose chunks go another way than the answers and events: large ones in parts.
-
-    A thousand messages of 100,000 bytes may be one chunk, which no credit bounds.
-    """
-
-    def __init__(self, client: "_Client") -> None:
-        super().__init__(client.host, client.port, client.ssl_context)
-        self._client = client
-
-    async def read_frame(self) -> schema.Frame:
-        """Return the next frame that is no chunk; raises ValueError where one can't be read."""
-        while True:
-            length = int.from_bytes(await self._read(4), "big")
-            key = await self._read(2)
-            if key != _DELIVER:
-                return decode_frame(bytes(key + await self._read(length - 2)))
-            # A broker that sends these sends no heartbeats, and rstream does not see them.
-            self._client.heard()
-            await self._read_chunk(length - 2)
-
-    async def _read_chunk(self, length: int) -> None:
-        head = _HEAD.unpack(await self._read(_HEAD.size))
-        number, _, kind, entries, records, timestamp, _, first, checksum, size, _, _ = head
-        subscription = self._client.subscriptions.get(number)
-        if subscription is None or kind != 0 or subscription.only_heads:
-            if subscription and kind == 0:
-                subscription.deliver(Chunk(timestamp, first, entries, records, b"", size))
-            await self._skip(length - _HEAD.size)
-            return
-        whole = Chunk(timestamp, first, entries, records, b"", size)
-        if size <= PART_BYTES:
-            data = bytes(await self._read(size))
-            crc = zlib.crc32(data)
-            subscription.deliver(whole._replace(data=data))
-        else:
-            crc = await self._read_parts(whole, subscription)
-        if crc != checksum:
-            raise ValueError(f"the chunk at offset {first} is damaged")
-        await self._skip(length - _HEAD.size - size)
-
-    async def _read_parts(self, whole: Chunk, subscription: Subscription) -> int:
-        """Deliver a chunk in parts of about PART_BYTES; returns the checksum of all."""
-        crc, left = 0, whole.size
-        part = whole._replace(entries=0, records=0, ends=False)
-        data = bytearray()
-        for number in range(1, whole.entries + 1):
-            head = await self._read(4)
-            records, size = 1, int.from_bytes(head, "big")
-            if head[0] & 0x80:  # a block of entries; see messages.chunks
-                head += await self._read(7)
-                records, size = int.from_bytes(head[1:3], "big"), int.from_bytes(head[7:11], "big")
-            crc = zlib.crc32(head, crc)
-            if (left := left - len(head) - size) < 0:
-                raise ValueError(f"the chunk at offset {whole.first} holds more than it says")
-            too_large = size > MAX_ENTRY_BYTES
-            if data and (too_large or len(data) + size > PART_BYTES):
-                await self._deliver(subscription, part._replace(data=bytes(data)))
-                part, data = part._replace(first=part.end, entries=0, records=0), bytearray()
-            part = part._replace(entries=part.entries + 1, records=part.records + records, ends=number == whole.entries)
-            if too_large:
-                crc = await self._skip(size, crc)
-                problem = f"it has {size} bytes; at most {MAX_ENTRY_BYTES} are read"
-                await self._deliver(subscription, part._replace(problem=problem))
-                part = part._replace(first=part.end, entries=0, records=0)
-            else:
-                entry = await self._read(size)
-                crc = zlib.crc32(entry, crc)
-                data += head + entry
-        if data:
-            await self._deliver(subscription, part._replace(data=bytes(data)))
-        return crc
-
-    async def _deliver(self, subscription: Subscription, part: Chunk) -> None:
-        subscription.deliver(part)
-        await self._client.flowing.wait()
-
-    async def _skip(self, size: int, crc: int = 0) -> int:
-        """Read bytes that nobody wants; returns the checksum with them."""
-        for first in range(0, size, PART_BYTES):
-            crc = zlib.crc32(await self._read(min(PART_BYTES, size - first)), crc)
-        return crc
-
-
 class _Client(Client):
     """rstream's client, which tells when its connection is gone, whatever the reason."""
 
@@ -240,20 +113,17 @@ class _Client(Client):
             connection_name=name,
             connection_closed_handler=lambda _: None,  # without one, rstream logs
         )
-        self.ssl_context = self._ssl_context
-        self.subscriptions: dict[int, Subscription] = {}
-        self.flowing = asyncio.Event()
-        self.flowing.set()
         self._gone = gone
+        self.chunks = ChunkConnection(host, port, self._ssl_context, self._heard)
 
     async def start(self) -> None:
         """Connect, as rstream does, by a connection of our own."""
-        self._conn = _Connection(self)
-        await self._conn.open()
+        self._conn = self.chunks
+        await self.chunks.open()
         self.start_task("listener", self._listener())
         self.add_handler(schema.Heartbeat, self._on_heartbeat)
 
-    def heard(self) -> None:
+    def _heard(self) -> None:
         """Note that the broker is there."""
         self._last_heartbeat = time.monotonic()
 
@@ -282,7 +152,7 @@ class _Client(Client):
         while self.is_connection_alive() and self._heartbeat:
             await self.send_frame(schema.Heartbeat())
             await asyncio.sleep(self._heartbeat)
-            if not self.flowing.is_set():
+            if not self.chunks.flowing.is_set():
                 self._last_heartbeat = time.monotonic()  # nobody listens
             if time.monotonic() - self._last_heartbeat > 2 * self._heartbeat:
                 self._gone(f"nothing was heard from the broker for {2 * self._heartbeat} s")
@@ -361,14 +231,14 @@ class StreamConnection:
         properties: dict[str, str] | None = None,
     ) -> None:
         """Have chunks delivered, `credit` of them and as many more as are asked for; raises BrokerUnavailable."""
-        self._client.subscriptions[number] = subscription
+        self._client.chunks.subscriptions[number] = subscription
         subscribed = self._client.subscribe(self.stream, number, where, credit, properties)
         _wait(subscribed, f"reading {self.stream}")
 
     def unsubscribe(self, number: int) -> None:
         """End a subscription; raises BrokerUnavailable."""
         _wait(self._client.unsubscribe(number), f"reading {self.stream}")
-        del self._client.subscriptions[number]
+        del self._client.chunks.subscriptions[number]
 
     def credit(self, number: int, chunks: int) -> None:
         """Have so many more chunks delivered."""
@@ -376,11 +246,11 @@ class StreamConnection:
 
     def pause(self) -> None:
         """Take nothing from the broker for now, but for what is being read; for the I/O thread."""
-        self._client.flowing.clear()
+        self._client.chunks.flowing.clear()
 
     def resume(self) -> None:
         """Go on."""
-        _loop().call_soon_threadsafe(self._client.flowing.set)
+        _loop().call_soon_threadsafe(self._client.chunks.flowing.set)
 
     def answer_update(self, correlation_id: int, where: schema.OffsetSpec) -> None:
         """Answer a consumer update: whose turn it is begins there."""

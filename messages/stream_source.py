@@ -17,10 +17,11 @@ from rstream import schema
 
 from contracts.limits import MAX_ID_CHARACTERS
 from messages.amqp10 import Unreadable, decode, short
-from messages.chunks import entries
+from messages.chunks import Chunk, entries
 from messages.lock import ReaderLock
 from messages.ports import BrokerUnavailable, Epoch, Message, Place, Position, Progress, Source, Superseded
-from messages.stream_client import FIRST, LAST, NEXT, SHARED_SINCE, Chunk, StreamConnection, Subscription, at_offset
+from messages.stream_client import FIRST, LAST, NEXT, SHARED_SINCE, StreamConnection, at_offset
+from messages.stream_connection import Subscription
 
 logger = logging.getLogger(__name__)
 

@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 from rstream.compression import CompressionHelper, CompressionType
 
 from messages.amqp10 import Unreadable
-from messages.chunks import MAX_BLOCK_BYTES, entries
-from messages.stream_client import Chunk
+from messages.chunks import MAX_BLOCK_BYTES, Chunk, entries
 
 BODIES = st.binary(max_size=40)
 PLAIN = st.lists(BODIES, min_size=1, max_size=1).map(lambda bodies: (sized(bodies[0]), bodies))

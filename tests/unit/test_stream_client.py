@@ -4,8 +4,6 @@ import asyncio
 import zlib
 from collections.abc import Sequence
 from struct import pack
-from types import SimpleNamespace
-from typing import Any, cast
 
 import pytest
 from hypothesis import given
@@ -13,10 +11,11 @@ from hypothesis import strategies as st
 from rstream import schema
 from rstream.encoding import encode_frame
 
-from messages import stream_client
+from messages import stream_connection
 from messages.amqp10 import Unreadable
-from messages.chunks import entries
-from messages.stream_client import Address, Chunk, Subscription, stream_url_of
+from messages.chunks import Chunk, entries
+from messages.stream_client import Address, stream_url_of
+from messages.stream_connection import ChunkConnection, Subscription
 
 PART_BYTES = 64
 MAX_ENTRY_BYTES = 100
@@ -49,10 +48,10 @@ class Received:
         self.flowing = asyncio.Event()
         self.flowing.set()
 
-    def connection(self) -> stream_client._Connection:
-        client = SimpleNamespace(host="", port=0, ssl_context=None, flowing=self.flowing, heard=lambda: None)
-        client.subscriptions = {0: Subscription(self.chunks.append, self.only_heads)}
-        connection = stream_client._Connection(cast(Any, client))
+    def connection(self) -> ChunkConnection:
+        connection = ChunkConnection("", 0, None, lambda: None)
+        connection.flowing = self.flowing
+        connection.subscriptions[0] = Subscription(self.chunks.append, self.only_heads)
         connection._reader = asyncio.StreamReader()
         connection._reader.feed_data(b"".join(self.frames) + HEARTBEAT)
         return connection
@@ -66,8 +65,8 @@ class Received:
 
 @pytest.fixture(autouse=True)
 def _small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stream_client, "PART_BYTES", PART_BYTES)
-    monkeypatch.setattr(stream_client, "MAX_ENTRY_BYTES", MAX_ENTRY_BYTES)
+    monkeypatch.setattr(stream_connection, "PART_BYTES", PART_BYTES)
+    monkeypatch.setattr(stream_connection, "MAX_ENTRY_BYTES", MAX_ENTRY_BYTES)
 
 
 bodies = st.binary(max_size=40)
