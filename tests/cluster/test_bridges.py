@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 from rstream.amqp import amqp_decoder
 
+from bridge.settings import Settings, StreamInput
 from deploy.runner import wait_until
 from messages.topology import declare_streams, declare_super_stream
 from model_store.publishing import ModelStore
@@ -317,6 +318,13 @@ def test_every_message_is_done_once_while_bridges_and_a_node_die_and_models_chan
         assert traffic.problems
         assert max(replies.values()) > 1
         assert {answer.model for answer in recorded(records).values()} == set(versions)
+
+
+def test_a_super_stream_that_is_there_is_read_where_no_number_of_partitions_is_set(super_stream: SuperStream) -> None:
+    node = super_stream.node
+    settings = Settings(node.amqp_url, node.stream_url, reviews=StreamInput(super_stream.name), labels="")
+    settings.declare()
+    assert [source.name for source in settings.reviews.sources(settings)] == super_stream.partitions
 
 
 def test_bridges_that_join_get_their_share_of_partitions_and_no_work_is_repeated(
