@@ -138,7 +138,10 @@ class Models:
         with self._lock:
             version = self.promote()
             asked = f"{gateway_url}/function/predict"
-            assert wait_until(lambda: urllib3.request("GET", asked).json().get("model") == version, TIMEOUT_SECONDS)
+            assert wait_until(
+                lambda: urllib3.request("GET", asked, timeout=TIMEOUT_SECONDS).json().get("model") == version,
+                TIMEOUT_SECONDS,
+            )
             yield
 
     @contextmanager
