@@ -98,7 +98,9 @@ class Bridge:
     def metric(self, name: str) -> dict[str, int]:
         """Return a metric by source, of which outcomes are added up."""
         found: Counter[str] = Counter()
-        metrics = urllib3.request("GET", f"{self.service.variables['URL']}/metrics").data.decode()
+        metrics = urllib3.request(
+            "GET", f"{self.service.variables['URL']}/metrics", timeout=TIMEOUT_SECONDS
+        ).data.decode()
         for family in text_string_to_metric_families(metrics):
             for sample in family.samples:
                 if sample.name == name:

@@ -10,12 +10,15 @@ import signal
 import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
+import urllib3
 from rstream.amqp import amqp_decoder
 
+from bridge.settings import Settings, StreamInput
 from deploy.runner import wait_until
 from messages.topology import declare_streams, declare_super_stream
 from model_store.publishing import ModelStore
@@ -42,7 +45,7 @@ from tests.cluster.nodes import ClusterNode
 from tests.cluster.traffic import Review, Traffic, reviews
 from tests.conftest import RabbitMQNode
 from tests.running import running
-from tests.system import Client, promote
+from tests.system import Client, promote, python_service, through_gateway
 
 MESSAGES = int(os.environ.get("CLUSTER_MESSAGES") or 6_000)
 PARTITIONS = 6
@@ -109,26 +112,54 @@ def scenario(super_stream: SuperStream, records: Records) -> Iterator["Scenario"
         yield Scenario(super_stream, traffic, records, random.Random(SEED))
 
 
-@contextmanager
-def model_changes(seconds: float) -> Iterator[list[str]]:
-    """Promote the one and the other of two models that contradict each other, again and again; yields the versions."""
-    store = ModelStore.from_environment()
-    versions = [store.publish(packed(model), f"model-{number}") for number, model in enumerate(opposite_models())]
-    stop = threading.Event()
+class Models:
+    """Two models that contradict each other, of which the one and then the other is promoted."""
 
-    def promote() -> None:
-        for version in itertools.cycle(versions):
-            store.promote(version, expected=store.current(), by="test", reason="test")
-            if stop.wait(seconds):
-                return
+    def __init__(self, store: ModelStore) -> None:
+        store.ensure_bucket()
+        self.versions = [
+            store.publish(packed(model), f"model-{number}") for number, model in enumerate(opposite_models())
+        ]
+        self._store = store
+        self._next = itertools.cycle(self.versions)
+        self._lock = threading.Lock()
+        self._stop = threading.Event()
+        self.promote()
 
-    thread = threading.Thread(target=promote)
-    thread.start()
-    try:
-        yield versions
-    finally:
-        stop.set()
-        thread.join()
+    def promote(self) -> str:
+        """Promote the other one, and return it."""
+        version = next(self._next)
+        self._store.promote(version, expected=self._store.current(), by="test", reason="test")
+        return version
+
+    @contextmanager
+    def changed(self, gateway_url: str) -> Iterator[None]:
+        """Have the other one served throughout the block."""
+        with self._lock:
+            version = self.promote()
+            asked = f"{gateway_url}/function/predict"
+            assert wait_until(
+                lambda: urllib3.request("GET", asked, timeout=TIMEOUT_SECONDS).json().get("model") == version,
+                TIMEOUT_SECONDS,
+            )
+            yield
+
+    @contextmanager
+    def changing(self, seconds: float) -> Iterator[None]:
+        """Promote them in turn, time after time, while the block runs."""
+
+        def promote() -> None:
+            while not self._stop.wait(seconds):
+                with self._lock:
+                    self.promote()
+
+        with ThreadPoolExecutor(1) as pool:
+            promoting = pool.submit(promote)
+            try:
+                yield
+            finally:
+                self._stop.set()
+            promoting.result()
 
 
 class Scenario:
@@ -140,11 +171,17 @@ class Scenario:
         self.records = records
         self.chance = chance
         self.bridges: list[Bridge] = []
+        self._doubles = Counter[str]()
 
     def undone(self) -> dict[str, int]:
         """Return how many messages at least wait in each partition."""
+        complete = self.traffic.wait(0)
         counts = self.traffic.counts()
-        return {name: counts.get(name, 0) - 1 - (self.stored(name)) for name in self.stream.partitions}
+        stored = {name: self.stored(name) for name in self.stream.partitions}
+        if complete:
+            # What is there beyond what was to be written was written again.
+            self._doubles |= Counter({name: offset + 1 - counts[name] for name, offset in stored.items()})
+        return {name: counts[name] + self._doubles[name] - 1 - offset for name, offset in stored.items()}
 
     def stored(self, partition: str) -> int:
         offset = self.records.offset(partition)
@@ -156,9 +193,9 @@ class Scenario:
         assert wait_until(self._at_work, TIMEOUT_SECONDS), (self.undone(), self.traffic.problems[-5:])
 
     def _at_work(self) -> bool:
-        """Return whether all partitions have something undone; see to it where nothing of them has."""
+        """Return whether all partitions have something undone; see to it where nothing is being written."""
         undone = self.undone().values()
-        if max(undone) <= 0 and self.traffic.wait(0):
+        if min(undone) <= 0 and self.traffic.wait(0):
             self.traffic.burst(len(self.stream.partitions) * 20)
         return min(undone) > 0
 
@@ -181,10 +218,12 @@ class Scenario:
         """Return how many messages of each partition each bridge has handled."""
         return [bridge.done() for bridge in self.bridges]
 
-    def kill_and_start_a_bridge(self) -> None:
+    def kill_and_start_a_bridge(self, models: Models, gateway_url: str) -> None:
+        """Kill a bridge at work, whose successor gets other answers to what is repeated."""
         bridge = self.catch()
-        bridge.kill()
-        bridge.start()
+        with models.changed(gateway_url):
+            bridge.kill()
+            bridge.start()
 
     def finish_what_was_written(self) -> None:
         """Return when all that was written is done with, as far as can be told while repeats may follow."""
@@ -285,29 +324,30 @@ def test_every_message_is_done_once_while_bridges_and_a_node_die_and_models_chan
     scenario = Scenario(stream, traffic, records, chance)
     with ExitStack() as stack:
         stack.callback(stream.delete)
-        store.ensure_bucket()
-        versions = stack.enter_context(model_changes(2))
-        url = stack.enter_context(predict({**environment, "POLL_SECONDS": "0.2"}, tmp_path))
+        models = Models(store)
+        function = python_service("functions.predict", tmp_path, {**environment, "POLL_SECONDS": "0.2"})
+        url = stack.enter_context(through_gateway(tmp_path, {"predict": function}))
         scenario.bridges = [
             stream.bridge(environment, url, tmp_path, survivors[number % len(survivors)]) for number in range(4)
         ]
         added = scenario.bridges.pop()
+        stack.enter_context(models.changing(2))
         stack.enter_context(traffic.running())
         stack.enter_context(bridges(*scenario.bridges))
-        scenario.kill_and_start_a_bridge()
+        scenario.kill_and_start_a_bridge(models, url)
         scenario.have_work()
         victim.kill()
-        scenario.kill_and_start_a_bridge()
+        scenario.kill_and_start_a_bridge(models, url)
         scenario.have_work()
         stack.enter_context(bridges(added))
         scenario.bridges.append(added)
-        scenario.kill_and_start_a_bridge()
+        scenario.kill_and_start_a_bridge(models, url)
         scenario.have_work()
         victim.start()
-        scenario.kill_and_start_a_bridge()
+        scenario.kill_and_start_a_bridge(models, url)
         scenario.have_work()
         scenario.bridges.pop(chance.randrange(len(scenario.bridges))).terminate()
-        scenario.kill_and_start_a_bridge()
+        scenario.kill_and_start_a_bridge(models, url)
         scenario.finish()
         scenario.terminate()
         found = found_in(stream, traffic.confirmed())
@@ -316,7 +356,14 @@ def test_every_message_is_done_once_while_bridges_and_a_node_die_and_models_chan
         assert len(found) >= MESSAGES
         assert traffic.problems
         assert max(replies.values()) > 1
-        assert {answer.model for answer in recorded(records).values()} == set(versions)
+        assert {answer.model for answer in recorded(records).values()} == set(models.versions)
+
+
+def test_a_super_stream_that_is_there_is_read_where_no_number_of_partitions_is_set(super_stream: SuperStream) -> None:
+    node = super_stream.node
+    settings = Settings(node.amqp_url, node.stream_url, reviews=StreamInput(super_stream.name), labels="")
+    settings.declare()
+    assert [source.name for source in settings.reviews.sources(settings)] == super_stream.partitions
 
 
 def test_bridges_that_join_get_their_share_of_partitions_and_no_work_is_repeated(

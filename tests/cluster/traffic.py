@@ -132,7 +132,7 @@ class Traffic:
         with self._changed:
             return dict(self._confirmed)
 
-    def counts(self) -> dict[str, int]:
+    def counts(self) -> Counter[str]:
         """Return how many messages at least each partition has."""
         return Counter(review.partition for review in self.confirmed().values())
 
