@@ -137,36 +137,48 @@ class Pipeline:
         return True
 
     def _batches(self) -> Iterator[list[Message]]:
-        """Yield what is to be handled together, until `stop` is set; raises BrokerUnavailable, Superseded."""
+        """Yield what is to be handled together, each with a slot for it, until `stop` is set.
+
+        Raises BrokerUnavailable, Superseded.
+        """
         left_over: list[Message] = []
         while not self.stop.is_set():
             if self._superseded.is_set():
                 raise BrokerUnavailable(f"{self.name}: its offset is another bridge's")
             batch = left_over or self.source.read(self.limits.messages, READ_TIMEOUT_SECONDS)
-            deadline = time.monotonic() + self.limits.wait_seconds
-            # A batch fills while others are worked on; where none is any more, waiting would be for nothing.
-            while (
-                batch
-                and self._in_hand
-                and not self.stop.is_set()
-                and len(batch) < self.limits.messages
-                and (remaining_seconds := deadline - time.monotonic()) > 0
-                and sum(len(message.body) for message in batch) < self.limits.bytes
-            ):
-                timeout_seconds = min(remaining_seconds, READ_TIMEOUT_SECONDS)
-                batch += self.source.read(self.limits.messages - len(batch), timeout_seconds)
+            if not batch:
+                continue
+            self._fill(batch, self.limits.wait_seconds)
+            self.slots.acquire()
+            try:
+                # Waiting for the slot, more has come.
+                self._fill(batch, 0)
+            except (BrokerUnavailable, Superseded):
+                self.slots.release()
+                raise
+            if self.stop.is_set():
+                self.slots.release()
+                return
             # A single message may be larger than a batch.
             count = bisect_right(list(accumulate(len(message.body) for message in batch)), self.limits.bytes) or 1
             left_over = batch[count:]
-            if batch:
-                yield batch[:count]
+            yield batch[:count]
+
+    def _fill(self, batch: list[Message], wait_seconds: float) -> None:
+        """Add to a batch what comes in time, as long as there is room, and others are worked on meanwhile."""
+        deadline = time.monotonic() + wait_seconds
+        room_bytes = self.limits.bytes - sum(len(message.body) for message in batch)
+        while self._in_hand and not self.stop.is_set() and room_bytes > 0 and len(batch) < self.limits.messages:
+            remaining_seconds = deadline - time.monotonic()
+            timeout_seconds = min(max(remaining_seconds, 0), READ_TIMEOUT_SECONDS)
+            more = self.source.read(self.limits.messages - len(batch), timeout_seconds)
+            if not more and remaining_seconds <= 0:
+                return
+            batch += more
+            room_bytes -= sum(len(message.body) for message in more)
 
     def _begin(self, messages: list[Message]) -> None:
-        """Hand a batch over once there is room for it; where a stop comes first, it is left for the next start."""
-        self.slots.acquire()
-        if self.stop.is_set():
-            self.slots.release()
-            return
+        """Hand a batch over."""
         with self._changed:
             self._in_hand += 1
         earlier, self._concluded = self._concluded, Future()
