@@ -8,9 +8,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
-from itertools import count, islice
+from itertools import count, cycle, islice
 from math import nan
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,9 @@ from benchmarks.cases import Case, require
 from benchmarks.lean import as_deployed
 from benchmarks.processes import Processes, Reading, listening_on, memory, tree
 from contracts.names import PREDICTIONS
+from contracts.records import PredictionRecord
 from deploy.runner import Service, tail
+from records import Records, now
 from tests.running import running
 from tests.system import ROOT, Client, python_service
 
@@ -34,6 +37,7 @@ LONE_WARM_UP = 20
 LONE_PAUSE_SECONDS = 0.02
 POLL_SECONDS = 0.02
 PATIENCE_SECONDS = 900
+BATCH_RECORDS = 1_000
 
 Answer = tuple[str, float, str]
 """Prediction, probability, model: what record, answer and reply have in common."""
@@ -131,6 +135,44 @@ class Peer:
 
 
 @dataclass(frozen=True)
+class RecordsAlone:
+    """The records of a case written to the database and nothing else done: what no bridge can be faster than here."""
+
+    ground: Ground
+    name: str = "writing the records alone"
+
+    def measure(self, case: Case) -> Figures:
+        """Write them as a bridge does, two batches at a time; raises BrokenPromiseError."""
+        database, time_of_all = self.ground.new_name(), now()
+        made = [
+            PredictionRecord(
+                id=f"{database}:{number}",
+                text=case.texts.texts[number % len(case.texts.texts)],
+                prediction=score.prediction,
+                probability=score.probability,
+                model="20261126T000000Z-00000000",
+                source="stream",
+                received_at=time_of_all,
+                scored_at=time_of_all,
+            )
+            for number, score in zip(range(case.messages), cycle(case.texts.scores), strict=False)
+        ]
+        batches = [made[first : first + BATCH_RECORDS] for first in range(0, len(made), BATCH_RECORDS)]
+        records = Records(self.ground.database, database)
+        services = {"database": self.ground.services["database"]}
+        before, began = Reading.now(services), time.perf_counter()
+        with ThreadPoolExecutor(2) as pool:
+            known = list(pool.map(records.insert_predictions, batches))
+        seconds = time.perf_counter() - began
+        used = before.microseconds_until(Reading.now(services), case.messages)
+        require(not any(known), "a record was there already")
+        written = self.ground.database[database]["predictions"].count_documents({})
+        require(written == case.messages, f"{written} of {case.messages} records are there")
+        self.ground.forget(database)
+        return Figures(case.messages / seconds, case.messages / seconds, used)
+
+
+@dataclass(frozen=True)
 class Run:
     """A bridge that reads: what it reads, where it replies and records, when it began."""
 
@@ -149,7 +191,8 @@ class Run:
         deadline = time.monotonic() + PATIENCE_SECONDS
         while True:
             document = self.database["offsets"].find_one({"_id": self.stream})
-            yield (offset := None if document is None else int(document["offset"]))
+            # -1 says that somebody reads and nothing is done.
+            yield (offset := None if document is None or document["offset"] < 0 else int(document["offset"]))
             if offset == last:
                 return
             if self.process.poll() is not None or time.monotonic() > deadline:

@@ -10,7 +10,8 @@ the model says. Needs Linux's /proc. Prints tables in Markdown; a ratio is the m
 The clock of the peer is its own: from its first batch at hand to the last one done. That of a bridge runs from when it
 begins to read to its last offset stored, over all messages; "from the first offset" counts from its first offset
 stored, and only what was done since. The peer always replies, once a message and unconfirmed; a bridge publishes to
-`predictions`, to `reply_to` where there is one, and waits until both are confirmed.
+`predictions`, to `reply_to` where there is one, and waits until both are confirmed. "Writing the records alone" is what the
+database does with the same records and nothing else to do: a rate that no bridge can pass.
 """
 
 import argparse
@@ -35,6 +36,7 @@ from benchmarks.contestants import (
     Figures,
     Ground,
     Peer,
+    RecordsAlone,
     publish_by_amqp,
     publish_by_stream_protocol,
 )
@@ -119,7 +121,7 @@ def main() -> int:
                 for texts, messages in ((short, arguments.messages), (long, arguments.messages // 2))
             ]
             peer.measure(Case(short, WARM_UP_MESSAGES))
-            print_throughput([peer, *bridges], cases, arguments.rounds)
+            print_throughput([peer, RecordsAlone(ground), *bridges], cases, arguments.rounds)
         if "latency" in arguments.only:
             print_latency(bridges, Case(short, LONE_WARM_UP + LONE_MESSAGES), arguments.rounds)
         if "memory" in arguments.only:
@@ -127,7 +129,7 @@ def main() -> int:
     return 0
 
 
-def print_throughput(contestants: Sequence[Peer | Bridge], cases: Sequence[Case], rounds: int) -> None:
+def print_throughput(contestants: Sequence[Peer | RecordsAlone | Bridge], cases: Sequence[Case], rounds: int) -> None:
     """Measure, turn and turn about, and print the rates and what they cost."""
     found: dict[tuple[Case, str], list[Figures]] = {}
     for case in cases:
