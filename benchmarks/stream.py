@@ -10,8 +10,8 @@ the model says. Needs Linux's /proc. Prints tables in Markdown; a ratio is the m
 The clock of the peer is its own: from its first batch at hand to the last one done. That of a bridge runs from when it
 begins to read to its last offset stored, over all messages; "from the first offset" counts from its first offset
 stored, and only what was done since. The peer always replies, once a message and unconfirmed; a bridge publishes to
-`predictions`, to `reply_to` where there is one, and waits until both are confirmed. "Writing the records alone" is what the
-database does with the same records and nothing else to do: a rate that no bridge can pass.
+`predictions`, to `reply_to` where there is one, and waits until both are confirmed. "Writing the records alone" is what
+the database does with the same records and nothing else to do: a rate that no bridge can pass.
 """
 
 import argparse
