@@ -23,6 +23,7 @@ from pymongo import MongoClient
 from contracts.names import FUNCTIONS
 from deploy import ports, runner
 from deploy.servers import mongodb, rabbitmq, s3
+from messages.stream_client import partitions, stream_url_of
 from tests.running import running
 from tests.system import ROOT, Client
 
@@ -135,8 +136,12 @@ def test_texts_are_scored_over_http(deployment: Deployment) -> None:
 @pytest.mark.usefixtures("deployment")
 def test_ten_thousand_messages_become_ten_thousand_records() -> None:
     rabbitmq_url, mongodb_url = ((SECRETS / name).read_text() for name in ("rabbitmq-url", "mongodb-url"))
+    stream_url = (SECRETS / "rabbitmq-stream-url").read_text().strip() or stream_url_of(rabbitmq_url)
+    streams = partitions(stream_url, "reviews")
     client = Client(rabbitmq_url)
-    client.publish("reviews", [json.dumps({"text": f"a good film, number {n}"}).encode() for n in range(MESSAGES)])
+    bodies = [json.dumps({"text": f"a good film, number {n}"}).encode() for n in range(MESSAGES)]
+    for number, stream in enumerate(streams):
+        client.publish(stream, bodies[number :: len(streams)])
     client.close()
     database: MongoClient[dict[str, Any]] = MongoClient(mongodb_url)
     with database:
