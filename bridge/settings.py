@@ -87,10 +87,18 @@ class QueueInput:
 def _reviews() -> StreamInput | QueueInput:
     match (os.environ.get("BRIDGE_SOURCE") or "stream:reviews").split(":", 1):
         case ["stream", name] if name:
-            return StreamInput(name, whole_number("STREAM_PARTITIONS", 0, least=0, most=MAX_PARTITIONS))
+            count = whole_number("STREAM_PARTITIONS", 0, least=0, most=MAX_PARTITIONS)
+            return StreamInput(_ascii("BRIDGE_SOURCE", name), count)
         case ["queue", name] if name:
             return QueueInput(name)
     raise SettingsError("BRIDGE_SOURCE must be stream:<name> or queue:<name>, for example stream:reviews")
+
+
+def _ascii(variable: str, name: str) -> str:
+    """Return the name of a stream; rstream counts its characters where the broker counts bytes."""
+    if not name.isascii():
+        raise SettingsError(f"{variable}: the name of a stream must be ASCII, not {name!r}")
+    return name
 
 
 def _amqp_url() -> str:
@@ -115,7 +123,7 @@ class Settings:
     rabbitmq_stream_url: str = field(default_factory=_stream_url, repr=False)
     gateway_url: str = setting(lambda: os.environ.get("GATEWAY_URL") or "http://127.0.0.1:8080")
     reviews: StreamInput | QueueInput = field(default_factory=_reviews)
-    labels: str = setting(os.environ.get, "BRIDGE_LABELS", "labels")
+    labels: str = setting(lambda: _ascii("BRIDGE_LABELS", os.environ.get("BRIDGE_LABELS", "labels")))
     retrain_token: str | None = setting(read_secret, "retrain-token", "RETRAIN_TOKEN")
     stream_max_bytes: int = setting(whole_number, "STREAM_MAX_BYTES", 5_000_000_000, least=1)
     limits: BatchLimits = field(default_factory=BatchLimits)

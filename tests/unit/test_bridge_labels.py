@@ -97,6 +97,10 @@ def test_labels_wait_while_retrain_has_no_room_and_carry_the_token(
     [
         ("BRIDGE_SOURCE", "reviews"),
         ("BRIDGE_SOURCE", "topic:x"),
+        ("BRIDGE_SOURCE", "stream:kritiken-für-alle"),
+        ("BRIDGE_LABELS", "für-alle"),
+        ("STREAM_PARTITIONS", "201"),
+        ("RABBITMQ_STREAM_URL", "amqp://127.0.0.1:5672"),
         ("BRIDGE_BATCH_MESSAGES", "none"),
         ("BRIDGE_IN_FLIGHT", "0"),
         ("BRIDGE_BATCH_WAIT_SECONDS", "-1"),
@@ -106,6 +110,14 @@ def test_a_setting_that_can_not_be_used_is_named(name: str, value: str, monkeypa
     monkeypatch.setenv(name, value)
     with pytest.raises(SettingsError, match=name):
         Settings()
+
+
+def test_the_address_of_the_stream_protocol_follows_from_that_of_amqp(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RABBITMQ_STREAM_URL", raising=False)
+    monkeypatch.setenv("RABBITMQ_URL", "amqp://u:p@broker:5672/v")
+    assert Settings().rabbitmq_stream_url == "rabbitmq-stream://u:p@broker:5552/v"
+    monkeypatch.setenv("RABBITMQ_STREAM_URL", "rabbitmq-stream://u:p@other:1234")
+    assert Settings().rabbitmq_stream_url == "rabbitmq-stream://u:p@other:1234"
 
 
 def test_labels_are_read_unless_said_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
