@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from contracts.names import PREDICTIONS, REJECTED
 from messages.ports import Source
 from messages.queue_source import QueueSource
-from messages.stream_client import SHARED_SINCE, Address, is_super_stream, partitions, stream_url_of, version
+from messages.stream_client import SHARED_SINCE, Address, asking, partitions, stream_url_of
 from messages.stream_source import Group, StreamSource
 from messages.topology import declare_queue, declare_streams, declare_super_stream
 from process.settings import SettingsError, number, read_secret, setting, whole_number
@@ -47,13 +47,15 @@ class StreamInput:
 
     def declare(self, settings: "Settings") -> None:
         """Declare it where it is missing; raises BrokerUnavailable."""
-        if self.partitions and version(settings.rabbitmq_stream_url) >= SHARED_SINCE:
+        with asking(settings.rabbitmq_stream_url) as broker:
+            can_share, is_there = broker.version >= SHARED_SINCE, broker.is_super_stream(self.name)
+        if self.partitions and can_share:
             declare_super_stream(settings.rabbitmq_url, self.name, self.partitions, settings.stream_max_bytes)
             return
         if self.partitions:
             logger.warning("this RabbitMQ is older than 3.11 and has no super streams: %s is a plain stream", self.name)
         # Where there is a super stream, a stream of the same name would be read in its place.
-        if not is_super_stream(settings.rabbitmq_stream_url, self.name):
+        if not is_there:
             declare_streams(settings.rabbitmq_url, [self.name], settings.stream_max_bytes)
 
     def sources(self, settings: "Settings") -> list[Source]:

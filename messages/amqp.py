@@ -53,7 +53,7 @@ def _words(error: BaseException) -> str:
 class _GatheringConnection(pika.SelectConnection):
     """Can send many frames at once.
 
-    pika makes a system call of each frame, three a message, and RabbitMQ wakes up for each.
+    pika makes a system call of each frame, as of each acknowledgement, and RabbitMQ wakes up for each.
     """
 
     _gathered: list[bytes] | None = None

@@ -307,7 +307,8 @@ class StreamConnection:
 
 
 @contextmanager
-def _question(url: str) -> Iterator[StreamConnection]:
+def asking(url: str) -> Iterator[StreamConnection]:
+    """Connect to the broker of a stream URL for the time of the block, for questions; raises BrokerUnavailable."""
     connection = StreamConnection(url, "", "sentiment-questions", lambda _: None)
     try:
         yield connection
@@ -320,17 +321,5 @@ def partitions(url: str, name: str) -> list[str]:
 
     Raises BrokerUnavailable.
     """
-    with _question(url) as connection:
-        return connection.partitions(name)
-
-
-def is_super_stream(url: str, name: str) -> bool:
-    """Return whether there is a super stream of that name; raises BrokerUnavailable."""
-    with _question(url) as connection:
-        return connection.is_super_stream(name)
-
-
-def version(url: str) -> tuple[int, ...]:
-    """Return a broker's version, as in (3, 10); raises BrokerUnavailable."""
-    with _question(url) as connection:
-        return connection.version
+    with asking(url) as broker:
+        return broker.partitions(name)

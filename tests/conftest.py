@@ -13,6 +13,7 @@ from pika.adapters.blocking_connection import BlockingChannel
 from deploy import ports, runner, servers
 from messages.amqp import blocking_connection
 from model_store.publishing import ModelStore
+from records import Records
 from tests.running import running
 
 # The suites there are no test modules of their own.
@@ -130,6 +131,15 @@ def store(environment: Mapping[str, str]) -> ModelStore:
     """The store at that bucket."""
     assert environment
     return ModelStore.from_environment()
+
+
+@pytest.fixture
+def records(environment: Mapping[str, str]) -> Iterator[Records]:
+    """What is recorded in that database."""
+    assert environment
+    found = Records.from_environment()
+    yield found
+    found.close()
 
 
 @pytest.fixture(scope="session")

@@ -247,6 +247,8 @@ def two_bridges_do_the_work_of_one_stream_once(
         first, second = Bridge.of(own, url, folder), Bridge.of(own, url, folder)
         # `start` returns when they are ready.
         with bridges(first, second):
+            # It says so half a second after it is ready, in which a fast machine could be done.
+            assert wait_until(lambda: says in second.log(), TIMEOUT_SECONDS), second.log()
             client.publish(stream, [b"great"] * count, reply_to=queue)
             assert wait_until(lambda: (records.offset(stream) or 0) > count // 10, TIMEOUT_SECONDS)
             assert second.log().count(says) == 1, second.log()

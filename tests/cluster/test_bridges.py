@@ -56,14 +56,6 @@ MAX_BYTES = 1_000_000_000
 SMALL_BATCHES = {"BRIDGE_BATCH_MESSAGES": "5", "BRIDGE_IN_FLIGHT": "4"}
 
 
-@pytest.fixture
-def records(environment: Mapping[str, str]) -> Iterator[Records]:
-    assert environment
-    found = Records.from_environment()
-    yield found
-    found.close()
-
-
 class SuperStream:
     """A super stream, the streams that bridges write to, and a reply queue, at a node that is not killed."""
 

@@ -4,12 +4,12 @@ import asyncio
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-import pika
 from rstream import AMQPMessage, Consumer, MessageContext, Producer, amqp_decoder
 from rstream.client import ClientPool
 from rstream.exceptions import LeaderNotAvailable, StreamNotAvailable
 
 from deploy.runner import wait_until
+from messages.topology import declare_super_stream
 from tests.cluster.nodes import ClusterNode
 from tests.conftest import RabbitMQNode
 
@@ -39,16 +39,10 @@ def pool(node: RabbitMQNode) -> ClientPool:
     )  # fmt: skip
 
 
-def declare_super_stream(url: str, name: str) -> list[str]:
-    """Declare a super stream by AMQP 0.9.1 and return its three partitions."""
-    partitions = [f"{name}-{number}" for number in range(3)]
-    with pika.BlockingConnection(pika.URLParameters(url)) as connection:
-        channel = connection.channel()
-        channel.exchange_declare(name, "direct", durable=True, arguments={"x-super-stream": True})
-        for number, partition in enumerate(partitions):
-            channel.queue_declare(partition, durable=True, arguments={"x-queue-type": "stream"})
-            channel.queue_bind(partition, name, str(number), arguments={"x-stream-partition-order": number})
-    return partitions
+def super_stream(node: RabbitMQNode, name: str) -> list[str]:
+    """Declare a super stream of three partitions, which it returns."""
+    declare_super_stream(node.amqp_url, name, 3, 1_000_000_000)
+    return [f"{name}-{number}" for number in range(3)]
 
 
 async def version(node: RabbitMQNode) -> str:
@@ -112,14 +106,14 @@ async def read(node: RabbitMQNode, partitions: list[str], count: int) -> dict[st
 
 
 def test_a_node_answers_by_both_protocols_with_version_4(rabbitmq4: RabbitMQNode, stream_name: str) -> None:
-    partitions = declare_super_stream(rabbitmq4.amqp_url, stream_name)
+    partitions = super_stream(rabbitmq4, stream_name)
     assert asyncio.run(version(rabbitmq4)).startswith("4.")
     asyncio.run(write(rabbitmq4, partitions, b"first"))
     assert asyncio.run(read(rabbitmq4, partitions, 1)) == {name: [b"first"] for name in partitions}
 
 
 def test_a_node_that_is_killed_has_its_messages_when_it_comes_back(rabbitmq4: RabbitMQNode, stream_name: str) -> None:
-    partitions = declare_super_stream(rabbitmq4.amqp_url, stream_name)
+    partitions = super_stream(rabbitmq4, stream_name)
     asyncio.run(write(rabbitmq4, partitions, b"first"))
     rabbitmq4.kill()
     rabbitmq4.start()
@@ -136,7 +130,7 @@ def test_a_cluster_has_three_members_and_each_is_reached_at_its_own_port(
     names = {node.name for node in cluster}
     assert len(names) == 3
     assert all(node.members() == names for node in cluster)
-    partitions = declare_super_stream(cluster[0].amqp_url, stream_name)
+    partitions = super_stream(cluster[0], stream_name)
     assert asyncio.run(partitions_of(cluster[1], stream_name)) == partitions
     ports = {stream_port(node) for node in cluster}
     for partition in partitions:
@@ -147,7 +141,7 @@ def test_a_cluster_has_three_members_and_each_is_reached_at_its_own_port(
 def test_a_cluster_goes_on_without_the_node_that_leads_a_partition_and_takes_it_back(
     cluster: list[ClusterNode], stream_name: str
 ) -> None:
-    partitions = declare_super_stream(cluster[0].amqp_url, stream_name)
+    partitions = super_stream(cluster[0], stream_name)
     asyncio.run(write(cluster[0], partitions, b"before"))
     leader = asyncio.run(replicas(cluster[0], partitions[0])).leader
     (killed,) = (node for node in cluster if stream_port(node) == leader)

@@ -16,7 +16,6 @@ from tests.integration.test_bridge import (
     bridge,
     client,
     environment,
-    records,
     source_of,
     tiny_model,
     wait_for_offset,
@@ -24,7 +23,7 @@ from tests.integration.test_bridge import (
 from tests.running import running
 from tests.system import Client, promote, python_service, through_gateway
 
-__all__ = ["client", "environment", "records"]  # fixtures
+__all__ = ["client", "environment"]  # fixtures
 MESSAGES = 2_000
 
 

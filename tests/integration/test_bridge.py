@@ -69,14 +69,6 @@ def client(environment: Mapping[str, str]) -> Iterator[Client]:
 
 
 @pytest.fixture
-def records(environment: Mapping[str, str]) -> Iterator[Records]:
-    assert environment
-    found = Records.from_environment()
-    yield found
-    found.close()
-
-
-@pytest.fixture
 def gateway_url(environment: Mapping[str, str], tmp_path: Path) -> Iterator[str]:
     promote(tiny_model())
     with through_gateway(tmp_path, {"predict": python_service("functions.predict", tmp_path, environment)}) as url:
