@@ -109,7 +109,7 @@ def _ask(settings: Settings, questions: Sequence[tuple[bytes, str]], timeout_sec
 def _answers(replies: Source, rejected: Source) -> Iterator[tuple[str | None, bytes]]:
     """Yield correlation ids and answers, those of `rejected` made of its notices; what is no notice is left out."""
     messages = replies.read(BATCH_MESSAGES, READ_TIMEOUT_SECONDS)
-    replies.finish(messages, frozenset())
+    replies.finish([message.position for message in messages], frozenset())
     yield from ((message.correlation_id, message.body) for message in messages)
     for message in rejected.read(BATCH_MESSAGES, READ_TIMEOUT_SECONDS):
         with suppress(Malformed):

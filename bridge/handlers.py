@@ -21,7 +21,7 @@ from contracts.names import REJECTED, parse_label
 from contracts.records import PredictionRecord, RejectedRecord
 from contracts.retrain import LabelExample, LabelsRequest, read_label_example, read_labels_taken
 from contracts.stream import Rejected, ReviewAnswer, read_review
-from messages.ports import Appended, Appender, BrokerUnavailable, Message, Outgoing, Publisher
+from messages.ports import Appended, Appender, BrokerUnavailable, Message, Outgoing, Place, Publisher
 from process.retry import Retry
 from records import Records, RecordsUnavailable, now
 
@@ -67,8 +67,8 @@ class BatchHandler(Generic[Content]):
     def use(self, good: Sequence[tuple[Message, Content]]) -> Used:
         """Do what the messages ask for; raises Abandoned."""
 
-    def conclude(self, first: Message, answers: Sequence[Appended]) -> None:
-        """Do what is to be done in the order of batches; `first` is a message of this one. Raises Abandoned."""
+    def conclude(self, place: Place | None, answers: Sequence[Appended]) -> None:
+        """Do what is to be done in the order of batches; `place` is that of this one. Raises Abandoned."""
 
     def __call__(self, messages: list[Message]) -> Handled:
         """Handle a batch; raises Abandoned."""
@@ -95,7 +95,8 @@ class BatchHandler(Generic[Content]):
         self.retry(lambda: self.publisher.publish(outgoing), BrokerUnavailable)
         MESSAGES.labels(self.source, self.outcome).inc(len(messages) - len(bad))
         MESSAGES.labels(self.source, "rejected").inc(len(bad))
-        return Handled(frozenset(notice.offset for notice in bad), lambda: self.conclude(messages[0], used.answers))
+        place = messages[0].place
+        return Handled(frozenset(notice.offset for notice in bad), lambda: self.conclude(place, used.answers))
 
 
 class Review(Struct, frozen=True):
@@ -173,10 +174,10 @@ class ReviewHandler(BatchHandler[Review]):
                 replies.append(Outgoing(message.reply_to, body, message.correlation_id, persistent=message.persistent))
         return Used(bad, replies, answers)
 
-    def conclude(self, first: Message, answers: Sequence[Appended]) -> None:
+    def conclude(self, place: Place | None, answers: Sequence[Appended]) -> None:
         """Append the answers to the stream of them, where the broker drops those that it has."""
         # A name for each life of a stream, since numbers are its offsets; a queue has none, and repeats.
-        name = f"{first.place.epoch.began_at}:{self.source}" if first.place else ""
+        name = f"{place.epoch.began_at}:{self.source}" if place else ""
         if len(name.encode()) > MAX_NAME_BYTES:
             # Cut off, the names of two partitions would be one.
             name = hashlib.sha256(name.encode()).hexdigest()

@@ -4,11 +4,12 @@ import logging
 import threading
 import time
 from bisect import bisect_right
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
-from itertools import accumulate
+from itertools import accumulate, takewhile
 from typing import NamedTuple
 
 from prometheus_client import Counter, Gauge
@@ -27,6 +28,8 @@ LAG = Gauge("bridge_lag_messages", "Messages in the source that are not done, wh
 RETRIES = Counter("bridge_retries", "Attempts that failed and were repeated, by error", ["error"])
 
 READ_TIMEOUT_SECONDS = 0.5
+IN_HAND_PER_SLOT = 3
+"""How many batches of a source are in hand for each that may be handled: the others wait for their turn, or for one."""
 
 
 def count_retry(error: str) -> None:
@@ -44,13 +47,21 @@ class Handled(NamedTuple):
 Handler = Callable[[list[Message]], Handled]
 
 
+class _Batch(NamedTuple):
+    """What stays of a batch that was handed over: its positions, where it ends, and what will come of it."""
+
+    positions: Sequence[int]
+    ends_at: Position | None
+    handled: Future[Handled]
+
+
 @dataclass(eq=False)
 class Pipeline:
     """Moves messages from `source` through a handler until `stop` is set; `progress` remembers how far it is done.
 
     Batches are handled side by side, and concluded one after the other. Only then is the offset stored: so a crash at
     any point repeats work, and loses none. The broker itself remembers what is done of a queue. `slots` bound how many
-    batches are in hand, over all pipelines that share them.
+    batches are handled at a time, over all pipelines that share them.
     """
 
     source: Source
@@ -65,14 +76,11 @@ class Pipeline:
     def __post_init__(self) -> None:
         """Begin with nothing in hand."""
         self.name = self.source.name
-        self._pool = ThreadPoolExecutor(self.limits.in_flight, f"{self.name}-batch")
+        self._handlers = ThreadPoolExecutor(self.limits.in_flight, f"{self.name}-batch")
+        self._concluder = ThreadPoolExecutor(1, f"{self.name}-conclusion")
         self._changed = threading.Condition()
-        self._in_hand = 0
-        self._concluded: Future[None] | None = None
-        self._superseded = threading.Event()
-        self._storing = threading.Lock()
-        self._to_store: Position | None = None
-        self._stored: Position | None = None
+        self._in_hand: deque[_Batch] = deque()
+        self._left: Superseded | Abandoned | None = None
 
     def run(self) -> None:
         """Work until `stop` is set, then finish what is in hand, and close the source.
@@ -100,7 +108,8 @@ class Pipeline:
             pass  # Nothing was read yet.
         finally:
             self.stop.set()
-            self._pool.shutdown()
+            self._handlers.shutdown()
+            self._concluder.shutdown()
             self.source.close()
             self._note_connected(False)
 
@@ -127,13 +136,18 @@ class Pipeline:
 
     def _wait_for_what_is_in_hand(self) -> bool:
         """Return True once no batch is in hand: what is read next begins behind all of them; or False at a stop."""
+        if not self._wait_for_room(1):
+            return False
+        self._left = None
+        return True
+
+    def _wait_for_room(self, most: int) -> bool:
+        """Return True once fewer than `most` batches are in hand, or False at a stop."""
         with self._changed:
-            while self._in_hand:
+            while len(self._in_hand) >= most:
                 if self.stop.is_set():
                     return False
                 self._changed.wait(READ_TIMEOUT_SECONDS)
-        self._concluded = self._to_store = self._stored = None
-        self._superseded.clear()
         return True
 
     def _batches(self) -> Iterator[list[Message]]:
@@ -143,12 +157,14 @@ class Pipeline:
         """
         left_over: list[Message] = []
         while not self.stop.is_set():
-            if self._superseded.is_set():
+            if self._left and not self.stop.is_set():
                 raise BrokerUnavailable(f"{self.name}: its offset is another bridge's")
             batch = left_over or self.source.read(self.limits.messages, READ_TIMEOUT_SECONDS)
             if not batch:
                 continue
             self._fill(batch, self.limits.wait_seconds)
+            if not self._wait_for_room(self.limits.in_flight * IN_HAND_PER_SLOT):
+                return
             self.slots.acquire()
             try:
                 # Waiting for the slot, more has come.
@@ -178,56 +194,66 @@ class Pipeline:
             room_bytes -= sum(len(message.body) for message in more)
 
     def _begin(self, messages: list[Message]) -> None:
-        """Hand a batch over."""
+        """Hand a batch over; of its messages only the positions stay once they are handled."""
+        positions, ends_at = [message.position for message in messages], messages[-1].stands_at
+        handled = self._handlers.submit(self._handle, messages)
         with self._changed:
-            self._in_hand += 1
-        earlier, self._concluded = self._concluded, Future()
-        self._pool.submit(self._process, messages, earlier, self._concluded)
+            self._in_hand.append(_Batch(positions, ends_at, handled))
+        handled.add_done_callback(self._conclude_soon)
 
-    def _process(self, messages: list[Message], earlier: Future[None] | None, concluded: Future[None]) -> None:
-        """Handle a batch, conclude it once the one before it is concluded, and store the offset."""
-        first, last = messages[0], messages[-1]
+    def _handle(self, messages: list[Message]) -> Handled:
         try:
-            handled = self.handle(messages)
-            if earlier:
-                earlier.result()
-            handled.conclude()
-            self._to_store = last.stands_at
-            concluded.set_result(None)
-            self._store()
-            self.source.finish(messages, handled.rejected)
+            return self.handle(messages)
+        finally:
+            self.slots.release()
+
+    def _conclude_soon(self, _: Future[Handled]) -> None:
+        self._concluder.submit(self._conclude)
+
+    def _conclude(self) -> None:
+        """Conclude what is handled, in the order it was read, store the offset behind it, and let go of it."""
+        with self._changed:
+            batches = list(takewhile(lambda batch: batch.handled.done(), self._in_hand))
+        try:
+            if self._left is None:
+                self._conclude_all(batches)
         except Superseded as event:
-            if not self._superseded.is_set():
-                logger.warning("%s; what is in hand is left to it", event)
-            self._superseded.set()
-            _fail(concluded, event)
+            logger.warning("%s; what is in hand is left to it", event)
+            self._left = event
         except Abandoned as error:
-            logger.warning("%s: offsets %d to %d are left for the next start", self.name, first.position, last.position)
+            self._left = error
             self.stop.set()
-            _fail(concluded, error)
         except BaseException:
             # Nobody looks at the future of the pool: without this, a bug would silently hold the offset for ever.
             logger.critical("%s: stopping at a bug", self.name, exc_info=True)
+            self._left = Abandoned()
             self.stop.set()
-            _fail(concluded, Abandoned())
             raise
         finally:
-            self.slots.release()
             with self._changed:
-                self._in_hand -= 1
+                for _ in batches:
+                    self._in_hand.popleft()
                 self._changed.notify_all()
 
-    def _store(self) -> None:
-        """Store the offset of the last batch that is concluded, unless another thread has just done so."""
-        with self._storing:
-            position = self._to_store
-            if position is not None and position != self._stored:
-                self.progress.store(position)
-                self._stored = position
-                OFFSET.labels(self.name).set(position.offset)
+    def _conclude_all(self, batches: Sequence[_Batch]) -> None:
+        """Conclude batches that are handled; at an error, store what was concluded before. Raises what handlers do."""
+        done: list[tuple[_Batch, Handled]] = []
+        try:
+            for batch in batches:
+                handled = batch.handled.result()
+                handled.conclude()
+                done.append((batch, handled))
+        except Abandoned:
+            first, last = batches[len(done)].positions[0], batches[-1].positions[-1]
+            logger.warning("%s: offsets %d to %d are left for the next start", self.name, first, last)
+            raise
+        finally:
+            if done:
+                self._store(done[-1][0].ends_at)
+            for batch, handled in done:
+                self.source.finish(batch.positions, handled.rejected)
 
-
-def _fail(concluded: "Future[None]", error: BaseException) -> None:
-    """Have the batches behind this one fail too, if they still wait for it."""
-    if not concluded.done():
-        concluded.set_exception(error)
+    def _store(self, position: Position | None) -> None:
+        if position:
+            self.progress.store(position)
+            OFFSET.labels(self.name).set(position.offset)

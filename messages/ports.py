@@ -120,8 +120,8 @@ class Source(Protocol):
     def stand_by(self) -> None:
         """Let another reader go on; what this one has in hand is finished. Raises BrokerUnavailable."""
 
-    def finish(self, messages: Sequence[Message], rejected: frozenset[int]) -> None:
-        """Tell the broker that these messages are done with; `rejected` are the positions of the bad ones."""
+    def finish(self, positions: Sequence[int], rejected: frozenset[int]) -> None:
+        """Tell the broker that the messages there are done with; `rejected` are the positions of the bad ones."""
 
     def end(self) -> int | None:
         """Return the offset behind the last message of a stream, None where another reader has its turn.

@@ -65,7 +65,7 @@ class QueueSource(Source):
     def stand_by(self) -> None:
         """Do nothing: the readers of a queue share it."""
 
-    def finish(self, messages: Sequence[Message], rejected: frozenset[int]) -> None:
+    def finish(self, positions: Sequence[int], rejected: frozenset[int]) -> None:
         """Acknowledge messages, and reject the bad ones.
 
         Nothing can be said of those of an earlier connection: the broker delivers them again.
@@ -74,7 +74,7 @@ class QueueSource(Source):
         connection, before = self._connection, self._positions_before
 
         def settle(channel: Channel) -> None:
-            for position in (message.position for message in messages if message.position > before):
+            for position in (position for position in positions if position > before):
                 if position in rejected:
                     channel.basic_nack(position - before, requeue=False)
                 else:

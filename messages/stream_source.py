@@ -126,7 +126,7 @@ class StreamSource(Source):
             self._connection.answer_update(self._owed_answer, NEXT)
             self._owed_answer = None
 
-    def finish(self, messages: Sequence[Message], rejected: frozenset[int]) -> None:
+    def finish(self, positions: Sequence[int], rejected: frozenset[int]) -> None:
         """Do nothing: a stream keeps its messages and takes no notice of who is done with them."""
 
     def end(self) -> int | None:

@@ -69,7 +69,7 @@ class MemorySource(Source):
     def __init__(self, broker: MemoryBroker, stream: str) -> None:
         """Read `stream`."""
         self.name = stream
-        self.finished: list[Message] = []
+        self.finished: list[int] = []
         self.rejected: set[int] = set()
         self._broker = broker
         self._next: int | None = None
@@ -94,9 +94,9 @@ class MemorySource(Source):
         self._next = first + len(messages)
         return messages
 
-    def finish(self, messages: Sequence[Message], rejected: frozenset[int]) -> None:
-        """Note the messages in `finished`, and the positions of the bad ones in `rejected`."""
-        self.finished.extend(messages)
+    def finish(self, positions: Sequence[int], rejected: frozenset[int]) -> None:
+        """Note the positions in `finished`, and those of bad messages in `rejected`."""
+        self.finished.extend(positions)
         self.rejected |= rejected
 
     def stand_by(self) -> None:

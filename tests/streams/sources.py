@@ -165,8 +165,9 @@ def test_what_was_not_finished_comes_again_under_the_same_key(
     kind.publish(bodies_of(6))
     source.open(progress)
     messages = read(source, 6)
-    source.finish(messages[:2], frozenset())
-    source.finish(messages[2:4], frozenset({messages[3].position}))
+    positions = [message.position for message in messages]
+    source.finish(positions[:2], frozenset())
+    source.finish(positions[2:4], frozenset({positions[3]}))
     progress.done(messages[:4])
     source.close()
     source.open(progress)
@@ -184,7 +185,7 @@ def test_messages_of_an_earlier_connection_can_be_finished_on_a_later_one(
     messages = read(source, 2)
     progress.done(messages)
     source.open(progress)
-    source.finish(messages, frozenset())
+    source.finish([message.position for message in messages], frozenset())
     kind.publish([b"next"])
     assert source.read(10, LONG_SECONDS)
 
@@ -291,7 +292,7 @@ def test_what_a_queue_rejects_goes_to_its_dead_letter_exchange(broker: RabbitMQN
     source = QueueSource(broker.amqp_url, stream_name, prefetch=10)
     source.open()
     good, bad = read(source, 2)
-    source.finish([good, bad], frozenset({bad.position}))
+    source.finish([good.position, bad.position], frozenset({bad.position}))
     dead = client.channel.consume(f"{stream_name}.rejected", auto_ack=True, inactivity_timeout=LONG_SECONDS)
     assert next(dead)[2] == b"bad"
     client.channel.cancel()

@@ -2,6 +2,7 @@
 
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import NamedTuple
@@ -11,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client import REGISTRY
 
-from bridge.pipeline import Handled, Handler, Pipeline
+from bridge.pipeline import IN_HAND_PER_SLOT, Handled, Handler, Pipeline
 from bridge.progress import StreamProgress
 from bridge.settings import BatchLimits
 from contracts.records import StoredOffset
@@ -47,7 +48,7 @@ class Running:
 
     def reads_no_more(self) -> bool:
         """Whether it was stopped, and only finishes what is in hand."""
-        return self.stop.is_set() and self.pipeline._pool._shutdown
+        return self.stop.is_set() and self.pipeline._handlers._shutdown
 
     def end(self, timeout_seconds: float = 10) -> None:
         self.stop.set()
@@ -82,6 +83,8 @@ class Recorder:
         self.changed = threading.Condition()
         self.gates: dict[int, threading.Event] = {}
         self.conclusion_gates: dict[int, threading.Event] = {}
+        self.handled_now = 0
+        self.most_handled_at_a_time = 0
         self.in_hand = 0
         self.most_in_hand = 0
 
@@ -91,9 +94,13 @@ class Recorder:
             self.batches.append(positions)
             self.in_hand += 1
             self.most_in_hand = max(self.in_hand, self.most_in_hand)
+            self.handled_now += 1
+            self.most_handled_at_a_time = max(self.handled_now, self.most_handled_at_a_time)
             self.changed.notify_all()
         if gate := self.gates.get(positions[0]):
             gate.wait(10)
+        with self.changed:
+            self.handled_now -= 1
         return Handled(frozenset(), lambda: self.conclude(positions))
 
     def conclude(self, positions: list[int]) -> None:
@@ -243,7 +250,56 @@ def test_batches_are_concluded_in_the_order_they_were_read_and_the_offset_waits_
     assert handler.concluded == list(range(6))
     assert offsets.stored == sorted(offsets.stored)
     assert offsets.stored[-1] == 5
-    assert sorted(message.position for message in running.source.finished) == list(range(6))
+    assert sorted(running.source.finished) == list(range(6))
+
+
+def test_behind_a_batch_that_is_stuck_others_are_handled_until_so_many_wait_for_it(broker: MemoryBroker) -> None:
+    in_flight = 2
+    most = in_flight * IN_HAND_PER_SLOT
+    fill(broker, most + 1)
+    handler = Recorder()
+    gate = handler.hold(0)
+    running = Running(broker, MemoryOffsets(), handler, limits=BatchLimits(messages=1, in_flight=in_flight))
+    wait_for(handler.changed, lambda: handler.handled_now == 1 and len(handler.batches) == most)
+    assert handler.concluded == []
+    gate.set()
+    wait_for(handler.changed, lambda: handler.concluded == list(range(most + 1)))
+    running.end()
+    assert handler.most_in_hand == most
+
+
+class Key(str):
+    """A key that can be watched."""
+
+
+class PassingSource(MemorySource):
+    """Keeps nothing of what it hands over, and watches what becomes of it."""
+
+    def __init__(self, broker: MemoryBroker, stream: str) -> None:
+        super().__init__(broker, stream)
+        self.watched: list[weakref.ref[Key]] = []
+
+    def read(self, limit: int, timeout_seconds: float) -> list[Message]:
+        messages = [message._replace(key=Key(message.key)) for message in super().read(limit, timeout_seconds)]
+        self.watched += [weakref.ref(message.key) for message in messages if isinstance(message.key, Key)]
+        return messages
+
+
+def test_messages_that_are_handled_are_let_go_though_they_wait_for_their_turn(broker: MemoryBroker) -> None:
+    fill(broker, 4)
+    source, handler = PassingSource(broker, "reviews"), Recorder()
+    gate = handler.hold(0)
+    running = Running(broker, MemoryOffsets(), handler, source, limits=BatchLimits(messages=1, in_flight=2))
+
+    def kept() -> list[bool]:
+        return [watched() is not None for watched in source.watched]
+
+    wait_for(handler.changed, lambda: len(handler.batches) == 4)
+    # The reader may hold on to the last one until it reads on.
+    assert wait_until(lambda: kept()[:3] == [True, False, False], 10)
+    gate.set()
+    running.end()
+    assert handler.concluded == list(range(4))
 
 
 def test_no_offset_is_stored_of_what_is_handled_and_not_concluded(broker: MemoryBroker) -> None:
@@ -271,16 +327,16 @@ class SlowOffsets(MemoryOffsets):
         return super().store_offset(stored, owner)
 
 
-def test_what_is_concluded_while_an_offset_is_stored_is_stored_at_once(broker: MemoryBroker) -> None:
+def test_what_is_handled_while_an_offset_is_stored_is_stored_at_once(broker: MemoryBroker) -> None:
     fill(broker, 5)
     handler, offsets = Recorder(), SlowOffsets()
     running = Running(broker, offsets, handler, limits=BatchLimits(messages=1, in_flight=5))
-    wait_for(handler.changed, lambda: len(handler.concluded) == 5)
+    wait_for(handler.changed, lambda: len(handler.batches) == 5)
     offsets.gate.set()
     running.end()
     assert offsets.stored[-1] == 4
     assert len(offsets.stored) <= 2
-    assert sorted(message.position for message in running.source.finished) == list(range(5))
+    assert sorted(running.source.finished) == list(range(5))
 
 
 class CheckedOffsets(MemoryOffsets):
@@ -363,7 +419,8 @@ def test_however_long_batches_take_and_whatever_fails_they_are_concluded_in_orde
     assert offsets.too_early == []
     assert offsets.stored == sorted(set(offsets.stored))
     assert offsets.stored[-1] == 19
-    assert handler.most_in_hand <= in_flight
+    assert handler.most_handled_at_a_time <= in_flight
+    assert handler.most_in_hand <= in_flight * IN_HAND_PER_SLOT
 
 
 def test_a_handler_that_gives_up_leaves_its_batch_and_all_later_ones_for_the_next_start(
@@ -624,7 +681,7 @@ def test_whose_offset_was_taken_over_stores_nothing_more_and_reads_on_from_where
         gate.set()
     assert wait_until(lambda: source.asked == 2, 10)
     assert offsets.stored == [1]
-    assert [message.position for message in source.finished] == [0, 1]
+    assert source.finished == [0, 1]
     assert not running.pipeline.connected
     other.store(position._replace(offset=3))
     source.may_open.set()
@@ -636,6 +693,17 @@ def test_whose_offset_was_taken_over_stores_nothing_more_and_reads_on_from_where
     assert offsets.stored == [1, 3, 5]
 
 
+class Permit(threading.Event):
+    """A gate that opens to whoever gets a permit."""
+
+    def __init__(self, permits: threading.Semaphore) -> None:
+        super().__init__()
+        self._permits = permits
+
+    def wait(self, timeout: float | None = None) -> bool:
+        return self._permits.acquire(timeout=timeout)
+
+
 class Shared(Recorder):
     """Waits for a permit at each batch, of whichever pipeline."""
 
@@ -644,12 +712,11 @@ class Shared(Recorder):
         self.permits = threading.Semaphore(0)
 
     def __call__(self, messages: list[Message]) -> Handled:
-        handled = super().__call__(messages)
-        assert self.permits.acquire(timeout=10)
-        return handled
+        self.gates[messages[0].position] = Permit(self.permits)
+        return super().__call__(messages)
 
 
-def test_pipelines_that_share_slots_have_no_more_in_hand_than_there_are_and_all_come_to_their_end() -> None:
+def test_pipelines_that_share_slots_handle_no_more_at_a_time_than_there_are_and_all_come_to_their_end() -> None:
     handler, slots = Shared(), threading.Semaphore(3)
     running = []
     for stream in ("a", "b"):
@@ -664,7 +731,7 @@ def test_pipelines_that_share_slots_have_no_more_in_hand_than_there_are_and_all_
     wait_for(handler.changed, lambda: len(handler.concluded) == 40)
     for each in running:
         each.end()
-    assert handler.most_in_hand == 3
+    assert handler.most_handled_at_a_time == 3
     assert sorted(handler.concluded) == sorted([*range(20)] * 2)
 
 
@@ -809,7 +876,7 @@ def test_whatever_is_stopped_when_and_started_again_each_message_is_handled_once
         wait_for(handler.changed, partial(has_seen, handler, enough))
         running.end()
         assert handler.concluded == handler.seen()
-        assert sorted(message.position for message in running.source.finished) == handler.seen()
+        assert sorted(running.source.finished) == handler.seen()
         handled += handler.seen()
     assert handled == list(range(count))
     assert offsets.stored == sorted(set(offsets.stored))
