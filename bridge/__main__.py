@@ -18,9 +18,9 @@ from contracts.names import PREDICTIONS
 from messages.ports import Appender, BrokerUnavailable, Publisher, Source
 from messages.publisher import AmqpPublisher
 from messages.stream_publisher import StreamPublisher
-from process.probes import serve_probes
 from process.retry import Abandoned, Retry
 from process.run import run, stop_at_signal
+from process.server import serve_probes
 from records import Records, RecordsUnavailable
 
 LAG_SECONDS = 5.0

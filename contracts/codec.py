@@ -28,7 +28,7 @@ class Reader(Generic[T]):
         """kind: a structure, or a type made of JSON's and of structures."""
         self._decoder = msgspec.json.Decoder(kind)
 
-    def __call__(self, content: bytes | memoryview | msgspec.Raw) -> T:
+    def __call__(self, content: bytes | bytearray | memoryview | msgspec.Raw) -> T:
         """Return what `content` holds; raises Malformed, and TooMany where a list is too long."""
         try:
             return self._decoder.decode(content)

@@ -2,7 +2,8 @@
 
 MAX_TEXT_CHARACTERS = 100_000
 MAX_BATCH_TEXTS = 10_000
-MAX_BODY_BYTES = 32 * 1024 * 1024
+MAX_BODY_BYTES = 8 * 1024 * 1024
+MAX_EMPTY_BODY_BYTES = 64 * 1024  # where nothing is read of a body
 MAX_ID_CHARACTERS = 200
 MAX_SOURCE_CHARACTERS = 100
 # How much of a message that can't be used is kept; the whole is still in its stream, at its offset.

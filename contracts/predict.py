@@ -1,10 +1,12 @@
 """Requests and answers of predict."""
 
 from collections.abc import Sequence
+from typing import Annotated
 
-from msgspec import UNSET, Raw, Struct, UnsetType
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from contracts.codec import Reader
+from contracts.limits import MAX_BATCH_TEXTS
 from contracts.manifest import Evaluation
 
 
@@ -12,7 +14,7 @@ class PredictRequest(Struct, frozen=True):
     """One text, or many; of many, each is read by itself, so that a bad one never fails its neighbours."""
 
     text: str | UnsetType = UNSET
-    texts: list[Raw] | UnsetType = UNSET
+    texts: Annotated[list[Raw], Meta(max_length=MAX_BATCH_TEXTS)] | UnsetType = UNSET
 
 
 class TextsRequest(Struct, frozen=True):

@@ -1,69 +1,38 @@
 """/_/health, /_/ready and /metrics: what every process answers about itself."""
 
-import threading
-from collections.abc import Callable, Iterable
-from socketserver import ThreadingMixIn
-from typing import TYPE_CHECKING
-from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from contracts.codec import encode
-from contracts.problem import ProbeStatus, ProblemDetails
-from process.settings import listen_address
+from contracts.problem import ProbeStatus
+from process.answers import Answer, Overloaded, Problem, json_answer
 
-if TYPE_CHECKING:
-    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
-
-JSON = "application/json"
-PROBLEM_JSON = "application/problem+json"
-RETRY_AFTER_SECONDS = 2
+PATHS = frozenset({"/_/health", "/_/ready", "/metrics"})
 
 
 class Probes:
-    """A WSGI app that answers about the process, and hands every other request on."""
+    """Answers probes on the event loop; only whether it is ready is asked in a thread, since that may take long."""
 
-    def __init__(self, not_ready: Callable[[], str | None], others: "WSGIApplication | None" = None) -> None:
-        """not_ready: returns why the process can't work yet, None once it can; others gets all other requests."""
+    def __init__(self, not_ready: Callable[[], str | None]) -> None:
+        """not_ready: returns why the process can't work yet, None once it can."""
         self._not_ready = not_ready
-        self._others = others or _nothing_else
+        self._thread = ThreadPoolExecutor(1, "ready")
+        self._asked: asyncio.Future[str | None] | None = None
 
-    def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
-        """Answer one request."""
-        path = environ["PATH_INFO"]
-        if path not in ("/_/health", "/_/ready", "/metrics"):
-            return self._others(environ, start_response)
-        status, headers = "200 OK", []
-        if environ["REQUEST_METHOD"] not in ("GET", "HEAD"):
-            status, headers = "405 Method Not Allowed", [("Allow", "GET, HEAD")]
-            kind, body = PROBLEM_JSON, encode(ProblemDetails.of(405, "This is to be read with GET."))
-        elif path == "/metrics":
-            kind, body = CONTENT_TYPE_LATEST, generate_latest()
-        elif path == "/_/ready" and (reason := self._not_ready()):
-            status, headers = "503 Service Unavailable", [("Retry-After", str(RETRY_AFTER_SECONDS))]
-            kind, body = PROBLEM_JSON, encode(ProblemDetails.of(503, reason))
-        else:
-            kind, body = JSON, encode(ProbeStatus("alive" if path == "/_/health" else "ready"))
-        start_response(status, [("Content-Type", kind), ("Content-Length", str(len(body))), *headers])
-        return [body]
+    async def answer(self, method: str, path: str) -> Answer:
+        """Answer a request for one of PATHS; raises Problem."""
+        if method not in ("GET", "HEAD"):
+            raise Problem(405, "This is to be read with GET.", Allow="GET, HEAD")
+        if path == "/metrics":
+            return Answer(200, [("content-type", CONTENT_TYPE_LATEST)], generate_latest())
+        if path == "/_/ready" and (reason := await self._reason()):
+            raise Overloaded(reason)
+        return json_answer(ProbeStatus("alive" if path == "/_/health" else "ready"))
 
-
-def serve_probes(not_ready: Callable[[], str | None], default_port: int) -> None:
-    """Answer on LISTEN_HOST:LISTEN_PORT in a thread, in a process that serves nothing else over HTTP."""
-    server = make_server(*listen_address(default_port), Probes(not_ready), _ThreadingServer, _SilentHandler)
-    threading.Thread(target=server.serve_forever, name="probes", daemon=True).start()
-
-
-class _ThreadingServer(ThreadingMixIn, WSGIServer):
-    daemon_threads = True
-
-
-class _SilentHandler(WSGIRequestHandler):
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the standard library's name
-        """Probes every few seconds are not worth a line."""
-
-
-def _nothing_else(_environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
-    body = encode(ProblemDetails.of(404, "There is /_/health, /_/ready and /metrics."))
-    start_response("404 Not Found", [("Content-Type", PROBLEM_JSON), ("Content-Length", str(len(body)))])
-    return [body]
+    async def _reason(self) -> str | None:
+        # All who ask while a check goes on get what it finds.
+        if self._asked is None or self._asked.done():
+            self._asked = asyncio.get_running_loop().run_in_executor(self._thread, self._not_ready)
+        return await asyncio.shield(self._asked)

@@ -1,5 +1,6 @@
 """Recording in the background, so that an answer waits for no database."""
 
+import asyncio
 import logging
 import threading
 import time
@@ -8,10 +9,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 
-import bson
-
-from contracts.codec import to_documents
-from contracts.records import PredictionRecord
 from process.backoff import Backoff
 from records.mongo import Records, RecordsUnavailable
 
@@ -33,12 +30,16 @@ class _Batch:
         return self.records >= BATCH_RECORDS or len(self.content) >= BATCH_BYTES
 
 
+class RecordsFull(Exception):
+    """So many records wait to be written that no more are taken."""
+
+
 class BatchRecorder:
     """Writes predictions in batches from a bounded queue, in a thread of its own.
 
     Records wait as BSON, in a quarter of the memory of dictionaries, and in pieces large enough for the allocator to
     give back; `waiting` is how many they are. While MongoDB is away, they wait and the write is tried again, with
-    back-off and jitter. When the queue is full, further records are counted as lost, not waited for.
+    back-off and jitter. When the queue is full, whoever brings more waits, and after a while is refused.
     """
 
     def __init__(
@@ -46,23 +47,31 @@ class BatchRecorder:
         records: Records,
         *,
         queue_bytes: int = 2_000_000,
+        wait_seconds: float = 5.0,
         on_written: Callable[[int], None] = lambda count: None,
+        on_refused: Callable[[int], None] = lambda count: None,
         on_lost: Callable[[int], None] = lambda count: None,
         on_drained: Callable[[], None] = lambda: None,
     ) -> None:
         """Write to `records`.
 
-        queue_bytes: how large the records that wait may be together.
-        on_written, on_lost: told how many records were written or lost.
+        queue_bytes: how large the records that wait may be together; those of the last call may go beyond it.
+        wait_seconds: for how long a call waits for room.
+        on_written, on_refused, on_lost: told how many records were written, found no room, or were left at the end.
         on_drained: called when nothing waits any more, after more than one batch did.
         """
         self._records = records
         self._queue: deque[_Batch] = deque()
         self._room_bytes = queue_bytes
+        self._wait_seconds = wait_seconds
         self.waiting = 0
         self._lock = threading.Lock()
+        self._turn = asyncio.Lock()
+        self._room = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._filled = threading.Event()
         self._on_written = on_written
+        self._on_refused = on_refused
         self._on_lost = on_lost
         self._on_drained = on_drained
         self._ensure_indexes = cache(records.ensure_indexes)  # until it has worked once: errors are not kept
@@ -75,15 +84,23 @@ class BatchRecorder:
         """Begin to write."""
         self._thread.start()
 
-    def record(self, records: Sequence[PredictionRecord]) -> None:
-        """Take predictions to be written soon; returns at once."""
-        encoded = [*map(bson.encode, to_documents(records))]
-        with self._lock:
-            lost = len(encoded) - sum(map(self._take, encoded))
+    async def record(self, encoded: Sequence[bytes]) -> None:
+        """Take records, as BSON, to be written soon: all, or none; raises RecordsFull. Of one event loop."""
+        if self._turn.locked() or not self._take(encoded):
+            try:
+                async with asyncio.timeout(self._wait_seconds), self._turn:
+                    self._loop = asyncio.get_running_loop()
+                    self._room.clear()
+                    while not self._take(encoded):
+                        await self._room.wait()
+                        self._room.clear()
+            except TimeoutError as error:
+                self._on_refused(len(encoded))
+                raise RecordsFull(
+                    f"No record can be kept now, {self.waiting} wait to be written: nothing was recorded; try again."
+                ) from error
         if not self._filled.is_set():
             self._filled.set()
-        if lost:
-            self._on_lost(lost)
 
     def close(self, timeout_seconds: float) -> None:
         """Write what waits, for at most `timeout_seconds`, and stop; what is left then is counted as lost."""
@@ -95,16 +112,18 @@ class BatchRecorder:
             self._on_lost(lost)
             logger.error("%d records could not be written before the end", lost)
 
-    def _take(self, encoded: bytes) -> bool:
-        """Put a record in the last batch, or a new one; False where the queue is full."""
-        if len(encoded) > self._room_bytes:
-            return False
-        if not self._queue or self._queue[-1].is_full():
-            self._queue.append(_Batch())
-        self._queue[-1].content += encoded
-        self._queue[-1].records += 1
-        self.waiting += 1
-        self._room_bytes -= len(encoded)
+    def _take(self, encoded: Sequence[bytes]) -> bool:
+        """Put records in the last batch, or new ones; False where the queue is full."""
+        with self._lock:
+            if self._room_bytes <= 0:
+                return False
+            for record in encoded:
+                if not self._queue or self._queue[-1].is_full():
+                    self._queue.append(_Batch())
+                self._queue[-1].content += record
+                self._queue[-1].records += 1
+                self._room_bytes -= len(record)
+            self.waiting += len(encoded)
         return True
 
     def _run(self) -> None:
@@ -116,10 +135,16 @@ class BatchRecorder:
             with self._lock:
                 self.waiting -= batch.records
                 self._room_bytes += len(batch.content)
+            self._tell_of_room()
             self._on_written(batch.records)
             if backlog and not self.waiting:
                 backlog = False
                 self._on_drained()
+
+    def _tell_of_room(self) -> None:
+        """Have whoever waits for room look again."""
+        if self._loop and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._room.set)
 
     def _next_batch(self) -> _Batch | None:
         """Wait for records and return a batch of them; None when closing and none are left."""

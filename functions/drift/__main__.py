@@ -1,9 +1,8 @@
 """Serves drift (docs/http.md): `python -m functions.drift`. SIGTERM: answer what is in hand, exit 0."""
 
-from collections.abc import Callable
-
 from flask import Response, request
 
+from contracts.limits import MAX_EMPTY_BODY_BYTES
 from functions.drift.alerts import Channel, Courier, Webhook
 from functions.drift.checker import Checker
 from functions.drift.references import References
@@ -11,6 +10,7 @@ from functions.drift.settings import Settings
 from messages.alerts import AlertExchange
 from model_store.errors import StoreError
 from model_store.publishing import ModelStore
+from process.front import Front, Limits
 from process.run import run
 from process.server import serve
 from process.settings import SettingsError, whole_number
@@ -20,9 +20,9 @@ from records.drift import DriftRecords
 from sentiment.artifact import ArtifactError
 
 
-def build(checker: Checker, *, not_ready: Callable[[], str | None]) -> FunctionApp:
-    """Return the app over a checker; raises SettingsError."""
-    app = FunctionApp("drift", not_ready=not_ready)
+def build(checker: Checker) -> FunctionApp:
+    """Return the app over a checker."""
+    app = FunctionApp("drift")
     app.answer_errors(400, SettingsError)
     app.answer_errors(500, InvalidRecord)
     app.answer_errors(503, RecordsUnavailable, StoreError, ArtifactError, then="; try again.", Retry_After="5")
@@ -41,17 +41,17 @@ def build(checker: Checker, *, not_ready: Callable[[], str | None]) -> FunctionA
 
 def main() -> None:
     """Serve until SIGTERM; raises SettingsError."""
-    settings = Settings()
+    settings, limits = Settings(), Limits.of(MAX_EMPTY_BODY_BYTES)
     store = ModelStore.from_environment()
     all_records = Records.from_environment()
     records = DriftRecords(all_records)
     couriers = [Courier(records, channel, settings.alert_timeout_seconds) for channel in channels(settings)]
     checker = Checker(records, References(store, records, settings), settings, couriers)
-    app = build(checker, not_ready=ready_if(store.current, all_records.ping, errors=(StoreError, RecordsUnavailable)))
+    not_ready = ready_if(store.current, all_records.ping, errors=(StoreError, RecordsUnavailable))
     checker.show_last()
     for courier in couriers:
         courier.start()
-    serve(app, blocking_threads=2)  # probes are answered while a check waits for the store
+    serve(Front(not_ready, limits, others=build(checker), threads=2))
     for courier in couriers:
         courier.close()  # alerts not sent stay due
     all_records.close()

@@ -2,17 +2,18 @@
 
 import os
 import secrets
-from collections.abc import Callable
 
 from flask import Response, request
 
-from contracts.limits import MAX_BATCH_TEXTS
+from contracts.limits import MAX_BATCH_TEXTS, MAX_EMPTY_BODY_BYTES
 from functions.generate_drift.generator import Generator, NotScored
+from process.answers import Problem
 from process.exclusive import Busy
+from process.front import Front, Limits
 from process.run import run
 from process.server import serve
 from process.settings import SettingsError, number, whole_number
-from process.web import FunctionApp, Problem, json_response, ready_if
+from process.web import FunctionApp, json_response, ready_if
 from records import Records, RecordsUnavailable
 from records.drift import GeneratedTexts
 
@@ -20,9 +21,9 @@ MAX_SEED = 2**32
 OFF = "generate-drift is off, since it fills the records with texts that nobody wrote: set ENABLE_GENERATE_DRIFT=true."
 
 
-def build(generator: Generator, *, enabled: bool, not_ready: Callable[[], str | None]) -> FunctionApp:
+def build(generator: Generator, *, enabled: bool) -> FunctionApp:
     """Return the app over a generator; not `enabled`, it says how to enable it and does nothing."""
-    app = FunctionApp("generate-drift", not_ready=not_ready)
+    app = FunctionApp("generate-drift")
     app.answer_errors(400, SettingsError)
     app.answer_errors(409, Busy)
     app.answer_errors(503, RecordsUnavailable, NotScored, then="; try again.", Retry_After="5")
@@ -48,12 +49,12 @@ def build(generator: Generator, *, enabled: bool, not_ready: Callable[[], str | 
 
 def main() -> None:
     """Serve until SIGTERM; raises SettingsError."""
+    limits = Limits.of(MAX_EMPTY_BODY_BYTES)
     records = Records.from_environment()
     generator = Generator(GeneratedTexts(records), os.environ.get("GATEWAY_URL") or "http://127.0.0.1:8080")
     enabled = (os.environ.get("ENABLE_GENERATE_DRIFT") or "").lower() == "true"
     not_ready = ready_if(records.ping, errors=(RecordsUnavailable,)) if enabled else ready_if(errors=())
-    # Probes are answered while one thread waits for predict.
-    serve(build(generator, enabled=enabled, not_ready=not_ready), blocking_threads=2)
+    serve(Front(not_ready, limits, others=build(generator, enabled=enabled), threads=2))
     records.close()
 
 

@@ -5,9 +5,11 @@ from functools import partial
 
 from prometheus_client import Counter, Gauge, Info
 
-from functions.predict.app import build
+from contracts.limits import MAX_BODY_BYTES
+from functions.predict.app import Scoring, build
 from functions.predict.service import Predictor
 from model_store.serving import CurrentPoller, ModelWatcher, Served, StoreReader, load_scorer
+from process.front import Front, Limits
 from process.memory import give_back
 from process.run import run
 from process.server import serve
@@ -19,12 +21,14 @@ SWAPS = Counter("predict_model_swaps", "Models swapped in")
 REFUSED = Counter("predict_model_refused", "Promoted versions that were refused")
 OUTAGES = Counter("predict_model_store_outages", "Polls of the model store that failed")
 WRITTEN = Counter("predict_records_written", "Records written to MongoDB")
-LOST = Counter("predict_records_lost", "Records that could not be written and are gone")
+LOST = Counter("predict_records_lost", "Records of answers that could not be written before the end, and are gone")
+REFUSED_RECORDS = Counter("predict_records_refused", "Records that there was no room for: their requests got 503")
 WAITING = Gauge("predict_records_waiting", "Records that wait to be written")
 
 
 def main() -> None:
     """Serve until SIGTERM; raises SettingsError."""
+    limits = Limits.of(MAX_BODY_BYTES)
     reader = StoreReader()
     watcher = ModelWatcher(
         CurrentPoller(reader),
@@ -35,12 +39,20 @@ def main() -> None:
         on_outage=lambda _: OUTAGES.inc(),
     )
     records = Records.from_environment()
-    recorder = BatchRecorder(records, on_written=WRITTEN.inc, on_lost=LOST.inc, on_drained=give_back)
+    recorder = BatchRecorder(
+        records,
+        wait_seconds=number("RECORD_WAIT_SECONDS", 5, least=0),
+        on_written=WRITTEN.inc,
+        on_refused=REFUSED_RECORDS.inc,
+        on_lost=LOST.inc,
+        on_drained=give_back,
+    )
     WAITING.set_function(lambda: recorder.waiting)
-    app = build(Predictor(lambda: watcher.served, recorder.record))
+    predictor = Predictor(lambda: watcher.served, recorder.record)
+    front = Front(predictor.not_ready, limits, hot=Scoring(predictor), others=build(predictor))
     watcher.start()
     recorder.start()
-    serve(app)
+    serve(front)
     watcher.stop()
     recorder.close(timeout_seconds=10)
     records.close()

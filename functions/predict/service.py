@@ -1,15 +1,17 @@
 """The predictor: scores texts by the model that is served, and has them remembered."""
 
+import asyncio
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import datetime
 from itertools import count
 from secrets import token_hex
 
+import bson
 from msgspec import Raw
 from prometheus_client import Counter, Histogram
 
-from contracts.codec import Malformed, extended
+from contracts.codec import Malformed, extended, to_document
 from contracts.limits import TextTooLong, within_limit
 from contracts.names import CLASSES
 from contracts.predict import Answer, Answers, Score, Scored, ServedModel, read_text
@@ -23,6 +25,8 @@ SECONDS = Histogram(
     buckets=(0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5),
 )
 _texts = Counter("predict_texts", "Texts scored, by prediction", ["prediction"])
+SLICE_SECONDS = 0.001
+"""How long a batch is scored until others have their turn."""
 TEXTS = {name: _texts.labels(name) for name in CLASSES}
 
 
@@ -34,12 +38,15 @@ class NoModel(Exception):
 
 
 class Predictor:
-    """Answers texts. Each method reads once which model is served: a swap in between would mix two in one answer."""
+    """Answers texts, on an event loop.
+
+    Each method reads once which model is served: a swap in between would mix two in one answer.
+    """
 
     def __init__(
-        self, served: Callable[[], Served | None], record: Callable[[Sequence[PredictionRecord]], None]
+        self, served: Callable[[], Served | None], record: Callable[[Sequence[bytes]], Awaitable[None]]
     ) -> None:
-        """Answer with what `served` returns, None before the first model; `record` remembers, without waiting."""
+        """Answer with what `served` returns, None before the first model; `record` remembers records, as BSON."""
         self._served = served
         self._record = record
         # Unique over processes and restarts; cheaper than a UUID a text.
@@ -54,23 +61,31 @@ class Predictor:
         served = self._require()
         return extended(served.manifest, ServedModel, model=served.version)
 
-    def score(self, text: str, *, record: bool = True, synthetic: bool = False) -> Scored:
-        """Return the answer for one text; raises NoModel, TextTooLong."""
+    async def score(self, text: str, *, record: bool = True, synthetic: bool = False) -> Scored:
+        """Return the answer for one text; raises NoModel, TextTooLong, RecordsFull."""
         started, received_at = time.perf_counter(), now() if record else None
         served = self._require()
         score = served.scorer.score(within_limit(text))
         if received_at:
-            self._remember([(text, score)], served.version, received_at, synthetic)
+            await self._record([self._encoded(text, score, served.version, received_at, synthetic)])
         _count(time.perf_counter() - started, [score])
         return Scored(score.prediction, score.probability, served.version)
 
-    def score_batch(self, items: Sequence[Raw], *, record: bool = True, synthetic: bool = False) -> Answers:
-        """Return an answer for each item, a text as JSON; a bad one gets an error for its answer. Raises NoModel."""
+    async def score_batch(self, items: Sequence[Raw], *, record: bool = True, synthetic: bool = False) -> Answers:
+        """Return an answer for each item, a text as JSON; a bad one gets an error for its answer.
+
+        Others are answered in between: none waits for a whole batch. Raises NoModel, RecordsFull.
+        """
         started, received_at = time.perf_counter(), now() if record else None
         served = self._require()
-        scored: list[tuple[str, Score]] = []
+        scores: list[Score] = []
+        encoded: list[bytes] = []
         predictions: list[Answer] = []
+        slice_ends_at = started + SLICE_SECONDS
         for item in items:
+            if time.perf_counter() > slice_ends_at:
+                await asyncio.sleep(0)
+                slice_ends_at = time.perf_counter() + SLICE_SECONDS
             try:
                 text = within_limit(read_text(item))
             except Malformed:
@@ -79,11 +94,13 @@ class Predictor:
                 predictions.append(Answer(error=str(error)))
             else:
                 score = served.scorer.score(text)
-                scored.append((text, score))
+                scores.append(score)
+                if received_at:
+                    encoded.append(self._encoded(text, score, served.version, received_at, synthetic))
                 predictions.append(Answer(score.prediction, score.probability))
-        if received_at:
-            self._remember(scored, served.version, received_at, synthetic)
-        _count(time.perf_counter() - started, (score for _, score in scored))
+        if encoded:
+            await self._record(encoded)
+        _count(time.perf_counter() - started, scores)
         return Answers(predictions, served.version)
 
     def _require(self) -> Served:
@@ -92,26 +109,19 @@ class Predictor:
             raise NoModel
         return served
 
-    def _remember(
-        self, scored: Sequence[tuple[str, Score]], version: str, received_at: datetime, synthetic: bool
-    ) -> None:
-        scored_at = now()
-        self._record(
-            [
-                PredictionRecord(
-                    id=next(self._identifiers),
-                    text=text,
-                    prediction=score.prediction,
-                    probability=score.probability,
-                    model=version,
-                    source="http",
-                    received_at=received_at,
-                    scored_at=scored_at,
-                    synthetic=synthetic,
-                )
-                for text, score in scored
-            ]
+    def _encoded(self, text: str, score: Score, version: str, received_at: datetime, synthetic: bool) -> bytes:
+        record = PredictionRecord(
+            id=next(self._identifiers),
+            text=text,
+            prediction=score.prediction,
+            probability=score.probability,
+            model=version,
+            source="http",
+            received_at=received_at,
+            scored_at=now(),
+            synthetic=synthetic,
         )
+        return bson.encode(to_document(record))
 
 
 def _count(seconds: float, scores: Iterable[Score]) -> None:

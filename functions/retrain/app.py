@@ -1,7 +1,6 @@
 """The HTTP interface of retrain; see docs/http.md."""
 
 import hmac
-from collections.abc import Callable
 
 from flask import Response, g, request
 from msgspec import UNSET
@@ -17,8 +16,9 @@ from contracts.retrain import (
 )
 from functions.retrain.trainer import TooManyPending, Trainer, UnknownLabel
 from model_store.errors import PromotionConflict, StoreError, VersionNotFound
+from process.answers import Problem
 from process.exclusive import Busy
-from process.web import FunctionApp, Problem, json_response, parse
+from process.web import FunctionApp, json_response, parse
 from records import InvalidRecord, RecordsUnavailable
 from records.labels import Label
 from sentiment.artifact import ArtifactError
@@ -27,13 +27,13 @@ EXPECTED = '{"text": "...", "label": 0 or 1, "negative" or "positive"} or {"exam
 ROLLBACK_EXPECTED = '{"to": "<version>", "requeue": true or false}, each of which may be left out, or nothing'
 
 
-def build(trainer: Trainer, *, token: str | None, not_ready: Callable[[], str | None]) -> FunctionApp:
+def build(trainer: Trainer, *, token: str | None) -> FunctionApp:
     """Return the app over a trainer; what changes something needs the token, where there is one."""
-    app = FunctionApp("retrain", not_ready=not_ready)
+    app = FunctionApp("retrain")
 
     @app.before_request
     def authorize() -> None:
-        g.body = app.read_body(request.environ)
+        g.body = request.get_data()
         if token is None or request.method not in ("POST", "PUT", "PATCH", "DELETE") or is_schedule():
             return
         given = request.headers.get("Authorization", "")

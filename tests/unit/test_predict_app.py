@@ -1,26 +1,28 @@
-"""The HTTP interface of predict, on Flask's test client."""
+"""The HTTP interface of predict, served as it is in its process."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import bson
 import pytest
-from flask.testing import FlaskClient
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
-from werkzeug.test import TestResponse
 
-from contracts.codec import to_documents
-from contracts.limits import MAX_BATCH_TEXTS, MAX_TEXT_CHARACTERS
+from contracts.codec import from_document
+from contracts.limits import MAX_BATCH_TEXTS, MAX_BODY_BYTES, MAX_TEXT_CHARACTERS
 from contracts.manifest import FORMAT, ClassTexts, Manifest
 from contracts.records import PredictionRecord
-from functions.predict.app import build
+from functions.predict.app import Scoring, build
 from functions.predict.service import Predictor
 from model_store.serving import Served
+from process.front import Front, Limits
 from sentiment.evaluation import evaluate
 from sentiment.scorer import Scorer, Weights
+from tests.http import HttpClient, Response, serving
 
 MANIFEST = Manifest(
     format=FORMAT,
@@ -46,27 +48,60 @@ NEGATIVE = {"prediction": "negative", "probability": MODEL.scorer.probability("h
 
 
 class Predict:
-    """The app with a model that can be changed, and what it recorded."""
+    """Predict with a model that can be changed, and what it recorded; by its `client` it is asked."""
+
+    client: HttpClient
 
     def __init__(self, served: Served | None = MODEL) -> None:
         self.served = served
-        self.recorded: list[PredictionRecord] = []
-        predictor = Predictor(lambda: self.served, self.recorded.extend)
-        self.client: FlaskClient = build(predictor).test_client()
+        self.documents: list[dict[str, Any]] = []
+        predictor = Predictor(lambda: self.now_served(), self.record)
+        limits = Limits.of(MAX_BODY_BYTES)
+        self.front = Front(predictor.not_ready, limits, hot=Scoring(predictor), others=build(predictor))
 
-    def post(self, body: bytes | str, content_type: str | None = "application/json", query: str = "") -> TestResponse:
+    def now_served(self) -> Served | None:
+        return self.served
+
+    async def record(self, encoded: Sequence[bytes]) -> None:
+        self.documents += [bson.decode(each, bson.CodecOptions(tz_aware=True)) for each in encoded]
+
+    @property
+    def recorded(self) -> list[PredictionRecord]:
+        return [from_document(document, PredictionRecord) for document in self.documents]
+
+    def post(self, body: bytes | str, content_type: str | None = "application/json", query: str = "") -> Response:
         return self.client.post(f"/{query}", data=body, content_type=content_type)
 
-    def ask(self, body: Any, query: str = "") -> TestResponse:
+    def ask(self, body: Any, query: str = "") -> Response:
         return self.post(json.dumps(body), query=query)
 
 
+@contextmanager
+def predicting(predict: Predict) -> Iterator[Predict]:
+    with serving(predict.front) as predict.client:
+        yield predict
+
+
 @pytest.fixture
-def predict() -> Predict:
-    return Predict()
+def predict() -> Iterator[Predict]:
+    with predicting(Predict()) as predict:
+        yield predict
 
 
-def is_problem(response: TestResponse, status: int, detail: str) -> None:
+@pytest.fixture
+def without_model() -> Iterator[Predict]:
+    with predicting(Predict(None)) as predict:
+        yield predict
+
+
+@pytest.fixture(scope="module")
+def lasting() -> Iterator[Predict]:
+    """One for all the examples of a test."""
+    with predicting(Predict()) as predict:
+        yield predict
+
+
+def is_problem(response: Response, status: int, detail: str) -> None:
     """Assert an answer as RFC 9457 describes it."""
     assert response.status_code == status
     assert response.content_type == "application/problem+json"
@@ -153,29 +188,30 @@ JSON_VALUES = st.recursive(
 
 @settings(max_examples=150, deadline=None)
 @given(st.lists(JSON_VALUES | st.sampled_from(["love", "I hate it", ""]), max_size=10))
-def test_any_batch_is_answered_item_by_item_and_its_texts_as_if_alone(items: list[Any]) -> None:
-    predict = Predict()
-    predictions = predict.ask({"texts": items}).get_json()["predictions"]
+def test_any_batch_is_answered_item_by_item_and_its_texts_as_if_alone(lasting: Predict, items: list[Any]) -> None:
+    predictions = lasting.ask({"texts": items}).get_json()["predictions"]
     assert len(predictions) == len(items)
     for item, answer in zip(items, predictions, strict=True):
         if isinstance(item, str):
-            assert {**answer, "model": "v1"} == predict.ask({"text": item}).get_json()
+            assert {**answer, "model": "v1"} == lasting.ask({"text": item}).get_json()
         else:
             assert answer == {"error": "must be a string"}
 
 
 @settings(max_examples=150, deadline=None)
 @given(JSON_VALUES | st.dictionaries(st.sampled_from(["text", "texts"]), JSON_VALUES))
-def test_any_json_is_answered_or_refused_as_the_clients_fault(value: Any) -> None:
-    response = Predict().ask(value)
+def test_any_json_is_answered_or_refused_as_the_clients_fault(lasting: Predict, value: Any) -> None:
+    response = lasting.ask(value)
     assert response.status_code in (200, 400)
     assert response.content_type == ("application/json" if response.status_code == 200 else "application/problem+json")
 
 
 @settings(max_examples=150, deadline=None)
 @given(st.binary(max_size=200), st.sampled_from([None, "text/plain", "application/json"]))
-def test_any_bytes_are_answered_or_refused_as_the_clients_fault(body: bytes, content_type: str | None) -> None:
-    assert Predict().post(body, content_type).status_code in (200, 400)
+def test_any_bytes_are_answered_or_refused_as_the_clients_fault(
+    lasting: Predict, body: bytes, content_type: str | None
+) -> None:
+    assert lasting.post(body, content_type).status_code in (200, 400)
 
 
 # --- what is refused ---
@@ -238,7 +274,7 @@ def test_a_text_of_the_greatest_length_is_answered(predict: Predict) -> None:
 
 
 def test_a_batch_that_is_too_large_is_refused(predict: Predict) -> None:
-    is_problem(predict.ask({"texts": ["love"] * (MAX_BATCH_TEXTS + 1)}), 413, "At most 10000 texts a request")
+    is_problem(predict.ask({"texts": ["love"] * (MAX_BATCH_TEXTS + 1)}), 413, "of length <= 10000")
     assert predict.recorded == []
 
 
@@ -249,19 +285,16 @@ def test_a_batch_of_the_greatest_size_is_answered(predict: Predict) -> None:
 
 def test_a_body_that_is_too_large_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MAX_BODY_BYTES", "100")
-    predict = Predict()
-    assert predict.post(b"x" * 100, "text/plain").status_code == 200
-    is_problem(predict.post(b"x" * 101, "text/plain"), 413, "larger than 100 bytes")
+    with predicting(Predict()) as predict:
+        assert predict.post(b"x" * 100, "text/plain").status_code == 200
+        is_problem(predict.post(b"x" * 101, "text/plain"), 413, "larger than 100 bytes")
 
 
 def test_a_body_without_a_length_is_bounded_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MAX_BODY_BYTES", "100")
-    predict = Predict()
-    for body, status in ((b"x" * 100, 200), (b"x" * 101, 413)):
-        response = predict.client.post(
-            "/", data=body, content_type="text/plain", environ_overrides={"CONTENT_LENGTH": ""}
-        )
-        assert response.status_code == status
+    with predicting(Predict()) as predict:
+        for pieces, status in (([b"x" * 60, b"x" * 40], 200), ([b"x" * 60, b"x" * 41], 413)):
+            assert predict.client.post("/", data=iter(pieces), content_type="text/plain").status_code == status
 
 
 @pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE"])
@@ -280,8 +313,8 @@ def test_other_paths_are_not_found(predict: Predict) -> None:
 # --- no model ---
 
 
-def test_without_a_model_the_client_is_told_to_come_again() -> None:
-    predict = Predict(None)
+def test_without_a_model_the_client_is_told_to_come_again(without_model: Predict) -> None:
+    predict = without_model
     for response in (predict.ask({"text": "love"}), predict.client.get("/"), predict.client.get("/_/ready")):
         is_problem(response, 503, "No model is loaded yet")
         assert int(response.headers["Retry-After"]) > 0
@@ -290,8 +323,8 @@ def test_without_a_model_the_client_is_told_to_come_again() -> None:
     assert predict.recorded == []
 
 
-def test_it_is_ready_as_soon_as_there_is_a_model() -> None:
-    predict = Predict(None)
+def test_it_is_ready_as_soon_as_there_is_a_model(without_model: Predict) -> None:
+    predict = without_model
     assert predict.client.get("/_/ready").status_code == 503
     predict.served = MODEL
     assert predict.client.get("/_/ready").get_json() == {"status": "ready"}
@@ -308,16 +341,17 @@ def test_a_request_is_answered_whole_by_one_model() -> None:
             yield other
 
     looks = alternating()
-    recorded: list[PredictionRecord] = []
-    client = build(Predictor(lambda: next(looks), recorded.extend)).test_client()
-    for expected in ("v1", "v2") * 3:
-        response = client.post("/", json={"texts": ["love", "hate"]})
-        body = response.get_json()
-        labels = ["positive", "negative"] if expected == "v1" else ["negative", "positive"]
-        assert (body["model"], response.headers["X-Model-Version"]) == (expected, expected)
-        assert [answer["prediction"] for answer in body["predictions"]] == labels
-        assert {record.model for record in recorded} == {expected}
-        recorded.clear()
+    predict = Predict()
+    predict.now_served = lambda: next(looks)  # type: ignore[method-assign]
+    with predicting(predict):
+        for expected in ("v1", "v2") * 3:
+            response = predict.ask({"texts": ["love", "hate"]})
+            body = response.get_json()
+            labels = ["positive", "negative"] if expected == "v1" else ["negative", "positive"]
+            assert (body["model"], response.headers["X-Model-Version"]) == (expected, expected)
+            assert [answer["prediction"] for answer in body["predictions"]] == labels
+            assert {record.model for record in predict.recorded} == {expected}
+            predict.documents.clear()
 
 
 # --- what it tells of itself ---
@@ -367,7 +401,7 @@ def test_metrics_count_requests_and_texts_by_prediction(predict: Predict) -> Non
 def test_a_record_has_all_fields(predict: Predict) -> None:
     begin = datetime.now(UTC) - timedelta(milliseconds=1)
     predict.ask({"text": "I love it"})
-    (document,) = to_documents(predict.recorded)
+    (document,) = predict.documents
     assert begin <= document.pop("received_at") <= document.pop("scored_at") <= datetime.now(UTC)
     assert isinstance(document.pop("_id"), str)
     assert document == {**POSITIVE, "text": "I love it", "model": "v1", "source": "http", "synthetic": False}
@@ -375,9 +409,10 @@ def test_a_record_has_all_fields(predict: Predict) -> None:
 
 def test_identifiers_never_repeat() -> None:
     recorded: list[str] = []
-    for predict in (Predict(), Predict()):  # as two replicas, or one that was started again
-        predict.ask({"texts": ["love"] * 1000})
-        predict.ask({"text": "love"})
+    for _ in range(2):  # as two replicas, or one that was started again
+        with predicting(Predict()) as predict:
+            predict.ask({"texts": ["love"] * 1000})
+            predict.ask({"text": "love"})
         recorded.extend(record.id for record in predict.recorded)
     assert len(set(recorded)) == 2002
 
