@@ -36,8 +36,9 @@ class _OwnSocket(AbstractServer):  # type: ignore[type-arg]
 
     def _init_shared_socket(self) -> None:
         super()._init_shared_socket()  # type: ignore[no-untyped-call]
-        holder: SocketHolder = self._shd or self._ssp.build()
-        self._shd, self._ssp = holder, None
+        sockets: dict[str, Any] = vars(self)  # of a class without types
+        holder: SocketHolder = sockets["_shd"] or sockets["_ssp"].build()
+        sockets |= {"_shd": holder, "_ssp": None}
         # Each connection has what its listener has.
         with socket.socket(fileno=os.dup(holder.get_fd())) as listener:
             if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux's alone
@@ -84,7 +85,7 @@ def serve_probes(not_ready: Callable[[], str | None], default_port: int) -> None
 def serve_in_thread(front: Front, address: str, port: int) -> Callable[[], None]:
     """Return once it is served; what is returned ends that, when it is called. Raises SettingsError."""
     options = _options(front, address, port)
-    started: Future[Callable[[], None]] = Future()
+    started: Future[Callable[[], object]] = Future()
 
     async def main() -> None:
         server = _EmbeddedServer(front, **options)

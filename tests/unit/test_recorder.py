@@ -1,14 +1,17 @@
 """Recording in the background, on a twin of the database that can go away."""
 
+import asyncio
 import threading
+from collections.abc import Iterator
 from typing import Any
 
 import bson
+import pytest
 
 from contracts.codec import to_documents
 from contracts.records import PredictionRecord
 from deploy.runner import wait_until
-from records import BatchRecorder, Records, RecordsUnavailable, now
+from records import BatchRecorder, Records, RecordsFull, RecordsUnavailable, now
 
 TIME = now()
 
@@ -46,7 +49,17 @@ def predictions(first: int, count: int, text: str = "é 🙂") -> list[Predictio
     ]
 
 
-def test_all_records_are_written_in_order_and_the_end_of_a_backlog_is_told() -> None:
+def encoded(first: int, count: int, text: str = "é 🙂") -> list[bytes]:
+    return [*map(bson.encode, to_documents(predictions(first, count, text)))]
+
+
+@pytest.fixture
+def loop() -> Iterator[asyncio.Runner]:
+    with asyncio.Runner() as runner:
+        yield runner
+
+
+def test_all_records_are_written_in_order_and_the_end_of_a_backlog_is_told(loop: asyncio.Runner) -> None:
     written, counts, drained = Written(), [0], threading.Event()
 
     def count(written: int) -> None:
@@ -54,40 +67,70 @@ def test_all_records_are_written_in_order_and_the_end_of_a_backlog_is_told() -> 
 
     recorder = BatchRecorder(written, on_written=count, on_drained=drained.set)
     for first in range(0, 2000, 5):
-        recorder.record(predictions(first, 5))
+        loop.run(recorder.record(encoded(first, 5)))
     assert recorder.waiting == 2000
     recorder.start()
     assert drained.wait(10)
     assert recorder.waiting == 0
-    recorder.record(predictions(2000, 1))
+    loop.run(recorder.record(encoded(2000, 1)))
     recorder.close(5)
     assert written.documents == to_documents(predictions(0, 2001))
     assert counts == [2001]
 
 
-def test_what_finds_no_room_is_counted_as_lost_and_the_rest_is_written_after_an_outage() -> None:
+def test_what_finds_no_room_in_time_is_refused_as_a_whole_and_what_was_taken_is_written_after_an_outage(
+    loop: asyncio.Runner,
+) -> None:
     written = Written()
-    lost: list[int] = []
+    refused: list[int] = []
     written.away.set()
-    recorder = BatchRecorder(written, queue_bytes=50_000, on_lost=lost.append)
+    recorder = BatchRecorder(written, queue_bytes=50_000, wait_seconds=0.05, on_refused=refused.append)
     recorder.start()
-    recorder.record(predictions(0, 4, "x" * 10_000))
-    recorder.record(predictions(4, 2, "x" * 10_000))
-    recorder.record(predictions(6, 1))
-    assert lost == [2]
-    assert recorder.waiting == 5
+    loop.run(recorder.record(encoded(0, 4, "x" * 10_000)))
+    # There is some room: what comes is taken as a whole, though it is larger.
+    loop.run(recorder.record(encoded(4, 2, "x" * 10_000)))
+    with pytest.raises(RecordsFull, match="6 wait"):
+        loop.run(recorder.record(encoded(6, 3)))
+    assert refused == [3]
+    assert recorder.waiting == 6
     written.away.clear()
     assert wait_until(lambda: recorder.waiting == 0, timeout_seconds=10)
+    loop.run(recorder.record(encoded(9, 1)))
     recorder.close(5)
-    assert [document["_id"] for document in written.documents] == ["0", "1", "2", "3", "6"]
+    assert [document["_id"] for document in written.documents] == ["0", "1", "2", "3", "4", "5", "9"]
 
 
-def test_closing_gives_up_in_time_and_counts_what_is_lost() -> None:
+def test_whoever_waits_for_room_has_it_once_there_is_some_each_in_turn(loop: asyncio.Runner) -> None:
+    written = Written()
+    written.away.set()
+    recorder = BatchRecorder(written, queue_bytes=1, wait_seconds=30)
+    recorder.start()
+    taken: list[int] = []
+
+    async def bring(number: int) -> None:
+        await recorder.record(encoded(number, 1))
+        taken.append(number)
+
+    async def all_of_them() -> None:
+        await bring(0)
+        waiting = [asyncio.create_task(bring(number)) for number in range(1, 5)]
+        await asyncio.sleep(0)  # they have begun
+        assert taken == [0]
+        written.away.clear()
+        await asyncio.wait_for(asyncio.gather(*waiting), 20)
+
+    loop.run(all_of_them())
+    recorder.close(5)
+    assert taken == list(range(5))
+    assert [document["_id"] for document in written.documents] == [str(number) for number in range(5)]
+
+
+def test_closing_gives_up_in_time_and_counts_what_is_lost(loop: asyncio.Runner) -> None:
     written = Written()
     lost: list[int] = []
     written.away.set()
     recorder = BatchRecorder(written, on_lost=lost.append)
     recorder.start()
-    recorder.record(predictions(0, 3))
+    loop.run(recorder.record(encoded(0, 3)))
     recorder.close(0.3)
     assert lost == [3]
