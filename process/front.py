@@ -101,7 +101,7 @@ class Front:
         except Problem as problem:
             answer = problem.answer()
         except ProtocolClosed:
-            return  # the client has gone, in the middle of its body
+            answer = Problem(400, "The body ended before all of it had come.", Connection="close").answer()
         finally:
             if len(body) > SMALL_BODY_BYTES:
                 self._received_bytes -= len(body)

@@ -1,0 +1,303 @@
+"""The HTTP front, by senders of the worst kind: what they can take of a process, and that others are answered."""
+
+import socket
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from urllib.parse import quote, urlencode
+
+import pytest
+from flask import Response, request
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from prometheus_client import REGISTRY
+
+from deploy.runner import wait_until
+from process.answers import Answer, json_answer
+from process.front import SMALL_BODY_BYTES, Front, Limits, Request
+from process.web import FunctionApp
+from tests.http import HttpClient, serving
+
+MIB = 1024 * 1024
+LIMITS = Limits(max_body_bytes=MIB, body_budget_bytes=2 * MIB, body_timeout_seconds=1)
+
+
+@dataclass
+class Held:
+    """Holds requests back, and counts them."""
+
+    gate: threading.Event = field(default_factory=threading.Event)
+    count: int = 0
+    ready: threading.Event = field(default_factory=threading.Event)
+
+    def app(self) -> FunctionApp:
+        app = FunctionApp("held")
+
+        @app.route("/held", methods=["GET", "POST"])
+        def held() -> Response:
+            self.count += 1
+            assert self.gate.wait(20)
+            return Response(str(len(request.get_data())))
+
+        @app.route("/echo/<path:path>", methods=["GET", "POST", "PUT"])
+        def echo(path: str) -> Response:
+            found = [request.method, path, *sorted(request.args.items(multi=True)), request.get_data(as_text=True)]
+            return Response(repr(found), headers={"X-Given": request.headers.get("X-Given", "")})
+
+        return app
+
+    def not_ready(self) -> str | None:
+        self.ready.wait(20)
+        return None
+
+
+async def size(request: Request) -> Answer | None:
+    return json_answer(len(request.body)) if request.path == "/size" else None
+
+
+@pytest.fixture
+def held() -> Iterator[Held]:
+    held = Held()
+    held.ready.set()
+    yield held
+    held.gate.set()
+    held.ready.set()
+
+
+@pytest.fixture
+def client(held: Held) -> Iterator[HttpClient]:
+    with serving(Front(held.not_ready, LIMITS, hot=size, others=held.app(), threads=2)) as client:
+        yield client
+        held.gate.set()
+        held.ready.set()
+
+
+@contextmanager
+def connection(client: HttpClient) -> Iterator[socket.socket]:
+    host, port = client.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=20) as opened:
+        yield opened
+
+
+def begin(opened: socket.socket, length: int, sent: bytes, path: str = "/size") -> None:
+    """Send the head of a request, and the beginning of its body."""
+    opened.sendall(b"POST %b HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%b" % (path.encode(), length, sent))
+
+
+def status(opened: socket.socket) -> int:
+    answer = opened.recv(65536)
+    return int(answer.split()[1]) if answer else 0
+
+
+def held_bytes() -> float:
+    return REGISTRY.get_sample_value("http_body_bytes") or 0
+
+
+def refused(much: str) -> float:
+    return REGISTRY.get_sample_value("http_requests_refused_total", {"much": much}) or 0
+
+
+def test_a_body_that_does_not_come_is_given_up_and_others_are_answered_meanwhile(client: HttpClient) -> None:
+    with ExitStack() as stack:
+        slow = [stack.enter_context(connection(client)) for _ in range(50)]
+        started = time.monotonic()
+        for opened in slow:
+            begin(opened, 100, b"x")
+        assert client.get("/_/health").status_code == 200
+        assert client.post("/size", data=b"four").get_json() == 4
+        assert client.get("/echo/a").status_code == 200
+        assert time.monotonic() - started < LIMITS.body_timeout_seconds
+        answers = [opened.recv(65536) for opened in slow]
+        assert time.monotonic() - started >= LIMITS.body_timeout_seconds
+        assert {answer.split()[1] for answer in answers} == {b"408"}
+        assert b"application/problem+json" in answers[0]
+        assert b"send it faster" in answers[0]
+        assert [opened.recv(1) for opened in slow] == [b""] * 50, "the connections are closed"
+
+
+def test_a_head_that_does_not_come_is_given_up(client: HttpClient) -> None:
+    with connection(client) as opened:
+        opened.sendall(b"POST /size HTTP/1.1\r\nHos")
+        assert opened.recv(1) == b""
+
+
+def test_a_body_that_comes_slowly_but_in_time_is_taken(client: HttpClient) -> None:
+    with connection(client) as opened:
+        begin(opened, 3, b"")
+        for byte in (b"a", b"b", b"c"):
+            time.sleep(0.1)  # what is tested
+            opened.sendall(byte)
+        assert opened.recv(65536).endswith(b"\r\n\r\n3")
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_body_above_the_limit_is_refused_and_one_at_it_is_taken(client: HttpClient, chunked: bool) -> None:
+    for length, expected in ((MIB, 200), (MIB + 1, 413)):
+        data = b"x" * length
+        response = client.post("/size", data=iter([data[: length // 2], data[length // 2 :]]) if chunked else data)
+        assert response.status_code == expected
+    assert held_bytes() == 0
+
+
+def test_what_is_announced_above_the_limit_is_refused_before_it_is_sent(client: HttpClient) -> None:
+    with connection(client) as opened:
+        begin(opened, 10**15, b"")
+        assert status(opened) == 413
+
+
+def test_a_body_without_an_end_is_refused_at_the_limit(client: HttpClient) -> None:
+    with connection(client) as opened:
+        opened.sendall(b"POST /size HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
+        chunk = b"10000\r\n" + b"x" * 0x10000 + b"\r\n"
+        sent = 0
+        try:
+            while sent < 50:
+                opened.sendall(chunk)
+                sent += 1
+        except OSError:
+            pass  # it was closed
+        assert sent < 50 or status(opened) == 413
+    assert wait_until(lambda: held_bytes() == 0, 5)
+
+
+def test_large_bodies_have_a_budget_and_small_ones_go_on(client: HttpClient) -> None:
+    before = refused("bodies")
+    with ExitStack() as stack:
+        senders = [stack.enter_context(connection(client)) for _ in range(2)]
+        for opened in senders:
+            begin(opened, MIB, b"x" * (MIB - 1))
+        assert wait_until(lambda: held_bytes() == 2 * (MIB - 1), 5)
+        response = client.post("/size", data=b"x" * MIB)
+        assert (response.status_code, int(response.headers["Retry-After"]) > 0) == (503, True)
+        assert client.post("/size", data=b"x" * SMALL_BODY_BYTES).get_json() == SMALL_BODY_BYTES
+        assert refused("bodies") == before + 1
+        senders[0].sendall(b"x")
+        assert status(senders[0]) == 200
+        assert client.post("/size", data=b"x" * (MIB // 2)).status_code == 200
+        assert status(senders[1]) == 408
+    assert held_bytes() == 0
+
+
+def test_a_large_body_is_in_the_budget_until_it_is_answered(client: HttpClient, held: Held) -> None:
+    with connection(client) as opened:
+        begin(opened, MIB, b"x" * MIB, "/held")
+        assert wait_until(lambda: held.count == 1, 5)
+        assert held_bytes() == MIB
+        held.gate.set()
+        assert status(opened) == 200
+    assert held_bytes() == 0
+
+
+def test_who_goes_in_the_middle_of_a_body_leaves_nothing(client: HttpClient, caplog: pytest.LogCaptureFixture) -> None:
+    for length in (100, MIB):
+        with connection(client) as opened:
+            begin(opened, length, b"x" * (length - 1))
+        assert wait_until(lambda: held_bytes() == 0, 5)
+    assert client.get("/_/health").status_code == 200
+    assert caplog.text == ""
+
+
+def test_requests_wait_for_a_thread_in_bounded_number_and_probes_do_not(client: HttpClient, held: Held) -> None:
+    before = refused("requests")
+    with ExitStack() as stack:
+        senders = [stack.enter_context(connection(client)) for _ in range(33)]
+        for opened in senders:
+            begin(opened, 1, b"x", "/held")
+        assert wait_until(lambda: refused("requests") == before + 1, 5)
+        assert held.count == 2
+        assert client.get("/_/health").get_json() == {"status": "alive"}
+        assert client.get("/_/ready").get_json() == {"status": "ready"}
+        assert "http_requests_refused_total" in client.get("/metrics").text
+        assert client.post("/size", data=b"x").status_code == 200
+        held.gate.set()
+        assert sorted(map(status, senders)) == [200] * 32 + [503]
+
+
+def test_a_readiness_that_is_long_in_coming_holds_nobody_else_up(client: HttpClient, held: Held) -> None:
+    held.ready.clear()
+    answers: list[int] = []
+    asking = [threading.Thread(target=lambda: answers.append(client.get("/_/ready").status_code)) for _ in range(20)]
+    for thread in asking:
+        thread.start()
+    assert client.get("/_/health").status_code == 200
+    assert client.get("/metrics").status_code == 200
+    assert answers == []
+    held.ready.set()
+    for thread in asking:
+        thread.join(10)
+    assert answers == [200] * 20
+
+
+CHARACTERS = st.characters(exclude_characters="/?#%\\.", exclude_categories=["Cs", "Cc", "Z"])
+NAMES = st.text(CHARACTERS, min_size=1, max_size=9)
+
+
+@settings(max_examples=100, deadline=None)
+@given(method=st.sampled_from(["GET", "POST", "PUT"]), path=NAMES, query=st.lists(st.tuples(NAMES, NAMES), max_size=3))
+def test_flask_has_a_request_as_it_was_sent(
+    shared: HttpClient, method: str, path: str, query: Sequence[tuple[str, str]]
+) -> None:
+    target = f"/echo/{quote(path, safe='')}" + (f"?{urlencode(query)}" if query else "")
+    response = shared.open(target, method=method, data="ä" if method != "GET" else b"")
+    assert response.text == repr([method, path, *sorted(query), "ä" if method != "GET" else ""])
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[HttpClient]:
+    """One for all the examples of a test."""
+    held = Held()
+    held.ready.set()
+    limits = Limits(max_body_bytes=1000, body_timeout_seconds=0.1)
+    with serving(Front(held.not_ready, limits, hot=size, others=held.app())) as client:
+        yield client
+
+
+HEADS = st.sampled_from(
+    [
+        b"POST /size HTTP/1.1\r\nHost: x\r\n",
+        b"GET /echo/a HTTP/1.1\r\n",
+        b"PUT /echo/%ff%00 HTTP/1.1\r\n",
+        b"GET /echo/a?%ff=%fe&&= HTTP/1.1\r\n",
+        b"GET http://[:/echo/a HTTP/1.1\r\n",
+        b"GET /metrics HTTP/1.0\r\n",
+        b"",
+    ]
+)
+LINES = st.sampled_from(
+    [
+        b"Content-Length: 5\r\n",
+        b"Content-Length: -1\r\n",
+        b"Content-Length: 99999999999999999999999\r\n",
+        b"Content-Length: five\r\n",
+        b"Transfer-Encoding: chunked\r\n",
+        b"Transfer-Encoding: gzip, chunked\r\n",
+        b"Content-Type: \xff\xfe\r\n",
+        b"X-Given: \x80\r\n",
+        b"Connection: upgrade\r\nUpgrade: websocket\r\n",
+        b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n",
+        b"Expect: 100-continue\r\n",
+        b"\r\n",
+    ]
+) | st.binary(max_size=30)
+
+
+@settings(max_examples=150, deadline=None)
+@given(HEADS, st.lists(LINES, max_size=4), st.binary(max_size=50))
+def test_no_bytes_stop_it(shared: HttpClient, head: bytes, lines: Sequence[bytes], body: bytes) -> None:
+    with connection(shared) as opened:
+        opened.sendall(head + b"".join(lines) + b"\r\n" + body)
+        opened.shutdown(socket.SHUT_WR)
+        answers = b"".join(iter(partial(opened.recv, 65536), b""))
+    assert b"HTTP/1.1 500" not in answers
+    assert b"HTTP/1.0 500" not in answers
+    assert shared.get("/_/health").status_code == 200
+
+
+def test_thousands_of_silent_connections_keep_nobody_out(client: HttpClient) -> None:
+    with ExitStack() as stack:
+        for _ in range(2_000):
+            stack.enter_context(connection(client))
+        assert client.post("/size", data=b"x").status_code == 200
