@@ -337,9 +337,10 @@ class StreamSource(Source):
 
     def _messages_of(self, chunk: Chunk, epoch: Epoch) -> Iterator[Message]:
         if chunk.first > self._next and self._connection:
-            # What brokers write for themselves takes offsets too: only what is before the first is gone.
+            # What brokers write for themselves takes offsets too: only what is before the first is gone. This chunk is
+            # here, though the broker may have dropped it meanwhile.
             first = self._ask(FIRST)
-            self._note_gap(self._next, first.first if first else chunk.first)
+            self._note_gap(self._next, min(first.first, chunk.first) if first else chunk.first)
         place = Place(chunk.timestamp, epoch)
         prefix, next_offset = epoch.key_prefix, self._next
         self._next = max(chunk.end, next_offset)

@@ -209,6 +209,29 @@ def test_what_the_broker_drops_while_a_reader_is_slow_is_told(broker: RabbitMQNo
     source.close()
 
 
+def test_what_is_dropped_behind_a_chunk_that_has_arrived_is_missed_once(broker: RabbitMQNode, stream: str) -> None:
+    delete(broker, stream)
+    declare(broker, stream, SMALL)
+    progress = MemoryProgress(stream)
+    source = StreamSource(broker.stream_url, stream, buffer_bytes=1)
+    source.open(progress)
+    write(broker, stream, [LARGE] * 40)
+    assert wait_until(lambda: first_offset(broker, stream) > 20, LONG_SECONDS)
+    offsets = [message.position for message in read(source, 1)]
+    while not source._chunks or source._chunks[0].first == offsets[-1] + 1:
+        offsets += [message.position for message in read(source, 1)]
+        assert wait_until(lambda: bool(source._chunks), LONG_SECONDS)
+    # The first one behind the gap has arrived, and now the broker drops it too.
+    arrived = source._chunks[0].first
+    write(broker, stream, [LARGE] * 40)
+    assert wait_until(lambda: first_offset(broker, stream) > arrived + 1, LONG_SECONDS)
+    while offsets[-1] < 79:
+        offsets += [message.position for message in read(source, 1)]
+    missed = [offset for first, after in progress.gaps for offset in range(first, after)]
+    assert sorted([*offsets, *missed]) == list(range(80))
+    source.close()
+
+
 def test_offsets_that_the_broker_uses_for_itself_are_not_missed(
     broker: RabbitMQNode, reader: Source, progress: MemoryProgress
 ) -> None:
