@@ -8,19 +8,14 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from io import BytesIO
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
-from granian.rsgi import HTTPProtocol, ProtocolClosed, Scope  # type: ignore[attr-defined]  # its documented names
+from granian.rsgi import Headers, HTTPProtocol, ProtocolClosed, Scope  # type: ignore[attr-defined]  # its documented names
 from prometheus_client import Counter, Gauge
-from werkzeug.test import EnvironBuilder, run_wsgi_app
 
 from process.answers import Answer, Overloaded, Problem
 from process.probes import PATHS, Probes
 from process.settings import number, setting, whole_number
-
-if TYPE_CHECKING:
-    from _typeshed.wsgi import WSGIApplication
 
 SMALL_BODY_BYTES = 16 * 1024
 """What a sender may always have in a process; only what is larger takes part of the budget."""
@@ -56,25 +51,31 @@ class Request(NamedTuple):
     method: str
     path: str
     query: str
-    content_type: str
+    headers: Headers
     body: bytes | bytearray
+
+    @property
+    def content_type(self) -> str:
+        """What the body is said to be; empty where nothing is said."""
+        found: str = self.headers.get("content-type", "")
+        return found
 
 
 class Front:
-    """Answers requests: probes itself, what `hot` answers on the event loop, all others in threads by a WSGI app."""
+    """Answers requests: probes itself, what `hot` answers on the event loop, and `others` all others, in threads."""
 
     def __init__(
         self,
         not_ready: Callable[[], str | None],
         limits: Limits,
         *,
-        hot: "Callable[[Request], Awaitable[Answer | None]] | None" = None,
-        others: "WSGIApplication | None" = None,
+        hot: Callable[[Request], Awaitable[Answer | None]] | None = None,
+        others: Callable[[Request], Answer] | None = None,
         threads: int = 1,
     ) -> None:
         """not_ready: returns why the process can't work yet, None once it can.
 
-        hot: answers on the event loop, or says None; threads: how many requests the WSGI app `others` gets at a time.
+        hot: answers on the event loop, or says None; threads: how many requests `others` gets at a time.
         """
         self.limits = limits
         self._probes = Probes(not_ready)
@@ -95,9 +96,7 @@ class Front:
                 answer = await self._probes.answer(scope.method, path)
             else:
                 body = await self._receive(scope, protocol)
-                answer = await self._answer(
-                    Request(scope.method, path, scope.query_string, scope.headers.get("content-type", ""), body), scope
-                )
+                answer = await self._answer(Request(scope.method, path, scope.query_string, scope.headers, body))
         except Problem as problem:
             answer = problem.answer()
         except ProtocolClosed:
@@ -148,7 +147,7 @@ class Front:
     def _too_large(self) -> Problem:
         return Problem(413, f"The body is larger than {self.limits.max_body_bytes} bytes; send it in parts.")
 
-    async def _answer(self, request: Request, scope: Scope) -> Answer:
+    async def _answer(self, request: Request) -> Answer:
         if self._hot and (answer := await self._hot(request)):
             return answer
         if self._others is None:
@@ -159,20 +158,6 @@ class Front:
         self._waiting += 1
         try:
             loop = asyncio.get_running_loop()
-            return await loop.run_in_executor(self._threads, _run_wsgi, self._others, request, scope)
+            return await loop.run_in_executor(self._threads, self._others, request)
         finally:
             self._waiting -= 1
-
-
-def _run_wsgi(app: "WSGIApplication", request: Request, scope: Scope) -> Answer:
-    """Have a WSGI app answer a request."""
-    environ = EnvironBuilder(
-        path=request.path,
-        query_string=request.query,
-        method=request.method,
-        input_stream=BytesIO(request.body),
-        content_length=len(request.body),
-        headers=scope.headers.items(),
-    ).get_environ()
-    body, status, headers = run_wsgi_app(app, environ, buffered=True)
-    return Answer(int(status.split()[0]), [(name.lower(), value) for name, value in headers], b"".join(body))

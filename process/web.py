@@ -2,13 +2,16 @@
 
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
+from io import BytesIO
 from typing import TypeVar
 
 from flask import Flask, Response
 from werkzeug.exceptions import HTTPException
+from werkzeug.test import EnvironBuilder, run_wsgi_app
 
 from contracts.codec import Malformed, Reader, TooMany
 from process.answers import Answer, Problem, json_answer
+from process.front import Request
 
 T = TypeVar("T")
 
@@ -19,13 +22,26 @@ def json_response(body: object, status: int = 200, headers: Mapping[str, str] | 
 
 
 class FunctionApp(Flask):
-    """A Flask app whose errors are problem+json."""
+    """A Flask app behind a Front, whose errors are problem+json."""
 
     def __init__(self, name: str) -> None:
         """Name it as its function."""
         super().__init__(name, static_folder=None)
         self.register_error_handler(Problem, lambda problem: _response(problem.answer()))
         self.register_error_handler(HTTPException, _http_error)
+
+    def answer(self, request: Request) -> Answer:
+        """Answer a request of the front."""
+        environ = EnvironBuilder(
+            path=request.path,
+            query_string=request.query,
+            method=request.method,
+            input_stream=BytesIO(request.body),
+            content_length=len(request.body),
+            headers=request.headers.items(),
+        ).get_environ()
+        body, status, headers = run_wsgi_app(self, environ, buffered=True)
+        return Answer(int(status.split()[0]), [(name.lower(), value) for name, value in headers], b"".join(body))
 
     def answer_errors(self, status: int, *kinds: type[Exception], then: str = ".", **headers: str) -> None:
         """Answer errors of these kinds with `status`, and in words with what they say, and `then` what to do."""

@@ -51,7 +51,7 @@ def main() -> None:
     checker.show_last()
     for courier in couriers:
         courier.start()
-    serve(Front(not_ready, limits, others=build(checker), threads=2))
+    serve(Front(not_ready, limits, others=build(checker).answer, threads=2))
     for courier in couriers:
         courier.close()  # alerts not sent stay due
     all_records.close()

@@ -54,7 +54,7 @@ def main() -> None:
     generator = Generator(GeneratedTexts(records), os.environ.get("GATEWAY_URL") or "http://127.0.0.1:8080")
     enabled = (os.environ.get("ENABLE_GENERATE_DRIFT") or "").lower() == "true"
     not_ready = ready_if(records.ping, errors=(RecordsUnavailable,)) if enabled else ready_if(errors=())
-    serve(Front(not_ready, limits, others=build(generator, enabled=enabled), threads=2))
+    serve(Front(not_ready, limits, others=build(generator, enabled=enabled).answer, threads=2))
     records.close()
 
 

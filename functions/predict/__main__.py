@@ -49,7 +49,7 @@ def main() -> None:
     )
     WAITING.set_function(lambda: recorder.waiting)
     predictor = Predictor(lambda: watcher.served, recorder.record)
-    front = Front(predictor.not_ready, limits, hot=Scoring(predictor), others=build(predictor))
+    front = Front(predictor.not_ready, limits, hot=Scoring(predictor), others=build(predictor).answer)
     watcher.start()
     recorder.start()
     serve(front)

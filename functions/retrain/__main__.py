@@ -22,7 +22,7 @@ def main() -> None:
     trainer = Trainer(store, Labels(records), settings)
     not_ready = ready_if(store.current, records.ping, errors=(StoreError, RecordsUnavailable))
     # Labels are taken while one thread trains.
-    serve(Front(not_ready, limits, others=build(trainer, token=settings.token), threads=4))
+    serve(Front(not_ready, limits, others=build(trainer, token=settings.token).answer, threads=4))
     records.close()
 
 

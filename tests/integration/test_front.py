@@ -69,7 +69,7 @@ def held() -> Iterator[Held]:
 
 @pytest.fixture
 def client(held: Held) -> Iterator[HttpClient]:
-    with serving(Front(held.not_ready, LIMITS, hot=size, others=held.app(), threads=2)) as client:
+    with serving(Front(held.not_ready, LIMITS, hot=size, others=held.app().answer, threads=2)) as client:
         yield client
         held.gate.set()
         held.ready.set()
@@ -251,7 +251,7 @@ def shared() -> Iterator[HttpClient]:
     held = Held()
     held.ready.set()
     limits = Limits(max_body_bytes=1000, body_timeout_seconds=0.1)
-    with serving(Front(held.not_ready, limits, hot=size, others=held.app())) as client:
+    with serving(Front(held.not_ready, limits, hot=size, others=held.app().answer)) as client:
         yield client
 
 

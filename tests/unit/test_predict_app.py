@@ -57,7 +57,7 @@ class Predict:
         self.documents: list[dict[str, Any]] = []
         predictor = Predictor(lambda: self.now_served(), self.record)
         limits = Limits.of(MAX_BODY_BYTES)
-        self.front = Front(predictor.not_ready, limits, hot=Scoring(predictor), others=build(predictor))
+        self.front = Front(predictor.not_ready, limits, hot=Scoring(predictor), others=build(predictor).answer)
 
     def now_served(self) -> Served | None:
         return self.served
