@@ -1,11 +1,12 @@
 """Requests and answers of predict."""
 
+import re
 from collections.abc import Sequence
 from typing import Annotated
 
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
-from contracts.codec import Reader
+from contracts.codec import Reader, TooMany
 from contracts.limits import MAX_BATCH_TEXTS
 from contracts.manifest import Evaluation
 
@@ -64,6 +65,38 @@ class ServedModel(Struct, frozen=True):
     examples: int
 
 
-read_request = Reader(PredictRequest)
+MANY_COMMAS = 500_000
+MOST_PARTS = 200_000
+_PARTS = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|[][{},]', re.DOTALL)
+"""Of JSON: its strings, whole, its brackets and its commas; a string without an end is one to the end."""
+_read_request = Reader(PredictRequest)
+
+
+def read_request(content: bytes | bytearray) -> PredictRequest:
+    """Return a request; raises Malformed, and TooMany where it has too many texts, before they take memory.
+
+    msgspec looks at the length of a list once it is read, which takes 80 bytes an item.
+    """
+    if content.count(b",") > MANY_COMMAS:
+        _check_length(content)
+    return _read_request(content)
+
+
+def _check_length(content: bytes | bytearray) -> None:
+    """Raise TooMany where a list has too many items, or what is no text has too many parts to look for that."""
+    depth = items = 0
+    for parts, part in enumerate(_PARTS.finditer(content)):
+        match part[0]:
+            case b"[" | b"{":
+                depth += 1
+                items = 0 if depth == 2 else items
+            case b"]" | b"}":
+                depth -= 1
+            case b"," if depth == 2:
+                items += 1
+        if items >= MAX_BATCH_TEXTS or parts > MOST_PARTS:
+            raise TooMany(f"does not fit: Expected `array` of length <= {MAX_BATCH_TEXTS} - at `$.texts`")
+
+
 read_text = Reader(str)
 read_answers = Reader(Answers)

@@ -111,38 +111,59 @@ class Front:
         announced = scope.headers.get("content-length")
         if announced is None and "transfer-encoding" not in scope.headers:
             return b""
-        if announced and int(announced) > self.limits.max_body_bytes:
+        announced_bytes = int(announced or 0)
+        if announced_bytes > 2 * self.limits.max_body_bytes:
             raise self._too_large()
         try:
             async with asyncio.timeout(self.limits.body_timeout_seconds):
-                if announced and int(announced) <= SMALL_BODY_BYTES:
+                if announced and announced_bytes <= min(SMALL_BODY_BYTES, self.limits.max_body_bytes):
                     return await protocol()
-                return await self._receive_large(protocol)
+                return await self._receive_large(protocol, announced_bytes)
         except TimeoutError as error:
             TIMED_OUT.inc()
             seconds = self.limits.body_timeout_seconds
             detail = f"The body did not come within {seconds:g} s; send it faster, or in parts."
             raise Problem(408, detail, Connection="close") from error
 
-    async def _receive_large(self, protocol: HTTPProtocol) -> bytearray:
-        """Return a body that takes part of the budget, as it comes; raises Problem."""
+    async def _receive_large(self, protocol: HTTPProtocol, announced_bytes: int) -> bytearray:
+        """Return a body that takes part of the budget, as it comes; raises Problem.
+
+        What is refused is still read, as much as a body may have, and thrown away: most clients look for an answer only
+        once they have sent all.
+        """
         body = bytearray()
-        counted_bytes = 0
+        counted_bytes = passed_over_bytes = 0
+        refusal = self._too_large() if announced_bytes > self.limits.max_body_bytes else None
         try:
             async for chunk in protocol:
+                if refusal:
+                    passed_over_bytes += len(chunk)
+                    if passed_over_bytes > self.limits.max_body_bytes:
+                        break
+                    continue
                 body += chunk
-                if len(body) > self.limits.max_body_bytes:
-                    raise self._too_large()
                 if len(body) > SMALL_BODY_BYTES:
                     self._received_bytes += len(body) - counted_bytes
                     counted_bytes = len(body)
-                if self._received_bytes > self.limits.body_budget_bytes:
-                    REFUSED.labels("bodies").inc()
-                    raise Overloaded("Too many large bodies are on their way; send this one again, or in parts.")
+                if refusal := self._refusal(len(body)):
+                    self._received_bytes -= counted_bytes
+                    counted_bytes = 0
+                    body.clear()
+            if refusal:
+                raise refusal
             counted_bytes = 0
         finally:
             self._received_bytes -= counted_bytes
         return body
+
+    def _refusal(self, body_bytes: int) -> Problem | None:
+        """Return why no more of a body is taken."""
+        if body_bytes > self.limits.max_body_bytes:
+            return self._too_large()
+        if body_bytes > SMALL_BODY_BYTES and self._received_bytes > self.limits.body_budget_bytes:
+            REFUSED.labels("bodies").inc()
+            return Overloaded("Too many large bodies are on their way; send this one again, or in parts.")
+        return None
 
     def _too_large(self) -> Problem:
         return Problem(413, f"The body is larger than {self.limits.max_body_bytes} bytes; send it in parts.")

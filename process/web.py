@@ -9,7 +9,7 @@ from flask import Flask, Response
 from werkzeug.exceptions import HTTPException
 from werkzeug.test import EnvironBuilder, run_wsgi_app
 
-from contracts.codec import Malformed, Reader, TooMany
+from contracts.codec import Malformed, TooMany
 from process.answers import Answer, Problem, json_answer
 from process.front import Request
 
@@ -78,7 +78,7 @@ def ready_if(*checks: Callable[[], object], errors: tuple[type[Exception], ...])
     return not_ready
 
 
-def parse(reader: Reader[T], body: bytes | bytearray, expected: str) -> T:
+def parse(reader: Callable[[bytes | bytearray], T], body: bytes | bytearray, expected: str) -> T:
     """Return what a body holds; raises Problem 400, 413 for a list too long, that says what is `expected` instead."""
     try:
         return reader(body)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from functools import cache
 
 from process.backoff import Backoff
+from process.turns import NoTurn, Turns
 from records.mongo import Records, RecordsUnavailable
 
 logger = logging.getLogger("recorder")
@@ -17,6 +18,7 @@ logger = logging.getLogger("recorder")
 BATCH_RECORDS = 250  # larger ones are no faster, and the driver takes 2 kB a record meanwhile
 BATCH_BYTES = 250_000
 BATCH_WAIT_SECONDS = 0.2
+MOST_WAITING = 1000  # of those who want room, each with its request in hand
 
 
 @dataclass(eq=False)
@@ -33,13 +35,17 @@ class _Batch:
 class RecordsFull(Exception):
     """So many records wait to be written that no more are taken."""
 
+    def __init__(self, waiting: int) -> None:
+        """Say so; waiting: how many there are."""
+        super().__init__(f"Nothing can be recorded now, {waiting} records wait to be written; try again.")
+
 
 class BatchRecorder:
     """Writes predictions in batches from a bounded queue, in a thread of its own.
 
     Records wait as BSON, in a quarter of the memory of dictionaries, and in pieces large enough for the allocator to
     give back; `waiting` is how many they are. While MongoDB is away, they wait and the write is tried again, with
-    back-off and jitter. When the queue is full, whoever brings more waits, and after a while is refused.
+    back-off and jitter. Whoever brings more asks for room first, waits while there is none, and may be refused.
     """
 
     def __init__(
@@ -49,15 +55,16 @@ class BatchRecorder:
         queue_bytes: int = 2_000_000,
         wait_seconds: float = 5.0,
         on_written: Callable[[int], None] = lambda count: None,
-        on_refused: Callable[[int], None] = lambda count: None,
+        on_refused: Callable[[], None] = lambda: None,
         on_lost: Callable[[int], None] = lambda count: None,
         on_drained: Callable[[], None] = lambda: None,
     ) -> None:
         """Write to `records`.
 
-        queue_bytes: how large the records that wait may be together; those of the last call may go beyond it.
-        wait_seconds: for how long a call waits for room.
-        on_written, on_refused, on_lost: told how many records were written, found no room, or were left at the end.
+        queue_bytes: how large the records that wait may be together, until there is no room.
+        wait_seconds: how long whoever wants room waits for a turn, and then for room.
+        on_written, on_lost: told how many records were written, or were left at the end.
+        on_refused: told that somebody found no room.
         on_drained: called when nothing waits any more, after more than one batch did.
         """
         self._records = records
@@ -66,7 +73,7 @@ class BatchRecorder:
         self._wait_seconds = wait_seconds
         self.waiting = 0
         self._lock = threading.Lock()
-        self._turn = asyncio.Lock()
+        self._turns = Turns(most_waiting=MOST_WAITING, wait_seconds=wait_seconds)
         self._room = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._filled = threading.Event()
@@ -84,21 +91,35 @@ class BatchRecorder:
         """Begin to write."""
         self._thread.start()
 
-    async def record(self, encoded: Sequence[bytes]) -> None:
-        """Take records, as BSON, to be written soon: all, or none; raises RecordsFull. Of one event loop."""
-        if self._turn.locked() or not self._take(encoded):
-            try:
-                async with asyncio.timeout(self._wait_seconds), self._turn:
-                    self._loop = asyncio.get_running_loop()
+    def has_room(self) -> bool:
+        """Whether records may be brought."""
+        return self._room_bytes > 0
+
+    async def room(self) -> None:
+        """Return once there is room, to each in turn; raises RecordsFull. For one event loop."""
+        if self.has_room() and not self._turns.taken:
+            return
+        try:
+            async with self._turns.turn(), asyncio.timeout(self._wait_seconds):
+                self._loop = asyncio.get_running_loop()
+                self._room.clear()
+                while not self.has_room():
+                    await self._room.wait()
                     self._room.clear()
-                    while not self._take(encoded):
-                        await self._room.wait()
-                        self._room.clear()
-            except TimeoutError as error:
-                self._on_refused(len(encoded))
-                raise RecordsFull(
-                    f"No record can be kept now, {self.waiting} wait to be written: nothing was recorded; try again."
-                ) from error
+        except (NoTurn, TimeoutError) as error:
+            self._on_refused()
+            raise RecordsFull(self.waiting) from error
+
+    def record(self, encoded: Sequence[bytes]) -> None:
+        """Take records, as BSON, to be written soon, whether or not there is room."""
+        with self._lock:
+            for record in encoded:
+                if not self._queue or self._queue[-1].is_full():
+                    self._queue.append(_Batch())
+                self._queue[-1].content += record
+                self._queue[-1].records += 1
+                self._room_bytes -= len(record)
+            self.waiting += len(encoded)
         if not self._filled.is_set():
             self._filled.set()
 
@@ -111,20 +132,6 @@ class BatchRecorder:
         if lost := self.waiting:
             self._on_lost(lost)
             logger.error("%d records could not be written before the end", lost)
-
-    def _take(self, encoded: Sequence[bytes]) -> bool:
-        """Put records in the last batch, or new ones; False where the queue is full."""
-        with self._lock:
-            if self._room_bytes <= 0:
-                return False
-            for record in encoded:
-                if not self._queue or self._queue[-1].is_full():
-                    self._queue.append(_Batch())
-                self._queue[-1].content += record
-                self._queue[-1].records += 1
-                self._room_bytes -= len(record)
-            self.waiting += len(encoded)
-        return True
 
     def _run(self) -> None:
         backlog = False

@@ -22,7 +22,7 @@ REFUSED = Counter("predict_model_refused", "Promoted versions that were refused"
 OUTAGES = Counter("predict_model_store_outages", "Polls of the model store that failed")
 WRITTEN = Counter("predict_records_written", "Records written to MongoDB")
 LOST = Counter("predict_records_lost", "Records of answers that could not be written before the end, and are gone")
-REFUSED_RECORDS = Counter("predict_records_refused", "Records that there was no room for: their requests got 503")
+REFUSED_RECORDS = Counter("predict_records_refused", "Requests that got 503, since there was no room for their records")
 WAITING = Gauge("predict_records_waiting", "Records that wait to be written")
 
 
@@ -48,7 +48,7 @@ def main() -> None:
         on_drained=give_back,
     )
     WAITING.set_function(lambda: recorder.waiting)
-    predictor = Predictor(lambda: watcher.served, recorder.record)
+    predictor = Predictor(lambda: watcher.served, recorder)
     front = Front(predictor.not_ready, limits, hot=Scoring(predictor), others=build(predictor).answer)
     watcher.start()
     recorder.start()

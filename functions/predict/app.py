@@ -1,15 +1,17 @@
 """The HTTP interface of predict; see docs/http.md."""
 
+from functools import partial
 from urllib.parse import parse_qs
 
 from flask import Response
-from msgspec import UNSET
+from msgspec import UNSET, Raw
 
 from contracts.limits import TextTooLong
 from contracts.predict import Answers, Scored, read_request
 from functions.predict.service import NoModel, Predictor
 from process.answers import RETRY_AFTER_SECONDS, Answer, Overloaded, Problem, json_answer
 from process.front import Request
+from process.turns import NoTurn
 from process.web import FunctionApp, json_response, parse
 from records import RecordsFull
 
@@ -51,19 +53,34 @@ class Scoring:
         try:
             if request.content_type.partition(";")[0].strip().lower() == "text/plain":
                 return _answer(await self._predictor.score(request.body.decode(), record=record, synthetic=synthetic))
-            found = parse(read_request, request.body, EXPECTED)
-            text, texts = found.text, found.texts
-            if text is not UNSET and texts is UNSET:
+            text = _text(request.body)
+            if text is not None:
                 return _answer(await self._predictor.score(text, record=record, synthetic=synthetic))
-            if texts is not UNSET and text is UNSET:
-                return _answer(await self._predictor.score_batch(texts, record=record, synthetic=synthetic))
-            raise Problem(400, f"The object must have either text or texts; send {EXPECTED}.")
+            # Read a second time once it is its turn: while it waits, the items would take many times their bytes.
+            read = partial(_texts, request.body)
+            return _answer(await self._predictor.score_batch(read, record=record, synthetic=synthetic))
         except UnicodeDecodeError as error:
             raise Problem(400, f"The text is not UTF-8 ({error.reason} at byte {error.start}).") from error
         except TextTooLong as error:
             raise Problem(413, f"The text {error}.") from error
         except (NoModel, RecordsFull) as error:
             raise Overloaded(str(error)) from error
+        except NoTurn as error:
+            raise Overloaded("Too many batches wait already; send this one again.") from error
+
+
+def _text(body: bytes | bytearray) -> str | None:
+    """Return the one text of a request, None where it has many; raises Problem."""
+    found = parse(read_request, body, EXPECTED)
+    if (found.text is UNSET) == (found.texts is UNSET):
+        raise Problem(400, f"The object must have either text or texts; send {EXPECTED}.")
+    return None if found.text is UNSET else found.text
+
+
+def _texts(body: bytes | bytearray) -> list[Raw]:
+    """Return the texts of a request that has many, as JSON."""
+    texts = read_request(body).texts
+    return [] if texts is UNSET else texts
 
 
 def _answer(scored: Scored | Answers) -> Answer:

@@ -2,10 +2,11 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from itertools import count
 from secrets import token_hex
+from typing import Protocol
 
 import bson
 from msgspec import Raw
@@ -17,6 +18,7 @@ from contracts.names import CLASSES
 from contracts.predict import Answer, Answers, Score, Scored, ServedModel, read_text
 from contracts.records import PredictionRecord
 from model_store.serving import Served
+from process.turns import Turns
 from records import now
 
 SECONDS = Histogram(
@@ -25,9 +27,12 @@ SECONDS = Histogram(
     buckets=(0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5),
 )
 _texts = Counter("predict_texts", "Texts scored, by prediction", ["prediction"])
-SLICE_SECONDS = 0.001
-"""How long a batch is scored until others have their turn."""
 TEXTS = {name: _texts.labels(name) for name in CLASSES}
+
+SLICE_SECONDS = 0.001
+"""How long a batch is scored until single texts have their turn."""
+LONGEST_BATCH_WAIT_SECONDS = 10.0
+MOST_BATCHES_WAITING = 100
 
 
 class NoModel(Exception):
@@ -37,18 +42,32 @@ class NoModel(Exception):
         super().__init__("No model is loaded yet; publish and promote one, or wait until it is loaded.")
 
 
+class Recorder(Protocol):
+    """Who remembers records, as `BatchRecorder` does."""
+
+    def has_room(self) -> bool:
+        """Whether records may be brought."""
+
+    async def room(self) -> None:
+        """Return once there is room; raises RecordsFull."""
+
+    def record(self, encoded: Sequence[bytes]) -> None:
+        """Take records, as BSON."""
+
+
 class Predictor:
     """Answers texts, on an event loop.
 
-    Each method reads once which model is served: a swap in between would mix two in one answer.
+    Each answer is of the model that is served when it begins: a swap in between would mix two in one answer. What is
+    answered is recorded: where there is no room for records, no answer is begun.
     """
 
-    def __init__(
-        self, served: Callable[[], Served | None], record: Callable[[Sequence[bytes]], Awaitable[None]]
-    ) -> None:
-        """Answer with what `served` returns, None before the first model; `record` remembers records, as BSON."""
+    def __init__(self, served: Callable[[], Served | None], recorder: Recorder) -> None:
+        """Answer with what `served` returns, None before the first model."""
         self._served = served
-        self._record = record
+        self._recorder = recorder
+        # One after the other: side by side they would be no faster, and each takes some megabytes.
+        self._batches = Turns(most_waiting=MOST_BATCHES_WAITING, wait_seconds=LONGEST_BATCH_WAIT_SECONDS)
         # Unique over processes and restarts; cheaper than a UUID a text.
         self._identifiers = map(f"http:{token_hex(8)}:{{}}".format, count())
 
@@ -63,20 +82,34 @@ class Predictor:
 
     async def score(self, text: str, *, record: bool = True, synthetic: bool = False) -> Scored:
         """Return the answer for one text; raises NoModel, TextTooLong, RecordsFull."""
-        started, received_at = time.perf_counter(), now() if record else None
+        started, received_at = time.perf_counter(), now()
+        if record and not self._recorder.has_room():
+            await self._recorder.room()
         served = self._require()
         score = served.scorer.score(within_limit(text))
-        if received_at:
-            await self._record([self._encoded(text, score, served.version, received_at, synthetic)])
+        if record:
+            self._recorder.record([self._encoded(text, score, served.version, received_at, synthetic)])
         _count(time.perf_counter() - started, [score])
         return Scored(score.prediction, score.probability, served.version)
 
-    async def score_batch(self, items: Sequence[Raw], *, record: bool = True, synthetic: bool = False) -> Answers:
+    async def score_batch(
+        self, read: Callable[[], Sequence[Raw]], *, record: bool = True, synthetic: bool = False
+    ) -> Answers:
         """Return an answer for each item, a text as JSON; a bad one gets an error for its answer.
 
-        Others are answered in between: none waits for a whole batch. Raises NoModel, RecordsFull.
+        `read` returns the items once it is the batch's turn. Raises what `read` does, NoModel, RecordsFull, NoTurn.
         """
-        started, received_at = time.perf_counter(), now() if record else None
+        received_at = now()
+        while True:
+            if record:
+                await self._recorder.room()
+            async with self._batches.turn():
+                if self._recorder.has_room() or not record:
+                    return await self._score_batch(read(), received_at if record else None, synthetic)
+
+    async def _score_batch(self, items: Sequence[Raw], received_at: datetime | None, synthetic: bool) -> Answers:
+        """Answer a batch that has its turn; others are answered in between."""
+        started = time.perf_counter()
         served = self._require()
         scores: list[Score] = []
         encoded: list[bytes] = []
@@ -98,8 +131,7 @@ class Predictor:
                 if received_at:
                     encoded.append(self._encoded(text, score, served.version, received_at, synthetic))
                 predictions.append(Answer(score.prediction, score.probability))
-        if encoded:
-            await self._record(encoded)
+        self._recorder.record(encoded)
         _count(time.perf_counter() - started, scores)
         return Answers(predictions, served.version)
 

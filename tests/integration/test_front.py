@@ -142,7 +142,17 @@ def test_a_body_above_the_limit_is_refused_and_one_at_it_is_taken(client: HttpCl
     assert held_bytes() == 0
 
 
-def test_what_is_announced_above_the_limit_is_refused_before_it_is_sent(client: HttpClient) -> None:
+@pytest.mark.parametrize("length", [MIB + 1, 2 * MIB, 3 * MIB])
+def test_who_sends_too_much_has_the_answer_once_it_is_sent(client: HttpClient, length: int) -> None:
+    with connection(client) as opened:
+        begin(opened, length, b"")
+        for _ in range(min(length, 2 * MIB) // 1024):
+            opened.sendall(b"x" * 1024)
+        opened.sendall(b"x" * (length % 1024))
+        assert status(opened) == 413
+
+
+def test_what_is_announced_far_above_the_limit_is_refused_before_it_is_sent(client: HttpClient) -> None:
     with connection(client) as opened:
         begin(opened, 10**15, b"")
         assert status(opened) == 413

@@ -1,6 +1,7 @@
 """The HTTP interface of predict, served as it is in its process."""
 
 import json
+import tracemalloc
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -55,14 +56,20 @@ class Predict:
     def __init__(self, served: Served | None = MODEL) -> None:
         self.served = served
         self.documents: list[dict[str, Any]] = []
-        predictor = Predictor(lambda: self.now_served(), self.record)
+        predictor = Predictor(lambda: self.now_served(), self)
         limits = Limits.of(MAX_BODY_BYTES)
         self.front = Front(predictor.not_ready, limits, hot=Scoring(predictor), others=build(predictor).answer)
 
     def now_served(self) -> Served | None:
         return self.served
 
-    async def record(self, encoded: Sequence[bytes]) -> None:
+    def has_room(self) -> bool:
+        return True
+
+    async def room(self) -> None:
+        """There is always."""
+
+    def record(self, encoded: Sequence[bytes]) -> None:
         self.documents += [bson.decode(each, bson.CodecOptions(tz_aware=True)) for each in encoded]
 
     @property
@@ -276,6 +283,23 @@ def test_a_text_of_the_greatest_length_is_answered(predict: Predict) -> None:
 def test_a_batch_that_is_too_large_is_refused(predict: Predict) -> None:
     is_problem(predict.ask({"texts": ["love"] * (MAX_BATCH_TEXTS + 1)}), 413, "of length <= 10000")
     assert predict.recorded == []
+
+
+@pytest.mark.parametrize("item", ["1", '""', "[[],[]]", '{"a":{}}'])
+def test_a_list_of_millions_is_refused_before_it_takes_memory(item: str, predict: Predict) -> None:
+    count = MAX_BODY_BYTES // (len(item) + 1) - 20
+    body = '{"texts":[' + ",".join([item] * count) + "]}"
+    tracemalloc.start()
+    is_problem(predict.post(body), 413, "of length <= 10000")
+    _, most_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most_bytes < 60_000_000, "the body, as it is sent and received"
+
+
+def test_texts_full_of_commas_and_brackets_are_texts(predict: Predict) -> None:
+    text = 'love, [{"' * 5_000
+    response = predict.ask({"a": [[{}], []], "texts": [text, *["," * 50_000] * 20, None]})
+    assert len(response.get_json()["predictions"]) == 22
 
 
 def test_a_batch_of_the_greatest_size_is_answered(predict: Predict) -> None:

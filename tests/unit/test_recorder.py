@@ -59,7 +59,7 @@ def loop() -> Iterator[asyncio.Runner]:
         yield runner
 
 
-def test_all_records_are_written_in_order_and_the_end_of_a_backlog_is_told(loop: asyncio.Runner) -> None:
+def test_all_records_are_written_in_order_and_the_end_of_a_backlog_is_told() -> None:
     written, counts, drained = Written(), [0], threading.Event()
 
     def count(written: int) -> None:
@@ -67,37 +67,40 @@ def test_all_records_are_written_in_order_and_the_end_of_a_backlog_is_told(loop:
 
     recorder = BatchRecorder(written, on_written=count, on_drained=drained.set)
     for first in range(0, 2000, 5):
-        loop.run(recorder.record(encoded(first, 5)))
+        recorder.record(encoded(first, 5))
     assert recorder.waiting == 2000
     recorder.start()
     assert drained.wait(10)
     assert recorder.waiting == 0
-    loop.run(recorder.record(encoded(2000, 1)))
+    recorder.record(encoded(2000, 1))
     recorder.close(5)
     assert written.documents == to_documents(predictions(0, 2001))
     assert counts == [2001]
 
 
-def test_what_finds_no_room_in_time_is_refused_as_a_whole_and_what_was_taken_is_written_after_an_outage(
+def test_who_wants_room_waits_and_is_refused_and_what_was_taken_is_written_after_an_outage(
     loop: asyncio.Runner,
 ) -> None:
     written = Written()
     refused: list[int] = []
     written.away.set()
-    recorder = BatchRecorder(written, queue_bytes=50_000, wait_seconds=0.05, on_refused=refused.append)
+    recorder = BatchRecorder(
+        written, queue_bytes=50_000, wait_seconds=0.05, on_refused=lambda: refused.append(recorder.waiting)
+    )
     recorder.start()
-    loop.run(recorder.record(encoded(0, 4, "x" * 10_000)))
-    # There is some room: what comes is taken as a whole, though it is larger.
-    loop.run(recorder.record(encoded(4, 2, "x" * 10_000)))
-    with pytest.raises(RecordsFull, match="6 wait"):
-        loop.run(recorder.record(encoded(6, 3)))
-    assert refused == [3]
-    assert recorder.waiting == 6
+    for first in (0, 4):
+        loop.run(recorder.room())
+        recorder.record(encoded(first, 4, "x" * 10_000))
+    assert not recorder.has_room()
+    with pytest.raises(RecordsFull, match="8 records wait"):
+        loop.run(recorder.room())
+    assert refused == [8]
+    assert recorder.waiting == 8
     written.away.clear()
     assert wait_until(lambda: recorder.waiting == 0, timeout_seconds=10)
-    loop.run(recorder.record(encoded(9, 1)))
+    loop.run(recorder.room())
     recorder.close(5)
-    assert [document["_id"] for document in written.documents] == ["0", "1", "2", "3", "4", "5", "9"]
+    assert [document["_id"] for document in written.documents] == [str(number) for number in range(8)]
 
 
 def test_whoever_waits_for_room_has_it_once_there_is_some_each_in_turn(loop: asyncio.Runner) -> None:
@@ -108,7 +111,8 @@ def test_whoever_waits_for_room_has_it_once_there_is_some_each_in_turn(loop: asy
     taken: list[int] = []
 
     async def bring(number: int) -> None:
-        await recorder.record(encoded(number, 1))
+        await recorder.room()
+        recorder.record(encoded(number, 1))
         taken.append(number)
 
     async def all_of_them() -> None:
@@ -125,12 +129,12 @@ def test_whoever_waits_for_room_has_it_once_there_is_some_each_in_turn(loop: asy
     assert [document["_id"] for document in written.documents] == [str(number) for number in range(5)]
 
 
-def test_closing_gives_up_in_time_and_counts_what_is_lost(loop: asyncio.Runner) -> None:
+def test_closing_gives_up_in_time_and_counts_what_is_lost() -> None:
     written = Written()
     lost: list[int] = []
     written.away.set()
     recorder = BatchRecorder(written, on_lost=lost.append)
     recorder.start()
-    loop.run(recorder.record(encoded(0, 3)))
+    recorder.record(encoded(0, 3))
     recorder.close(0.3)
     assert lost == [3]
