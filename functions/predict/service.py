@@ -83,10 +83,11 @@ class Predictor:
     async def score(self, text: str, *, record: bool = True, synthetic: bool = False) -> Scored:
         """Return the answer for one text; raises NoModel, TextTooLong, RecordsFull."""
         started, received_at = time.perf_counter(), now()
+        within_limit(text)
         if record and not self._recorder.has_room():
             await self._recorder.room()
         served = self._require()
-        score = served.scorer.score(within_limit(text))
+        score = served.scorer.score(text)
         if record:
             self._recorder.record([self._encoded(text, score, served.version, received_at, synthetic)])
         _count(time.perf_counter() - started, [score])
