@@ -9,12 +9,14 @@ from dataclasses import dataclass, field
 from functools import partial
 from urllib.parse import quote, urlencode
 
+import psutil
 import pytest
 from flask import Response, request
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client import REGISTRY
 
+import process.server
 from deploy.runner import wait_until
 from process.answers import Answer, json_answer
 from process.front import SMALL_BODY_BYTES, Front, Limits, Request
@@ -55,6 +57,8 @@ class Held:
 
 
 async def size(request: Request) -> Answer | None:
+    if request.path == "/large":
+        return Answer(200, [], b"x" * 8 * MIB)
     return json_answer(len(request.body)) if request.path == "/size" else None
 
 
@@ -304,6 +308,23 @@ def test_no_bytes_stop_it(shared: HttpClient, head: bytes, lines: Sequence[bytes
     assert b"HTTP/1.1 500" not in answers
     assert b"HTTP/1.0 500" not in answers
     assert shared.get("/_/health").status_code == 200
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="Linux alone can end such connections")
+def test_who_takes_no_answer_keeps_no_connection(held: Held, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process.server, "SILENT_SECONDS", 1)
+    with serving(Front(held.not_ready, LIMITS, hot=size)) as client, socket.socket() as opened:
+        host, port = client.url.removeprefix("http://").split(":")
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        opened.connect((host, int(port)))
+        opened.sendall(b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n")
+
+        def kept() -> bool:
+            ours = psutil.Process().net_connections("tcp")
+            return any(each.laddr == (host, int(port)) and each.raddr == opened.getsockname() for each in ours)
+
+        assert wait_until(kept, 5)
+        assert wait_until(lambda: not kept(), 15)
 
 
 def test_thousands_of_silent_connections_keep_nobody_out(client: HttpClient) -> None:
