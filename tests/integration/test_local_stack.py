@@ -6,11 +6,12 @@ import signal
 import socket
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 from urllib.request import urlopen
 
+import psutil
 import pytest
 
 from deploy.runner import wait_until
@@ -66,7 +67,12 @@ def test_stack_starts_answers_stops_whole_and_resumes(project: Project) -> None:
 
 def nodes(project: Project) -> list[int]:
     """Return the Erlang nodes of the stack."""
-    return [process.pid for process in project.processes() if process.name() == "beam.smp"]
+    found = []
+    for process in project.processes():
+        with suppress(psutil.NoSuchProcess):
+            if process.name() == "beam.smp":
+                found.append(process.pid)
+    return found
 
 
 def kill_supervisor(project: Project) -> None:
