@@ -120,7 +120,7 @@ def print_http(
 
 
 def http_row(what: str, theirs: Sequence[Outcome], ours: Sequence[Outcome]) -> str:
-    """Return a row of Markdown: medians over the rounds, and of records and refusals sums. One invalid run makes all so."""
+    """Return a row of Markdown: medians of rates and ratios, sums of the rest; with one invalid run, no figure."""
     rate, compared = f"{median(each.rate for each in ours):,.0f} requests/s", ""
     if reasons := [each.invalid for each in (*theirs, *ours) if each.invalid]:
         rate = f"**invalid**: {'; '.join(reasons)}"
@@ -128,7 +128,7 @@ def http_row(what: str, theirs: Sequence[Outcome], ours: Sequence[Outcome]) -> s
         compared = ratio([our.rate / their.rate for our, their in zip(ours, theirs, strict=True)])
     kept, records = "none are kept", [each.records for each in ours if each.records is not None]
     if records:
-        kept = f"{sum(records):,} of {sum(each.answered for each in ours):,} answers"
+        kept = f"{sum(records):,} for {sum(each.answered for each in ours):,} answers"
     peer = f"{median(each.rate for each in theirs):,.0f} requests/s"
     return f"| {what} | {peer} | {rate} | {compared} | {sum(each.refused for each in ours):,} | {kept} |"
 
@@ -180,7 +180,7 @@ def stream_row(
     rate = (BRIDGE_MESSAGES - 1 - first) / seconds
     naive = float(found[1])
     what = "stream to MongoDB to reply, short texts"
-    kept = f"{documents:,} of {BRIDGE_MESSAGES:,} messages"
+    kept = f"{documents:,} for {BRIDGE_MESSAGES:,} messages"
     return f"| {what} | {naive:,.0f} messages/s | {rate:,.0f} messages/s | **{rate / naive:.2f}** | | {kept} |"
 
 

@@ -39,7 +39,7 @@ def test_one_invalid_run_leaves_the_row_without_a_figure() -> None:
     theirs = [Outcome(5_000, 1_000), Outcome(5_000, 500)]
     good, lost = Outcome(60_000, 10_000, records=60_000), Outcome(60_000, 12_000, records=1, invalid="records are lost")
     row = http_row("predict", theirs, [good, good])
-    assert "| 10,000 requests/s | **15.00** (10.00 to 20.00) | 0 | 120,000 of 120,000 answers |" in row
+    assert "| 10,000 requests/s | **15.00** (10.00 to 20.00) | 0 | 120,000 for 120,000 answers |" in row
     row = http_row("predict", theirs, [good, lost])
-    assert "| **invalid**: records are lost |  | 0 | 60,001 of 120,000 answers |" in row
+    assert "| **invalid**: records are lost |  | 0 | 60,001 for 120,000 answers |" in row
     assert "10,000" not in row
