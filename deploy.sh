@@ -55,7 +55,8 @@ fi
 
 if [ $command != up ]; then
   # The stack may have been started with a VENV that the caller does not repeat.
-  python=${VENV:-$(cat .local/venv 2>/dev/null || echo .venv)}/bin/python
+  known=$(cat .local/venv 2>/dev/null || true)
+  python=${VENV:-${known:-.venv}}/bin/python
   if [ ! -d .local ] || [ ! -x "$python" ]; then
     echo "nothing was started here"
     if [ $command = status ]; then exit 3; fi
@@ -83,6 +84,7 @@ fi
 export TRAIN_DATA
 make_venv local
 if [ -z "${RABBITMQ_URL:-}" ]; then install_rabbitmq; fi
-(umask 077 && mkdir -p .local && echo "$VENV" > .local/venv)
+(umask 077 && mkdir -p .local && echo "$VENV" > .local/venv.part && mv .local/venv.part .local/venv) ||
+  die "can't write .local/venv, see above"
 # shellcheck disable=SC2086 # no word when empty
 exec "$VENV/bin/python" -m deploy.local up $detach

@@ -20,9 +20,10 @@ from statistics import median
 import msgspec
 
 from benchmarks.lean import as_deployed
+from benchmarks.load import get, wait_until_written, wrk
 from benchmarks.processes import memory, tree
 from benchmarks.servers import servers
-from benchmarks.system import SHORT_TEXT, get, wait_until_recorded, wrk
+from benchmarks.system import SHORT_TEXT
 from datasets import load_corpus
 from deploy import runner
 from sentiment.artifact import Artifact
@@ -32,6 +33,7 @@ from tests.system import ROOT, promote, python_service
 
 LONG_TEXT_CHARACTERS = 1_000
 ROUNDS = 3
+SECONDS = 6
 SWAPS = 5
 
 
@@ -77,9 +79,11 @@ def measure(
         for what, text in (("short text", SHORT_TEXT), (f"review of {len(review)} characters", review)):
             body.write_text(json.dumps({"text": text}))
             for query in ("?record=false", ""):
-                rate = wrk(arguments.shared / "peers", f"{service.variables['URL']}/{query}", body)
+                load = wrk(arguments.shared / "peers", f"{service.variables['URL']}/{query}", body, SECONDS)
+                rate = load.answered / load.seconds
                 print(row(f"after load, {what}{', not recorded' if query else ''}", process.pid, rate))
-        wait_until_recorded(service)
+        wait_until_written(service)
+        time.sleep(1)  # the memory is given back just after the last write, which has no sign of its own
         print(row("after load, all recorded", process.pid))
         for number in range(SWAPS):
             version = promote(

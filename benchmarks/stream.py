@@ -40,6 +40,7 @@ from benchmarks.contestants import (
     publish_by_amqp,
     publish_by_stream_protocol,
 )
+from benchmarks.figures import note, ratio
 from benchmarks.lean import as_deployed
 from benchmarks.processes import listening_on
 from benchmarks.servers import http_peer, servers
@@ -184,16 +185,6 @@ def print_memory(bridges: Sequence[Bridge], case: Case) -> None:
     for how, publish in (("AMQP", publish_by_amqp), ("the stream protocol", publish_by_stream_protocol)):
         for bridge in bridges:
             print(f"| {how} | {bridge.name} | {bridge.peak_memory(case, publish):.0f} |")
-
-
-def ratio(found: Sequence[float]) -> str:
-    """Return the median of ratios, and between which they were."""
-    return f"**{median(found):.2f}** ({min(found):.2f} to {max(found):.2f})"
-
-
-def note(what: str) -> None:
-    """Say on standard error how far it is."""
-    print(what, file=sys.stderr, flush=True)
 
 
 def rabbitmq_version() -> str:

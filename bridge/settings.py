@@ -16,6 +16,8 @@ logger = logging.getLogger(__name__)
 
 READERS = "sentiment-bridge"
 """The name that all bridges share as readers of a stream."""
+DRAIN_SECONDS = 20
+"""Without BRIDGE_DRAIN_SECONDS; whoever stops a bridge kills it later than that."""
 MAX_PARTITIONS = 200
 """A stream remembers numbers under 255 names, and `predictions` has a name for each partition."""
 
@@ -131,7 +133,7 @@ class Settings:
     limits: BatchLimits = field(default_factory=BatchLimits)
     buffer_bytes: int = setting(whole_number, "BRIDGE_BUFFER_BYTES", 8 * 1024 * 1024, least=1)
     function_timeout_seconds: float = setting(number, "BRIDGE_FUNCTION_TIMEOUT_SECONDS", 30, least=0.1)
-    drain_seconds: float = setting(number, "BRIDGE_DRAIN_SECONDS", 20, least=0.1)
+    drain_seconds: float = setting(number, "BRIDGE_DRAIN_SECONDS", DRAIN_SECONDS, least=0.1)
 
     def declare(self) -> None:
         """Declare at the broker what the bridge reads and writes, where it is missing; raises BrokerUnavailable."""

@@ -20,7 +20,8 @@ class ServiceError(RuntimeError):
 class Service:
     """One process of the system: how it starts, how one sees that it is ready, what it offers.
 
-    `environment` is added to the caller's; `variables` are the settings with which others reach it.
+    `environment` is added to the caller's; `variables` are the settings with which others reach it; `ports` are those
+    of loopback that a process of its own listens on once it is ready.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Service:
     log: Path
     environment: Mapping[str, str] = field(default_factory=dict)
     variables: Mapping[str, str] = field(default_factory=dict)
+    ports: tuple[int, ...] = ()
 
 
 def launch(service: Service, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:

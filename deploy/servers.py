@@ -11,6 +11,7 @@ import shutil
 import sys
 import zlib
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from string import Template
 
@@ -68,6 +69,7 @@ def s3(folder: Path, ports: Ports, access_key_id: str, secret_access_key: str) -
         command=tuple(command),
         environment=keys,
         ready=lambda: http_status(port, "/healthz") == 200,
+        ports=(port,),
         variables={"S3_ENDPOINT_URL": f"http://{LOOPBACK}:{port}", **keys},
     )
 
@@ -90,6 +92,7 @@ def mongodb(folder: Path, ports: Ports) -> Service:
         log=folder / "mongodb.log",
         command=tuple(command),
         ready=lambda: accepts(port),
+        ports=(port,),
         variables={"MONGODB_URL": f"mongodb://{LOOPBACK}:{port}"},
     )
 
@@ -124,8 +127,7 @@ def rabbitmq_node(name: str, folder: Path, ports: Ports, user: str, password: st
     _write(folder / "rabbitmq.conf", settings.substitute(values))
     cookie = folder / ".erlang.cookie"
     if not cookie.exists():
-        _write(cookie, secrets.token_hex(16))
-        cookie.chmod(0o400)
+        _write(cookie, secrets.token_hex(16), mode=0o400)
     # Of the node's Erlang protocol, and of the port mapper by which it is found.
     environment = {
         "RABBITMQ_NODENAME": f"{name}@localhost",
@@ -133,11 +135,15 @@ def rabbitmq_node(name: str, folder: Path, ports: Ports, user: str, password: st
         "ERL_EPMD_PORT": str(ports("epmd")),
         "RABBITMQ_DIST_PORT": str(ports("rabbitmq-distribution")),
     }
-    return _broker(folder, command, environment, f"{user}:{password}", amqp, stream)
+    node = _broker(folder, command, environment, f"{user}:{password}", amqp, stream)
+    return replace(node, ports=(amqp, stream))
 
 
 def rabbitmq_container(folder: Path, ports: Ports, user: str, password: str, engine: str) -> Service:
-    """Prepare RabbitMQ with streams in a container of `engine`, docker or podman; its data are in a volume."""
+    """Prepare RabbitMQ with streams in a container of `engine`, docker or podman; its data are in a volume.
+
+    It has no ports of its own: the engine listens on them.
+    """
     folder = _folder(folder)
     amqp, stream = ports("rabbitmq"), ports("rabbitmq-stream")
     name = f"sentiment-rabbitmq-{zlib.crc32(os.fsencode(folder)):08x}"
@@ -191,11 +197,15 @@ def gateway(folder: Path, port: int, functions: Mapping[str, int]) -> Service:
         command=(caddy, "run", "--config", str(CADDYFILE), "--adapter", "caddyfile"),
         environment={"HOME": str(folder), "GATEWAY_HOST": LOOPBACK, "GATEWAY_PORT": str(port), **upstreams},
         ready=lambda: http_status(port, "/healthz") == 200,
+        ports=(port,),
         variables={"GATEWAY_URL": f"http://{LOOPBACK}:{port}"},
     )
 
 
-def _write(path: Path, text: str) -> None:
-    """Write a file that only its owner may read."""
-    path.touch(mode=0o600)
-    path.write_text(text)
+def _write(path: Path, text: str, mode: int = 0o600) -> None:
+    """Write a file that only its owner may read, whole or not at all."""
+    part = path.with_name(f"{path.name}.part")
+    part.touch(mode=0o600)
+    part.write_text(text)
+    part.chmod(mode)
+    part.replace(path)

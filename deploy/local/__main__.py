@@ -18,6 +18,7 @@ from deploy.local.state import ROOT, State
 from deploy.local.supervisor import Supervisor
 from deploy.ports import wrong_at
 from deploy.runner import Service, ServiceError, tail, wait_until_ready
+from process.settings import SettingsError
 
 READY_TIMEOUT_SECONDS = 120
 END_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -33,15 +34,18 @@ def main(arguments: list[str] | None = None) -> int:
     # Line by line also into a pipe, so that what is said keeps its order with what the parts say.
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(line_buffering=True)
-    state = State()
-    supervisor = Supervisor(state)
-    if parsed.command == "stop":
-        print("stopped" if supervisor.stop() else "nothing was running")
-        return 0
-    if parsed.command == "status":
-        return status(supervisor)
     try:
+        state = State()
+        supervisor = Supervisor(state)
+        if parsed.command == "stop":
+            print("stopped" if supervisor.stop() else "nothing was running")
+            return 0
+        if parsed.command == "status":
+            return status(supervisor)
         return up(state, supervisor, parsed.detach)
+    except SettingsError as error:
+        print(f"deploy.sh: {error}")
+        return 2
     except BrokenPipeError:
         # Python would complain again when it flushes.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -49,9 +53,12 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def status(supervisor: Supervisor) -> int:
-    """Print a line for each part; return 0 when all run, 1 when one does not, 3 when the stack is stopped."""
+    """Print a line for each part; return 0 when all run, 1 when not all is well, 3 when the stack is stopped."""
     parts = supervisor.status()
     if parts is None:
+        if left := supervisor.processes():
+            print(f"its supervisor does not answer, {len(left)} processes are there; ./deploy.sh --stop ends them")
+            return 1
         print("not running")
         return NOT_RUNNING
     for name, (part_state, description) in parts.items():
@@ -86,8 +93,7 @@ def up(state: State, supervisor: Supervisor, detach: bool) -> int:
         fcntl.flock(lock, fcntl.LOCK_UN)
         _explain(state, stack)
         if not detach:
-            _show_log(state.stack_log, process)
-            return 0
+            return _show_log(state.stack_log, process)
         undo.pop_all()
     return 0
 
@@ -99,9 +105,13 @@ def _start(state: State, supervisor: Supervisor, process: "Popen[bytes]", stack:
     def wait(part: Service) -> None:
         wait_until_ready(
             part.name,
-            part.ready,
+            lambda: supervisor.is_ready(part),
             READY_TIMEOUT_SECONDS,
-            failed=lambda: "supervisord ended" if process.poll() is not None else supervisor.gave_up(part.name),
+            failed=lambda: (
+                "supervisord ended"
+                if process.poll() is not None
+                else supervisor.taken(part) or supervisor.gave_up(part.name)
+            ),
             explain=lambda: f"the last lines of {_shown(part.log)}:\n{tail(part.log)}",
         )
         print(f"{time.monotonic() - started:5.1f} s  {part.name} is ready")
@@ -142,8 +152,8 @@ try it:
     print(f"addresses and passwords: {_shown(state.folder / 'env')}   logs: {_shown(state.logs)}/")
 
 
-def _show_log(log: Path, process: "Popen[bytes]") -> None:
-    """Copy what is written to the log from now on, until supervisord ends."""
+def _show_log(log: Path, process: "Popen[bytes]") -> int:
+    """Copy what is written to the log from now on, until supervisord ends; return 0 where it was told to, else 1."""
     print("Ctrl-C stops all of it; the log follows\n")
     with log.open(errors="replace") as file:
         file.seek(0, os.SEEK_END)
@@ -152,6 +162,9 @@ def _show_log(log: Path, process: "Popen[bytes]") -> None:
             sys.stdout.flush()
             with suppress(TimeoutExpired):
                 process.wait(0.25)
+    if process.returncode:
+        print(f"supervisord ended with status {process.returncode}")
+    return int(process.returncode != 0)
 
 
 def _stop(supervisor: Supervisor) -> None:

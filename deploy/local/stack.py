@@ -7,9 +7,8 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
-import psutil
-
 from contracts.names import FUNCTIONS, module_of
+from deploy.local.processes import listener
 from deploy.local.state import ROOT, State
 from deploy.ports import LOOPBACK, free_port, http_status, reserve
 from deploy.runner import Service, ServiceError
@@ -93,15 +92,6 @@ def _without_our_own(user: Mapping[str, str], ours: Mapping[str, str]) -> dict[s
     return {name: value for name, value in user.items() if value and value != ours.get(name)}
 
 
-def listener(port: int) -> str | None:
-    """Return who listens on a TCP port, as `name (pid 1)`; None where that can't be seen."""
-    for process in psutil.process_iter(["name", "net_connections"]):
-        for connection in process.info["net_connections"] or ():
-            if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port:
-                return f"{process.info['name']} (pid {process.pid})"
-    return None
-
-
 def _broker(state: State, notes: list[str]) -> list[Service]:
     """Return the broker: an installed one, else a container, else none and a note for the user."""
     login = "local", state.credential("rabbitmq_password")
@@ -145,5 +135,6 @@ def _process(state: State, name: str, module: str) -> Service:
             **small_process(state.folder / "bytecode"),
         },
         ready=lambda: http_status(port, "/_/ready") == 200,
+        ports=(port,),
         variables={f"{name.upper().replace('-', '_')}_URL": f"http://{LOOPBACK}:{port}"},
     )

@@ -10,11 +10,19 @@ from pathlib import Path
 from typing import Any
 
 from deploy.ports import free_port, reserve
+from deploy.runner import ServiceError
 
 ROOT = Path(__file__).resolve().parents[2]
 
 # The ports that people expect, where they are free.
 _USUAL_PORTS = {"s3": 8333, "mongodb": 27017, "rabbitmq": 5672, "rabbitmq-stream": 5552}
+
+# Where a file is damaged, and there is no copy to put back.
+_MENDING = {
+    "ports.json": "delete it, and other ports are chosen",
+    "variables.json": "delete it, and unset what its .local/env has set in your shell",
+    "credentials.json": "put a copy back; without one, delete it and the folder rabbitmq, whose password was in it",
+}
 
 # Unix sockets take 104 bytes of path on macOS and 108 on Linux; supervisord appends its process id.
 _MAX_SOCKET_PATH_BYTES = 90
@@ -66,13 +74,22 @@ class State:
         self.write("env", "".join(f"export {k}={shlex.quote(v)}\n" for k, v in variables.items()))
 
     def write(self, name: str, text: str) -> Path:
-        """Write a file of the folder that only its owner may read, whole or not at all."""
+        """Write a file of the folder that only its owner may read, whole or not at all; raises ServiceError."""
         path, part = self.folder / name, self.folder / f"{name}.part"
-        part.touch(mode=0o600)
-        part.write_text(text)
-        part.replace(path)
+        try:
+            part.touch(mode=0o600)
+            with part.open("w") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            part.replace(path)
+        except OSError as error:
+            raise ServiceError(f"{path} can't be written: {error.strerror}") from error
         return path
 
     def _read(self, name: str) -> dict[str, Any]:
         path = self.folder / name
-        return json.loads(path.read_text()) if path.exists() else {}
+        try:
+            return dict(json.loads(path.read_text())) if path.exists() else {}
+        except ValueError as error:
+            raise ServiceError(f"{path} is damaged ({error}): {_MENDING[name]}") from error

@@ -6,12 +6,15 @@ import signal
 import socket
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 from urllib.request import urlopen
 
+import psutil
 import pytest
 
+from deploy.runner import wait_until
 from tests.project import Project, copy_project
 
 
@@ -42,10 +45,75 @@ def test_stack_starts_answers_stops_whole_and_resumes(project: Project) -> None:
     assert f"model {answer['model']} is there: no training" in resumed.stdout
     assert project.predict("I love you") == answer
 
-    # Its supervisor killed, the stack is an orphan that --stop must find.
-    supervisor = int((project.folder / ".local" / "supervisord.pid").read_text())
-    os.kill(supervisor, signal.SIGKILL)
+    # Its broker's first process killed, a shell, the node under it makes way for a new one.
+    old, *others = nodes(project)
+    assert not others
+    os.kill(part_pid(project, "rabbitmq"), signal.SIGKILL)
+    assert wait_until(lambda: len(new := nodes(project)) == 1 and new != [old], 30)
+    assert wait_until(lambda: answers_by_stream(project), 60), project.deploy("--status").stdout
+
+    # Its supervisor killed, the stack is an orphan that --status, a further start and --stop must find.
+    kill_supervisor(project)
+    status = project.deploy("--status")
+    assert status.returncode == 1
+    assert "--stop ends them" in status.stdout
+    again = project.deploy("--local", "--detach")
+    assert again.returncode == 0, again.stdout
+    assert len(nodes(project)) == 1
+    kill_supervisor(project)
     assert project.deploy("--stop").returncode == 0
+    assert project.processes() == []
+
+
+def nodes(project: Project) -> list[int]:
+    """Return the Erlang nodes of the stack."""
+    found = []
+    for process in project.processes():
+        with suppress(psutil.NoSuchProcess):
+            if process.name() == "beam.smp":
+                found.append(process.pid)
+    return found
+
+
+def kill_supervisor(project: Project) -> None:
+    os.kill(int((project.folder / ".local" / "supervisord.pid").read_text()), signal.SIGKILL)
+
+
+def part_pid(project: Project, name: str) -> int:
+    """Return the first process of a part, as --status shows it."""
+    (line,) = (line for line in project.deploy("--status").stdout.splitlines() if line.startswith(f"{name} "))
+    return int(line.split()[3].rstrip(","))
+
+
+def answers_by_stream(project: Project) -> bool:
+    command = '. .local/env; exec "$VENV/bin/python" -m bridge.client "I love you"'
+    asked = subprocess.run(
+        ["sh", "-c", command], cwd=project.folder, env=project.environment, capture_output=True, check=False, timeout=60
+    )
+    return asked.returncode == 0 and b"positive" in asked.stdout
+
+
+def test_a_port_that_another_program_takes_meanwhile_is_one_clear_line(project: Project) -> None:
+    """Between the choice of ports and the broker's start; whoever asks them is answered, but not by the broker."""
+    known = project.folder / ".local" / "ports.json"
+    command = ["./deploy.sh", "--local", "--detach"]
+    process = subprocess.Popen(
+        command,
+        cwd=project.folder,
+        env=project.environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    with ExitStack() as stack:
+        for name in ("rabbitmq", "rabbitmq-stream"):
+            assert wait_until(lambda: known.exists() and name in json.loads(known.read_text()), 60)  # noqa: B023 - called at once
+            stack.enter_context(socket.create_server(("127.0.0.1", json.loads(known.read_text())[name])))
+        output, _ = process.communicate(timeout=120)
+    assert process.returncode == 1, output
+    (line,) = [line for line in output.splitlines() if line.startswith("deploy.sh: ")]
+    assert f"rabbitmq can't have port {json.loads(known.read_text())['rabbitmq']}, which " in line
+    assert f"(pid {os.getpid()}) has taken meanwhile: stop that, or start again" in line
     assert project.processes() == []
 
 

@@ -1,5 +1,6 @@
 """What the local stack remembers, and what it makes of the user's settings."""
 
+import json
 import os
 import socket
 import subprocess
@@ -8,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from deploy.local.stack import listener, plan
+from deploy.local.processes import listener
+from deploy.local.stack import plan
 from deploy.local.state import ROOT, State
 from deploy.ports import LOOPBACK, free_port
 from deploy.runner import ServiceError
@@ -74,6 +76,23 @@ def test_credentials_are_kept_private_and_differ(tmp_path: Path) -> None:
     first, again = State(tmp_path), State(tmp_path)
     assert first.credential("a") == again.credential("a") != again.credential("b")
     assert (tmp_path / "credentials.json").stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize("name", ["ports.json", "credentials.json", "variables.json"])
+def test_a_damaged_file_is_named_with_what_to_do(tmp_path: Path, name: str) -> None:
+    state = State(tmp_path)
+    (tmp_path / name).write_text('{"predict": 20')
+    with pytest.raises(ServiceError, match=f"{name} is damaged .*delete it"):
+        [state.port("predict"), state.credential("predict"), state.variables()]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_full_disk_is_said_in_a_line_and_leaves_the_file_as_it_was(tmp_path: Path) -> None:
+    port = State(tmp_path).port("predict")
+    (tmp_path / "ports.json.part").symlink_to("/dev/full")
+    with pytest.raises(ServiceError, match=r"ports\.json can't be written: No space left on device"):
+        State(tmp_path).port("drift")
+    assert json.loads((tmp_path / "ports.json").read_text()) == {"predict": port}
 
 
 def test_env_survives_the_shell(tmp_path: Path) -> None:
