@@ -65,7 +65,7 @@ class ServedModel(Struct, frozen=True):
     examples: int
 
 
-MANY_COMMAS = 500_000
+MANY_PARTS = 100_000
 MOST_PARTS = 200_000
 _PARTS = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|[][{},]', re.DOTALL)
 """Of JSON: its strings, whole, its brackets and its commas; a string without an end is one to the end."""
@@ -75,9 +75,9 @@ _read_request = Reader(PredictRequest)
 def read_request(content: bytes | bytearray) -> PredictRequest:
     """Return a request; raises Malformed, and TooMany where it has too many texts, before they take memory.
 
-    msgspec looks at the length of a list once it is read, which takes 80 bytes an item.
+    msgspec looks at the length of a list once it is read, which takes 80 bytes and 0.2 µs an item.
     """
-    if content.count(b",") > MANY_COMMAS:
+    if max(map(content.count, (b",", b"[", b"{"))) > MANY_PARTS:
         _check_length(content)
     return _read_request(content)
 

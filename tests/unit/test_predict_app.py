@@ -296,6 +296,10 @@ def test_a_list_of_millions_is_refused_before_it_takes_memory(item: str, predict
     assert most_bytes < 60_000_000, "the body, as it is sent and received"
 
 
+def test_one_text_may_have_much_beside_it(predict: Predict) -> None:
+    assert predict.ask({"text": "love", "more": "x" * 4_000_000}).get_json() == {**POSITIVE, "model": "v1"}
+
+
 def test_texts_full_of_commas_and_brackets_are_texts(predict: Predict) -> None:
     text = 'love, [{"' * 5_000
     response = predict.ask({"a": [[{}], []], "texts": [text, *["," * 50_000] * 20, None]})
