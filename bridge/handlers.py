@@ -130,7 +130,8 @@ class BatchHandler(Generic[Content]):
                 bad.append(rejected(message, f"the text {error}"))
         used = self.use(good) if good else Used()
         bad += used.bad
-        self._park(bad, used.replies)
+        self._park(bad)
+        self.retry(lambda: self.publisher.publish(used.replies), BrokerUnavailable)
         MESSAGES.labels(self.source, self.outcome).inc(len(messages) - len(bad))
         MESSAGES.labels(self.source, "rejected").inc(len(bad))
         # Of what was used only the answers stay until it is this batch's turn: the rest has the messages' bodies.
@@ -138,14 +139,14 @@ class BatchHandler(Generic[Content]):
             frozenset(notice.offset for notice in bad), partial(self.conclude, messages[0].place, used.answers)
         )
 
-    def _park(self, bad: Sequence[Rejected], replies: Sequence[Outgoing] = ()) -> None:
-        """Put notices into the records and the stream of them, and publish the replies with them; raises Abandoned."""
+    def _park(self, bad: Sequence[Rejected]) -> None:
+        """Put notices into the records and the stream of them; raises Abandoned."""
         if bad:
             received_at = now()
             parked = [extended(notice, RejectedRecord, received_at=received_at) for notice in bad]
             self.retry(lambda: self.records.insert_rejected(parked), RecordsUnavailable)
-        outgoing = [Outgoing(REJECTED, encode(notice), notice.correlation_id) for notice in bad] + [*replies]
-        self.retry(lambda: self.publisher.publish(outgoing), BrokerUnavailable)
+        notices = [Outgoing(REJECTED, encode(notice), notice.correlation_id) for notice in bad]
+        self.retry(lambda: self.publisher.publish(notices), BrokerUnavailable)
 
 
 class Review(Struct, frozen=True):
