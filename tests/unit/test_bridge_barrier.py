@@ -16,9 +16,10 @@ from contracts.codec import encode
 from contracts.limits import MAX_PARKED_CHARACTERS, MAX_REASON_CHARACTERS
 from contracts.records import PredictionRecord, RejectedRecord
 from deploy.runner import wait_until
-from messages.ports import Message
+from messages.ports import Appended, Message
 from messages.twin import MemoryBroker
 from process.retry import Abandoned
+from records.mongo import RecordTooLarge
 from tests.unit.offsets import HastyRetry, MemoryOffsets
 from tests.unit.test_bridge_labels import TAKEN, labels
 from tests.unit.test_bridge_pipeline import Running
@@ -48,11 +49,15 @@ class ParsesBadly(ReviewHandler):
 
 
 class RecordsBadly(ListRecords):
-    """Has a bug in writing a record, as a driver has that can't write a number."""
+    """Can't write a record."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__()
+        self.error = error
 
     def insert_predictions(self, records: Sequence[PredictionRecord]) -> dict[str, PredictionRecord]:
         if any(record.text == POISON.decode() for record in records):
-            raise OverflowError("MongoDB can only handle up to 8-byte ints")
+            raise self.error
         return super().insert_predictions(records)
 
 
@@ -75,7 +80,8 @@ def bugs() -> float:
     ("records", "reason"),
     [
         (ListRecords(), "a bug of the bridge: ZeroDivisionError: integer division or modulo by zero"),
-        (RecordsBadly(), "a bug of the bridge: OverflowError: MongoDB can only handle up to 8-byte ints"),
+        (RecordsBadly(OverflowError("no such number")), "a bug of the bridge: OverflowError: no such number"),
+        (RecordsBadly(RecordTooLarge("17 MB")), "a bug of the bridge: records.mongo.RecordTooLarge: 17 MB"),
     ],
 )
 def test_a_bug_at_one_message_parks_that_one_and_the_rest_is_answered_in_order(
@@ -131,6 +137,22 @@ def test_a_bug_in_parking_stops_the_pipeline_and_loses_nothing(serve: Callable[[
     running.end()
     assert [record.offset for record in better.rejected] == [1]
     assert {json.loads(each.body)["offset"] for each in broker.appended["1:reviews"]} == {0, 2}
+
+
+class AppendsBadly(MemoryBroker):
+    """Has a bug in appending answers."""
+
+    def append(self, name: str, messages: Sequence[Appended]) -> None:
+        raise ZeroDivisionError(name, messages)
+
+
+def test_a_bug_in_concluding_stops_the_pipeline_and_loses_nothing(serve: Callable[[Answer], FunctionServer]) -> None:
+    server, broker, records, offsets = serve(positive), AppendsBadly(), ListRecords(), MemoryOffsets()
+    broker.put("reviews", Message(0, "", b"fine"))
+    running = Running(broker, offsets, reviews(server.function, records, broker))
+    running.thread.join(10)
+    assert (running.thread.is_alive(), offsets.stored, running.source.finished) == (False, [], [])
+    assert (len(records.predictions), records.rejected) == (1, [])
 
 
 def test_what_is_given_up_is_no_bug() -> None:

@@ -5,9 +5,10 @@ from collections.abc import Iterator, Sequence
 
 import bson
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from prometheus_client import REGISTRY
+from rstream import AMQPMessage, Properties
 
 from bridge import pipeline
 from bridge.handlers import LabelHandler, ReviewHandler
@@ -25,7 +26,7 @@ from messages.ports import Epoch, Message
 from messages.stream_source import StreamSource
 from messages.twin import MemoryBroker
 from tests.unit.offsets import HastyRetry, MemoryOffsets
-from tests.unit.senders import ENTRIES
+from tests.unit.senders import ENTRIES, as_json, deep
 from tests.unit.test_bridge_pipeline import Running
 from tests.unit.test_bridge_reviews import FunctionServer, ListRecords
 
@@ -58,10 +59,10 @@ class Labels:
         self.taken = 0
 
     def __call__(self, body: bytes) -> tuple[int, dict[str, str], bytes]:
-        for example in read_labels_request(body).examples or ():
-            parse_label(example.label)
-            within_limit(example.text)
-            bson.encode({"text": example.text, "source": example.source, "id": example.id})
+        for label in read_labels_request(body).examples or ():
+            parse_label(label.label)
+            within_limit(label.text)
+            bson.encode({"text": label.text, "source": label.source, "id": label.id})
             self.taken += 1
         taken = LabelsTaken(accepted=1, repeated=0, pending=1, ids=["x"], model=None, retrained=False)
         return 202, {}, encode(taken)
@@ -101,7 +102,20 @@ def run(handler: ReviewHandler | LabelHandler, broker: MemoryBroker, entries: Se
     assert (REGISTRY.get_sample_value("bridge_bugs_total", {"source": "reviews"}) or 0) == bugs
 
 
+# What has ended the bridge once, or would have.
+KNOWN = [
+    deep(300, (b"[", b"]")),
+    deep(100_000, (b"[", b"")),
+    as_json({"text": "a", "label": "\x01" * 500_000}, ascii_only=True),
+    as_json({"text": "\ud800", "label": 1, "id": "\ud800", "source": "\ud800"}, ascii_only=True),
+    as_json({"text": "\0", "label": 1, "id": "\0", "source": "\0"}, ascii_only=True),
+    as_json({"text": "a", "label": 10**400, "id": 2**64}, ascii_only=True),
+    bytes(AMQPMessage(body=b"good", properties=Properties(message_id=b"\xff", correlation_id=b"\xff", reply_to="\0"))),
+]
+
+
 @settings(max_examples=60, deadline=None)
+@example(KNOWN, 12)
 @given(entries=st.lists(ENTRIES, min_size=1, max_size=12), batch=st.integers(1, 12))
 def test_whatever_is_written_to_reviews_is_answered_or_parked(
     server: FunctionServer, entries: list[bytes], batch: int
@@ -124,7 +138,20 @@ def test_whatever_is_written_to_reviews_is_answered_or_parked(
     assert replied == wanted & set(answers)
 
 
+# What has ended the bridge once, or would have.
+KNOWN = [
+    deep(300, (b"[", b"]")),
+    deep(100_000, (b"[", b"")),
+    as_json({"text": "a", "label": "\x01" * 500_000}, ascii_only=True),
+    as_json({"text": "\ud800", "label": 1, "id": "\ud800", "source": "\ud800"}, ascii_only=True),
+    as_json({"text": "\0", "label": 1, "id": "\0", "source": "\0"}, ascii_only=True),
+    as_json({"text": "a", "label": 10**400, "id": 2**64}, ascii_only=True),
+    bytes(AMQPMessage(body=b"good", properties=Properties(message_id=b"\xff", correlation_id=b"\xff", reply_to="\0"))),
+]
+
+
 @settings(max_examples=60, deadline=None)
+@example(KNOWN, 12)
 @given(entries=st.lists(ENTRIES, min_size=1, max_size=12), batch=st.integers(1, 12))
 def test_whatever_is_written_to_labels_is_handed_over_or_parked(
     server: FunctionServer, entries: list[bytes], batch: int
