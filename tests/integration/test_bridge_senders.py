@@ -84,6 +84,14 @@ def entry(name: bytes, kind: bytes, value: bytes) -> bytes:
     return bytes([len(name)]) + name + kind + value
 
 
+def nested(levels: int) -> bytes:
+    """A field that is so many tables deep."""
+    found = b""
+    for _ in range(levels):
+        found = entry(b"t", b"F", struct.pack(">I", len(found)) + found)
+    return found
+
+
 # What RabbitMQ takes, and pika may not be able to read.
 RAW_HEADERS = (
     entry(b"\xff", b"S", b"\0\0\0\x01\xff"),
@@ -94,7 +102,8 @@ RAW_HEADERS = (
     entry(b"D", b"D", b"\xff\x7f\xff\xff\xff"),
     entry(b"b", b"b", b"\xff") + entry(b"b", b"B", b"\xff") + entry(b"s", b"s", b"\xff\xff"),
     entry(b"u", b"u", b"\xff\xff") + entry(b"i", b"i", b"\xff" * 4),
-    entry(b"deep", b"F", b"\0\0\0\0") * 50,
+    entry(b"many", b"F", b"\0\0\0\0") * 50,
+    nested(5_000),
 )
 
 
@@ -219,38 +228,65 @@ def test_the_largest_messages_are_parked_as_notices_that_all_servers_take(
     assert max(len(body) for _, body in system.client.read_stream("rejected")) < 100_000
 
 
-def test_a_queue_is_emptied_whatever_is_in_it(
-    environment: Mapping[str, str], client: Client, records: Records, tmp_path: Path
-) -> None:
+@dataclass
+class Queue:
+    """A queue that a bridge reads."""
+
+    name: str
+    system: System
+    markers: int = 0
+
+    def assert_goes_on(self) -> None:
+        """What comes behind all else is answered."""
+        self.markers += 1
+        marker = f"marker {self.markers}"
+        properties = BasicProperties(message_id=marker, correlation_id=marker, reply_to="replies")
+        self.system.by_amqp(self.name, [(GOOD, properties)])
+        assert runner.wait_until(lambda: self.system.client.depth("replies") == self.markers, 20), (
+            self.system.log.read_text()[-3_000:]
+        )
+
+
+@pytest.fixture
+def queue(
+    environment: Mapping[str, str], client: Client, records: Records, rabbitmq: RabbitMQNode, tmp_path: Path
+) -> Iterator[Queue]:
     promote(tiny_model())
-    queue = f"{source_of(environment)}-queue"
-    client.declare(queue)
-    own = {**environment, "BRIDGE_SOURCE": f"queue:{queue}", "BRIDGE_LABELS": ""}
+    name = f"{source_of(environment)}-queue"
+    client.declare(name)
+    own = {**environment, "BRIDGE_SOURCE": f"queue:{name}", "BRIDGE_LABELS": ""}
     with ExitStack() as stack:
-        stack.callback(client.channel.queue_delete, queue)
+        stack.callback(client.channel.queue_delete, name)
         predict = {"predict": python_service("functions.predict", tmp_path, environment)}
         url = stack.enter_context(through_gateway(tmp_path, predict))
         process = stack.enter_context(bridge(own, url, tmp_path))
-        count = 0
-
-        @real
-        @given(messages=MESSAGES)
-        def write_and_wait(messages: list[tuple[bytes, dict[str, Any]]]) -> None:
-            nonlocal count
-            count += 1
-            for body, properties in messages:
-                # What expires in the queue is gone before anybody sees it.
-                kept = {name: value for name, value in properties.items() if name != "expiration"}
-                client.channel.basic_publish("", queue, body, BasicProperties(**kept))
-            last = BasicProperties(message_id=f"last {count}", correlation_id=f"last {count}", reply_to="replies")
-            client.channel.basic_publish("", queue, GOOD, last)
-            assert runner.wait_until(lambda: client.depth("replies") == count, 20)
-            assert process.poll() is None
-
-        write_and_wait()
+        (log,) = tmp_path.glob("bridge.*.log")
+        system = System(rabbitmq, records, client, log, writer(rabbitmq))
+        yield Queue(name, system)
+        system.writer.close()
         process.terminate()
         assert process.wait(30) == 0
         # What it had in hand and did not finish would be there again.
-        assert client.depth(queue) == 0
-        assert "a bug at" not in next(tmp_path.glob("bridge.*.log")).read_text()
-        assert records.database["predictions"].count_documents({}) >= count
+        assert client.depth(name) == 0
+        assert "a bug at" not in log.read_text()
+
+
+@real
+@given(messages=MESSAGES)
+def test_a_queue_is_emptied_whatever_is_in_it(queue: Queue, messages: list[tuple[bytes, dict[str, Any]]]) -> None:
+    # What expires in the queue is gone before anybody sees it.
+    kept = [
+        (body, {name: value for name, value in properties.items() if name != "expiration"})
+        for body, properties in messages
+    ]
+    queue.system.by_amqp(queue.name, [(body, BasicProperties(**properties)) for body, properties in kept])
+    queue.assert_goes_on()
+
+
+def test_headers_that_pika_can_not_read_hold_no_queue_up(queue: Queue) -> None:
+    taken = queue.system.by_amqp(
+        queue.name, [(GOOD + b" " * n, RawHeaders(table)) for n, table in enumerate(RAW_HEADERS)]
+    )
+    assert taken > len(RAW_HEADERS) // 2
+    queue.assert_goes_on()
+    assert queue.system.records.database["predictions"].count_documents({}) == taken + 1
