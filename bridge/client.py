@@ -22,7 +22,7 @@ from tqdm import tqdm
 from bridge.settings import Settings, StreamInput
 from contracts.codec import Malformed, encode
 from contracts.names import REJECTED
-from contracts.stream import read_rejected
+from contracts.stream import read_answer, read_rejected
 from messages.ports import BrokerUnavailable, Outgoing, Source
 from messages.publisher import AmqpPublisher
 from messages.queue_source import QueueSource
@@ -97,7 +97,9 @@ def _ask(settings: Settings, questions: Sequence[tuple[bytes, str]], timeout_sec
             for correlation_id, answer in _answers(replies, rejected):
                 if correlation_id in waiting:
                     waiting.remove(correlation_id)
-                    print(answer.decode(), flush=True)  # noqa: T201 - what a command is for
+                    # As bytes: an id may have what this terminal's encoding has not.
+                    sys.stdout.buffer.write(answer + b"\n")
+                    sys.stdout.buffer.flush()
                     bar.update()
                     deadline = time.monotonic() + timeout_seconds
     if waiting:
@@ -107,10 +109,15 @@ def _ask(settings: Settings, questions: Sequence[tuple[bytes, str]], timeout_sec
 
 
 def _answers(replies: Source, rejected: Source) -> Iterator[tuple[str | None, bytes]]:
-    """Yield correlation ids and answers, those of `rejected` made of its notices; what is no notice is left out."""
+    """Yield correlation ids and answers, those of `rejected` made of its notices.
+
+    What is no answer and no notice is left out: anybody may write to both.
+    """
     messages = replies.read(BATCH_MESSAGES, READ_TIMEOUT_SECONDS)
     replies.finish([message.position for message in messages], frozenset())
-    yield from ((message.correlation_id, message.body) for message in messages)
+    for message in messages:
+        with suppress(Malformed):
+            yield message.correlation_id, encode(read_answer(message.body))
     for message in rejected.read(BATCH_MESSAGES, READ_TIMEOUT_SECONDS):
         with suppress(Malformed):
             notice = read_rejected(message.body)

@@ -1,20 +1,24 @@
 """Invocations of functions through the gateway, and what their answers mean."""
 
-from collections.abc import Callable, Iterator, Sequence
+import re
+from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import TypeVar
 
 import urllib3
 from msgspec import Struct
 
+from bridge.halves import by_halves
 from contracts.codec import Malformed, Reader, encode
 from contracts.predict import Answer, Answers, TextsRequest, read_answers
 from contracts.problem import read_problem
+from process.answers import PROBLEM_JSON
 
-# Statuses that speak of this very request; every other one but success is a bad moment of the system: no
-# function ready (404, 502, 503), a wrong token (401), too many requests (429), a bug (500).
+# Statuses that speak of this very request, where a function says so itself; every other one but success is a bad
+# moment of the system: no function ready (404, 502, 503), a wrong token (401), too many requests (429), a bug (500).
 REFUSALS = (400, 413, 422)
+MAX_SHOWN_BYTES = 200
 
-Item = TypeVar("Item")
 T = TypeVar("T")
 
 
@@ -51,37 +55,24 @@ class Function:
     def post(self, body: Struct, read: Reader[T], *, query: str = "") -> T:
         """Return what `read` finds in the answer to `body`; raises FunctionUnavailable or RequestRefused."""
         try:
-            response = self._pool.request("POST", self.url + query, body=encode(body), headers=self._headers)
+            response = self._pool.request(
+                "POST", self.url + query, body=encode(body), headers=self._headers, redirect=False
+            )
         except urllib3.exceptions.HTTPError as error:
             raise FunctionUnavailable(f"{self._name} can't be reached: {error}") from error
-        if response.status in REFUSALS:
-            raise RequestRefused(f"{self._name} refused it: {_detail(response.data)}")
         if not 200 <= response.status < 300:
+            problem = _problem(response)
+            if problem is not None and response.status in REFUSALS:
+                raise RequestRefused(f"{self._name} refused it: {problem}")
+            detail = problem or response.data[:MAX_SHOWN_BYTES].decode(errors="replace").strip() or "no reason given"
             raise FunctionUnavailable(
-                f"{self._name} answered {response.status}: {_detail(response.data)}", _retry_after_seconds(response)
+                f"{self._name} answered {response.status}: {detail}",
+                _retry_after_seconds(response.headers.get("Retry-After", "")),
             )
         try:
             return read(response.data)
         except Malformed as error:
             raise FunctionUnavailable(f"{self.url} did not answer as {self._name} does: what came {error}") from error
-
-
-def by_halves(
-    items: Sequence[Item], call: Callable[[Sequence[Item]], T]
-) -> Iterator[tuple[Sequence[Item], T | RequestRefused]]:
-    """Call with all items, and with halves of what is refused, so that a bad one never fails its neighbours.
-
-    Yields parts of the items, in their order, and the answer to each; of a single one that is refused, the refusal.
-    """
-    try:
-        yield items, call(items)
-    except RequestRefused as refusal:
-        if len(items) == 1:
-            yield items, refusal
-        else:
-            middle = len(items) // 2
-            yield from by_halves(items[:middle], call)
-            yield from by_halves(items[middle:], call)
 
 
 def predict(function: Function, texts: Sequence[str]) -> Answers:
@@ -98,7 +89,7 @@ def predict(function: Function, texts: Sequence[str]) -> Answers:
 
     predictions: list[Answer] = []
     models: set[str] = set()
-    for _, answer in by_halves(texts, score):
+    for _, answer in by_halves(texts, score, RequestRefused):
         if isinstance(answer, RequestRefused):
             predictions.append(Answer(error=str(answer)))
         else:
@@ -109,15 +100,23 @@ def predict(function: Function, texts: Sequence[str]) -> Answers:
     return Answers(predictions, models.pop() if models else "")
 
 
-def _detail(body: bytes) -> str:
-    try:
-        return read_problem(body).detail
-    except Malformed:
-        return body[:200].decode(errors="replace").strip() or "no reason given"
-
-
-def _retry_after_seconds(response: urllib3.BaseHTTPResponse) -> float | None:
-    try:
-        return urllib3.Retry().get_retry_after(response)
-    except urllib3.exceptions.InvalidHeader:
+def _problem(response: urllib3.BaseHTTPResponse) -> str | None:
+    """Return the detail of an answer that is a problem (RFC 9457), None where it is none: a proxy's page, say."""
+    if response.headers.get("Content-Type", "").partition(";")[0].strip().lower() != PROBLEM_JSON:
         return None
+    try:
+        return read_problem(response.data).detail
+    except Malformed:
+        return None
+
+
+def _retry_after_seconds(value: str) -> float | None:
+    """Return the seconds that a `Retry-After` asks for (RFC 9110), None where it is neither a number nor a date."""
+    if re.fullmatch(r"[0-9]+", value):
+        return float(value)
+    try:
+        # The one form that may be sent; others that may be read are of servers of the last century.
+        at = datetime.strptime(value, "%a, %d %b %Y %H:%M:%S GMT")
+    except ValueError:
+        return None
+    return max((at.replace(tzinfo=UTC) - datetime.now(UTC)).total_seconds(), 0.0)

@@ -1,37 +1,48 @@
 """What the bridge does with a batch: part the good messages from the bad ones, use these, park those.
 
 Bad messages are parked in the records and in the stream `rejected`, with the reason, so that they never block the rest.
+So is a message at which the bridge itself fails in a way that nobody foresaw: a bug costs one answer, not the stream.
 Reviews are scored, recorded and answered; labels are handed to retrain, which stores them before it answers.
 """
 
 import hashlib
+import logging
+import traceback
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar, Generic, NamedTuple, TypeVar
 
 from msgspec import UNSET, Struct
 from prometheus_client import Counter
 
-from bridge.functions import Function, FunctionUnavailable, by_halves, predict
+from bridge.functions import Function, FunctionUnavailable, RequestRefused, predict
+from bridge.halves import by_halves
 from bridge.pipeline import Handled
 from contracts.codec import Malformed, encode, extended
-from contracts.limits import MAX_PARKED_CHARACTERS, TextTooLong, within_limit
+from contracts.limits import MAX_PARKED_CHARACTERS, MAX_REASON_CHARACTERS, TextTooLong, within_limit
 from contracts.names import REJECTED, parse_label
 from contracts.records import PredictionRecord, RejectedRecord
 from contracts.retrain import LabelExample, LabelsRequest, read_label_example, read_labels_taken
 from contracts.stream import Rejected, ReviewAnswer, read_review
 from messages.ports import Appended, Appender, BrokerUnavailable, Message, Outgoing, Place, Publisher
-from process.retry import Retry
+from process.retry import Abandoned, Retry
 from records import Records, RecordsUnavailable, now
 
+logger = logging.getLogger(__name__)
 Content = TypeVar("Content")
 MAX_NAME_BYTES = 255  # of a publisher, for the broker
 MESSAGES = Counter("bridge_messages", "Messages done with, by source and outcome", ["source", "outcome"])
+BUGS = Counter("bridge_bugs", "Messages parked because the bridge itself failed at them, by source", ["source"])
 
 
 class BadMessage(Exception):
     """A message can never be used; says why."""
+
+
+class Bug(Exception):
+    """Something failed in a way that nobody foresaw; its cause is what did."""
 
 
 class Used(NamedTuple):
@@ -71,7 +82,39 @@ class BatchHandler(Generic[Content]):
         """Do what is to be done in the order of batches; `place` is that of this one. Raises Abandoned."""
 
     def __call__(self, messages: list[Message]) -> Handled:
-        """Handle a batch; raises Abandoned."""
+        """Handle a batch, at a bug in halves down to the one message, which is parked. Raises Abandoned.
+
+        A bug in parking is raised as it is: the batch is not done then, and nothing of it lost. What a half repeats
+        does no harm: its records are there already, and it is answered by them.
+        """
+        parts = [
+            self._park_at_bug(part[0], outcome) if isinstance(outcome, Bug) else outcome
+            for part, outcome in by_halves(messages, self._handle_or_bug, Bug)
+        ]
+
+        def conclude() -> None:
+            for part in parts:
+                part.conclude()
+
+        return Handled(frozenset().union(*(part.rejected for part in parts)), conclude)
+
+    def _handle_or_bug(self, messages: Sequence[Message]) -> Handled:
+        try:
+            return self._handle(messages)
+        except Abandoned:
+            raise
+        except Exception as error:  # the bug barrier: the one place that catches what nobody foresaw
+            raise Bug from error
+
+    def _park_at_bug(self, message: Message, bug: Bug) -> Handled:
+        error = bug.__cause__ or bug
+        logger.error("%s: a bug at %s, which is parked in %s", self.source, message.key, REJECTED, exc_info=error)
+        BUGS.labels(self.source).inc()
+        self._park([rejected(message, f"a bug of the bridge: {traceback.format_exception_only(error)[-1].strip()}")])
+        MESSAGES.labels(self.source, "rejected").inc()
+        return Handled(frozenset({message.position}), lambda: None)
+
+    def _handle(self, messages: Sequence[Message]) -> Handled:
         good: list[tuple[Message, Content]] = []
         bad: list[Rejected] = []
         for message in messages:
@@ -87,16 +130,23 @@ class BatchHandler(Generic[Content]):
                 bad.append(rejected(message, f"the text {error}"))
         used = self.use(good) if good else Used()
         bad += used.bad
+        self._park(bad)
+        self.retry(lambda: self.publisher.publish(used.replies), BrokerUnavailable)
+        MESSAGES.labels(self.source, self.outcome).inc(len(messages) - len(bad))
+        MESSAGES.labels(self.source, "rejected").inc(len(bad))
+        # Of what was used only the answers stay until it is this batch's turn: the rest has the messages' bodies.
+        return Handled(
+            frozenset(notice.offset for notice in bad), partial(self.conclude, messages[0].place, used.answers)
+        )
+
+    def _park(self, bad: Sequence[Rejected]) -> None:
+        """Put notices into the records and the stream of them; raises Abandoned."""
         if bad:
             received_at = now()
             parked = [extended(notice, RejectedRecord, received_at=received_at) for notice in bad]
             self.retry(lambda: self.records.insert_rejected(parked), RecordsUnavailable)
-        outgoing = [Outgoing(REJECTED, encode(notice), notice.correlation_id) for notice in bad] + [*used.replies]
-        self.retry(lambda: self.publisher.publish(outgoing), BrokerUnavailable)
-        MESSAGES.labels(self.source, self.outcome).inc(len(messages) - len(bad))
-        MESSAGES.labels(self.source, "rejected").inc(len(bad))
-        place = messages[0].place
-        return Handled(frozenset(notice.offset for notice in bad), lambda: self.conclude(place, used.answers))
+        notices = [Outgoing(REJECTED, encode(notice), notice.correlation_id) for notice in bad]
+        self.retry(lambda: self.publisher.publish(notices), BrokerUnavailable)
 
 
 class Review(Struct, frozen=True):
@@ -202,7 +252,11 @@ class LabelHandler(BatchHandler[LabelExample]):
     def use(self, good: Sequence[tuple[Message, LabelExample]]) -> Used:
         """Hand the labels over; those that retrain refuses are bad."""
         return Used(
-            [rejected(part[0][0], str(refusal)) for part, refusal in by_halves(good, self._hand_over) if refusal]
+            [
+                rejected(part[0][0], str(refusal))
+                for part, refusal in by_halves(good, self._hand_over, RequestRefused)
+                if refusal
+            ]
         )
 
     def _hand_over(self, labels: Sequence[tuple[Message, LabelExample]]) -> None:
@@ -211,10 +265,11 @@ class LabelHandler(BatchHandler[LabelExample]):
 
 
 def rejected(message: Message, reason: str) -> Rejected:
-    """Return the notice that a message can't be used."""
+    """Return the notice that a message can't be used; of a reason that repeats the message, the beginning."""
     return Rejected(
         id=message.key,
-        reason=reason,
+        # An exception may quote anything, also what UTF-8 can't encode.
+        reason=reason[:MAX_REASON_CHARACTERS].encode(errors="replace").decode(),
         body=message.body.decode(errors="replace")[:MAX_PARKED_CHARACTERS],
         size_bytes=len(message.body),
         offset=message.position,

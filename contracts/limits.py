@@ -8,6 +8,7 @@ MAX_ID_CHARACTERS = 200
 MAX_SOURCE_CHARACTERS = 100
 # How much of a message that can't be used is kept; the whole is still in its stream, at its offset.
 MAX_PARKED_CHARACTERS = 10_000
+MAX_REASON_CHARACTERS = 1_000
 
 
 def within_limit(text: str) -> str:

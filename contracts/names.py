@@ -1,5 +1,7 @@
 """Names that more than one part of the system uses."""
 
+import reprlib
+
 CLASSES = ("negative", "positive")
 """The classes, by their label: 0 and 1."""
 
@@ -26,4 +28,4 @@ def parse_label(value: object) -> int:
     """Return 0 or 1 for 0, 1, "0", "1", "negative", "positive", "neg" or "pos"; raises ValueError."""
     if not isinstance(value, bool) and str(value).strip().lower() in _VALUES:
         return _VALUES[str(value).strip().lower()]
-    raise ValueError(f'the label must be 0, 1, "negative" or "positive", not {value!r}')
+    raise ValueError(f'the label must be 0, 1, "negative" or "positive", not {reprlib.repr(value)}')

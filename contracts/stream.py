@@ -39,4 +39,5 @@ class Rejected(Struct, frozen=True, kw_only=True):
 
 
 read_review = Reader(ReviewMessage)
+read_answer = Reader(ReviewAnswer)
 read_rejected = Reader(Rejected)

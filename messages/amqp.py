@@ -9,6 +9,7 @@ import pika
 from pika.channel import Channel
 from pika.exceptions import AMQPError
 
+from messages.headers import HeaderlessConnection
 from messages.ports import BrokerUnavailable
 
 CONNECT_TIMEOUT_SECONDS = 15
@@ -50,7 +51,7 @@ def _words(error: BaseException) -> str:
     return f"{type(error).__name__}: {str(error) or str(error.__cause__ or '') or repr(error)}"
 
 
-class _GatheringConnection(pika.SelectConnection):
+class _GatheringConnection(HeaderlessConnection):
     """Can send many frames at once.
 
     pika makes a system call of each frame, as of each acknowledgement, and RabbitMQ wakes up for each.

@@ -12,7 +12,7 @@ from bson.codec_options import CodecOptions
 from bson.raw_bson import RawBSONDocument
 from pymongo import MongoClient
 from pymongo.collection import Collection
-from pymongo.errors import BulkWriteError, PyMongoError
+from pymongo.errors import BulkWriteError, DocumentTooLarge, OperationFailure, PyMongoError
 from pymongo.write_concern import WriteConcern
 
 from contracts.codec import Malformed, from_document, to_document, to_documents
@@ -26,7 +26,7 @@ Document = dict[str, Any]
 """A document as the driver takes and gives it: no further than this package."""
 DATABASE = "sentiment"
 TIME_OF_RECORD = {"predictions": "received_at", "rejected": "received_at", "drift_reports": "checked_at"}
-DUPLICATE_KEY = 11000
+DUPLICATE_KEY, TOO_LARGE = 11000, 10334
 NOTHING_DONE = -1
 """The offset of a stream that somebody reads and of which no message is done yet."""
 _RAW: CodecOptions[Any] = CodecOptions(document_class=RawBSONDocument)
@@ -34,6 +34,10 @@ _RAW: CodecOptions[Any] = CodecOptions(document_class=RawBSONDocument)
 
 class RecordsUnavailable(Exception):
     """MongoDB can't be reached or can't answer now; trying again later is right."""
+
+
+class RecordTooLarge(Exception):
+    """A document is larger than MongoDB takes, or others that were to be written with it; trying again is no use."""
 
 
 class InvalidRecord(Exception):
@@ -192,12 +196,20 @@ def read_valid(documents: Iterable[Document], kind: type[T]) -> Iterator[T]:
 
 @contextmanager
 def unavailable() -> Iterator[None]:
-    """Turn every error of the driver into RecordsUnavailable, with MongoDB's words."""
+    """Turn every error of the driver into RecordsUnavailable, with MongoDB's words, or into RecordTooLarge."""
     try:
         yield
     except BulkWriteError as error:
         # Its own message repeats every document of the batch: texts, in a log.
-        first = [*error.details["writeConcernErrors"], *error.details["writeErrors"]][0]
-        raise RecordsUnavailable(f"MongoDB: {first['errmsg']}") from None
+        errors = [*error.details["writeConcernErrors"], *error.details["writeErrors"]]
+        if too_large := [each["errmsg"] for each in errors if each["code"] == TOO_LARGE]:
+            raise RecordTooLarge(f"MongoDB: {too_large[0]}") from None
+        raise RecordsUnavailable(f"MongoDB: {errors[0]['errmsg']}") from None
+    except DocumentTooLarge as error:
+        raise RecordTooLarge(f"MongoDB: {error}") from None
+    except OperationFailure as error:
+        # The driver leaves it to the server to refuse some.
+        kind = RecordTooLarge if error.code == TOO_LARGE else RecordsUnavailable
+        raise kind(f"MongoDB: {error}") from error
     except PyMongoError as error:
         raise RecordsUnavailable(f"MongoDB: {error}") from error

@@ -219,21 +219,20 @@ def test_the_client_says_so_when_no_bridge_answers(environment: Mapping[str, str
     assert "is the bridge running?" in result.stderr
 
 
-def test_the_client_takes_no_notice_of_what_others_write_to_rejected(
+def test_the_client_takes_no_notice_of_what_others_write_to_rejected_and_to_its_replies(
     environment: Mapping[str, str], client: Client
 ) -> None:
-    process = start_client(environment, "--timeout-seconds", "20", "great")
+    # Nor does a terminal matter that can't show what an answer holds.
+    process = start_client({**environment, "PYTHONIOENCODING": "ascii"}, "--timeout-seconds", "20", "great")
     # Its text has its correlation id, by which a foreign message could pass for an answer.
     assert runner.wait_until(lambda: client.read_stream(source_of(environment), idle_seconds=0.5) != [], 20)
     ((properties, _),) = client.read_stream(source_of(environment), idle_seconds=0.5)
-    for body in (b"\xff", b"[]", b'{"note": "not from the bridge"}'):
-        client.channel.basic_publish(
-            "", "rejected", body, pika.BasicProperties(correlation_id=properties.correlation_id)
-        )
-    answer = b'{"id": "0", "prediction": "positive"}'
-    client.channel.basic_publish(
-        "", properties.reply_to or "", answer, pika.BasicProperties(correlation_id=properties.correlation_id)
-    )
+    answer = b'{"id":"\xc3\xa9","prediction":"positive","probability":0.75,"model":"v1","offset":0}'
+    foreign = [b"\xff", b"", b"[]", b"[" * 100_000, b'{"note": "not from the bridge"}', b'{"id": "0", "offset": []}']
+    for queue in ("rejected", properties.reply_to or ""):
+        for body in [*foreign, answer]:
+            its = pika.BasicProperties(correlation_id=properties.correlation_id)
+            client.channel.basic_publish("", queue, body, its)
     output, errors = process.communicate(timeout=60)
     assert (process.returncode, output.strip()) == (0, answer.decode()), errors
 

@@ -12,7 +12,7 @@ import pytest
 from msgspec.structs import replace
 from pymongo import MongoClient
 from pymongo.collection import Collection
-from pymongo.errors import BulkWriteError
+from pymongo.errors import BulkWriteError, OperationFailure
 
 from contracts.codec import from_document, to_document, to_documents
 from contracts.drift import Check, DriftReport, ReferenceFigures, State
@@ -22,7 +22,7 @@ from deploy.ports import free_port
 from records import InvalidRecord, Records, RecordsUnavailable, now
 from records.drift import DriftRecords
 from records.labels import Label, Labels
-from records.mongo import DUPLICATE_KEY, unavailable
+from records.mongo import DUPLICATE_KEY, TOO_LARGE, RecordTooLarge, unavailable
 from tests.running import running
 
 
@@ -314,6 +314,33 @@ def test_a_batch_that_no_majority_has_is_not_written_even_if_it_was_before_and_i
     assert "secret" not in str(caught.value)
     assert caught.value.__cause__ is None
     assert caught.value.__suppress_context__, "a traceback would print the driver's error with every document"
+
+
+def test_a_document_that_the_driver_does_not_send_is_too_large_and_not_to_be_tried_again(records: Records) -> None:
+    with pytest.raises(RecordTooLarge, match="BSON document too large"):
+        records.insert_predictions([prediction("reviews:0"), prediction("reviews:1", text="x" * 50_000_000)])
+    assert records.insert_predictions([prediction("reviews:2")]) == {}
+
+
+# The stand-in takes documents that MongoDB refuses: in these words, by the protocol of today and of old.
+WORDS = "BSONObj size: 17825886 (0x110005E) is invalid. Size must be between 0 and 16793600(16MB)"
+REFUSED = {"index": 1, "code": TOO_LARGE, "errmsg": WORDS, "op": {"text": "a secret love letter"}}
+REPEATED = {"index": 0, "code": DUPLICATE_KEY, "errmsg": "E11000 duplicate key error", "op": {}}
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OperationFailure(WORDS, TOO_LARGE),
+        BulkWriteError({"writeErrors": [REPEATED, REFUSED], "writeConcernErrors": []}),
+    ],
+)
+def test_a_document_that_mongodb_refuses_for_its_size_is_too_large_and_not_to_be_tried_again(
+    error: Exception,
+) -> None:
+    with pytest.raises(RecordTooLarge, match="Size must be between 0 and 16793600") as caught, unavailable():
+        raise error
+    assert "secret" not in str(caught.value)
 
 
 def test_errors_that_are_not_the_drivers_stay_what_they_are() -> None:

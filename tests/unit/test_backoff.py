@@ -35,3 +35,8 @@ def test_a_wait_that_is_asked_for_is_kept_up_to_the_longest() -> None:
     assert Backoff(0.5, 30.0).failed(asked_seconds=7.0) == 7.0
     assert Backoff(0.5, 30.0).failed(asked_seconds=1e9) == 30.0
     assert Backoff(0.5, 30.0).failed(asked_seconds=-5.0) > 0
+
+
+@pytest.mark.parametrize("asked_seconds", [float("nan"), float("inf"), float("-inf"), -1e300, 1e300])
+def test_whatever_is_asked_for_the_wait_is_within_its_bounds(asked_seconds: float) -> None:
+    assert 0.25 <= Backoff(0.5, 30.0).failed(asked_seconds) <= 30.0

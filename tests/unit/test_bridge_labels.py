@@ -15,7 +15,7 @@ from contracts.retrain import LabelExample, LabelsTaken
 from messages.twin import MemoryBroker
 from process.retry import Retry
 from process.settings import SettingsError
-from tests.unit.test_bridge_reviews import NOWHERE, Answer, FunctionServer, ListRecords, message, serve
+from tests.unit.test_bridge_reviews import NOWHERE, Answer, FunctionServer, ListRecords, message, refusal, serve
 
 __all__ = ["serve"]  # a fixture
 TAKEN: tuple[int, dict[str, str], bytes] = (
@@ -56,7 +56,7 @@ def test_a_bad_label_says_why(body: bytes, reason: str) -> None:
 
 def test_what_retrain_refuses_is_parked_and_the_rest_handed_over(serve: Callable[[Answer], FunctionServer]) -> None:
     def answer(body: bytes) -> tuple[int, dict[str, str], bytes]:
-        return (400, {}, b'{"detail": "too odd"}') if b"odd" in body else TAKEN
+        return refusal(400, "too odd") if b"odd" in body else TAKEN
 
     server, broker, records = serve(answer), MemoryBroker(), ListRecords()
     handle = labels(server.function, records, broker)
