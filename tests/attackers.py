@@ -1,7 +1,7 @@
 """Bad senders to an HTTP server, in a process of their own: python -m tests.attackers ATTACK PORT
 
-Says `attacking` once each of its connections has sent what it begins with, goes on until SIGTERM, then prints as JSON
-how often which answer came: a status, or `closed` where the connection was closed without one.
+Says `attacking` once all its connections are open, goes on until SIGTERM, for a minute at most, then prints as JSON how
+often which answer came: a status, or `closed` where the connection was closed without one.
 """
 
 import asyncio
@@ -9,12 +9,14 @@ import json
 import signal
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from itertools import chain, repeat
 
 PAUSE_SECONDS = 0.01
+LONGEST_SECONDS = 60
 MIB = 1024 * 1024
 HEAD = b"POST /?record=false HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
 CONNECTIONS = 8
@@ -25,7 +27,8 @@ CONNECTING_AT_ONCE = 100
 class Attack:
     """What each of so many connections sends, piece after piece, `seconds` apart.
 
-    answers: what may come of it, and of which something must; empty where it may go on for as long as it likes.
+    answers: what may come of it, and of which something must; empty where it may go on for as long as it likes. A large
+    body gets 408 where the machine is too busy for it, and the end of a connection may overtake that answer.
     """
 
     connections: int
@@ -34,10 +37,15 @@ class Attack:
     seconds: float = 0
 
 
-def body(content: bytes) -> Callable[[], Iterator[bytes]]:
-    """Send a whole request."""
-    whole = HEAD + b"Content-Length: %d\r\n\r\n" % len(content) + content
-    return lambda: iter([whole])
+def body(make: Callable[[], bytes]) -> Callable[[], Iterator[bytes]]:
+    """Send a whole request; its body is made when it is sent for the first time."""
+
+    @cache
+    def whole() -> bytes:
+        content = make()
+        return HEAD + b"Content-Length: %d\r\n\r\n" % len(content) + content
+
+    return lambda: iter([whole()])
 
 
 def many(item: bytes, count: int) -> bytes:
@@ -85,15 +93,19 @@ ATTACKS = {
     "chunked bodies without end": Attack(
         CONNECTIONS,
         lambda: chain(begins(b"Transfer-Encoding: chunked")(), repeat(b"10000\r\n" + b"x" * 65_536 + b"\r\n")),
-        answers("413", "503", "closed"),
+        answers("408", "413", "503", "closed"),
     ),
-    "8 MiB of numbers": Attack(2, body(filling(b"1")), answers("400", "413", "503")),
-    "8 MiB of lists in lists": Attack(2, body(b'{"texts": %s' % (b"[" * (8 * MIB - 20))), answers("400", "413", "503")),
+    "8 MiB of numbers": Attack(2, body(lambda: filling(b"1")), answers("400", "408", "413", "503", "closed")),
+    "8 MiB of lists in lists": Attack(
+        2, body(lambda: b'{"texts": %s' % (b"[" * (8 * MIB - 20))), answers("400", "408", "413", "503", "closed")
+    ),
     "8 MiB of objects, as many as may be": Attack(
-        2, body(many(b'{"%s": 1}' % (b"x" * 800), 10_000)), answers("200", "503")
+        2, body(lambda: many(b'{"%s": 1}' % (b"x" * 800), 10_000)), answers("200", "408", "503", "closed")
     ),
-    "batches of 10,000 texts": Attack(1, body(many(SENTENCE, 10_000)), answers("200", "503")),
-    "batches of 8 MiB": Attack(1, body(filling(b'"' + b" ".join([SENTENCE[1:-1]] * 10) + b'"')), answers("200", "503")),
+    "batches of 10,000 texts": Attack(1, body(lambda: many(SENTENCE, 10_000)), answers("200", "408", "503", "closed")),
+    "batches of 8 MiB": Attack(
+        1, body(lambda: filling(b'"' + b" ".join([SENTENCE[1:-1]] * 10) + b'"')), answers("200", "408", "503", "closed")
+    ),
 }
 
 
@@ -104,7 +116,7 @@ class Attackers:
         self._attack = attack
         self._port = port
         self._gate = asyncio.Semaphore(CONNECTING_AT_ONCE)
-        self._begun = 0
+        self._opened = 0
         self.came: Counter[str] = Counter()
 
     async def run(self) -> None:
@@ -118,7 +130,9 @@ class Attackers:
         while True:
             async with self._gate:
                 reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
-            sending = asyncio.create_task(self._send(writer, first=first))
+            if first:
+                self._has_opened()
+            sending = asyncio.create_task(self._send(writer))
             try:
                 self.came[await status(reader)] += 1
             finally:
@@ -127,25 +141,16 @@ class Attackers:
             first = False
             await asyncio.sleep(PAUSE_SECONDS)
 
-    async def _send(self, writer: asyncio.StreamWriter, *, first: bool) -> None:
+    async def _send(self, writer: asyncio.StreamWriter) -> None:
         with suppress(OSError):
-            async for piece in self._pieces():
+            for piece in self._attack.pieces():
                 writer.write(piece)
                 await writer.drain()
-                if first:
-                    first = False
-                    self._has_begun()
-        if first:
-            self._has_begun()
+                await asyncio.sleep(self._attack.seconds)
 
-    async def _pieces(self) -> AsyncIterator[bytes]:
-        for piece in self._attack.pieces():
-            yield piece
-            await asyncio.sleep(self._attack.seconds)
-
-    def _has_begun(self) -> None:
-        self._begun += 1
-        if self._begun == self._attack.connections:
+    def _has_opened(self) -> None:
+        self._opened += 1
+        if self._opened == self._attack.connections:
             say("attacking")
 
 
@@ -164,6 +169,7 @@ async def status(reader: asyncio.StreamReader) -> str:
 
 async def main(name: str, port: int) -> None:
     """Attack until SIGTERM."""
+    signal.alarm(LONGEST_SECONDS)  # nobody may be left to end it
     attackers = Attackers(ATTACKS[name], port)
     task = asyncio.create_task(attackers.run())
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)

@@ -9,6 +9,7 @@ import signal
 import sys
 import time
 from contextlib import ExitStack, suppress
+from errno import ENOSPC
 from io import TextIOWrapper
 from pathlib import Path
 from subprocess import Popen, TimeoutExpired, run
@@ -21,6 +22,7 @@ from deploy.runner import Service, ServiceError, tail, wait_until_ready
 from process.settings import SettingsError
 
 READY_TIMEOUT_SECONDS = 120
+LEAST_FREE_BYTES = 1_000_000
 END_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 NOT_RUNNING = 3  # the status of `--status` for a stack that is stopped, as init scripts have it
 
@@ -90,6 +92,11 @@ def up(state: State, supervisor: Supervisor, detach: bool) -> int:
             # Said before the stop, which takes some seconds.
             print(f"deploy.sh: {error}")
             return 1
+        except OSError as error:
+            if error.errno != ENOSPC:
+                raise
+            print(f"deploy.sh: {_shown(state.folder)} can't be written: {error}")
+            return 1
         fcntl.flock(lock, fcntl.LOCK_UN)
         _explain(state, stack)
         if not detach:
@@ -112,7 +119,7 @@ def _start(state: State, supervisor: Supervisor, process: "Popen[bytes]", stack:
                 if process.poll() is not None
                 else supervisor.taken(part) or supervisor.gave_up(part.name)
             ),
-            explain=lambda: f"the last lines of {_shown(part.log)}:\n{tail(part.log)}",
+            explain=lambda: f"{_disk(state)}the last lines of {_shown(part.log)}:\n{tail(part.log)}",
         )
         print(f"{time.monotonic() - started:5.1f} s  {part.name} is ready")
 
@@ -134,6 +141,12 @@ def _start(state: State, supervisor: Supervisor, process: "Popen[bytes]", stack:
     os.environ["no_proxy"] = stack.environment["no_proxy"]  # this process asks the gateway, too
     predict = f"{stack.environment['GATEWAY_URL']}/function/predict/_/ready"
     wait(Service("all of it", ROOT, (), lambda: supervisor.all_run() and wrong_at(predict) is None, state.stack_log))
+
+
+def _disk(state: State) -> str:
+    """Return a line where the disk is full: what ends for that can't say so in its log."""
+    full = shutil.disk_usage(state.folder).free < LEAST_FREE_BYTES
+    return f"the disk of {_shown(state.folder)} is full; " if full else ""
 
 
 def _explain(state: State, stack: Stack) -> None:

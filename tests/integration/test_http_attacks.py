@@ -6,11 +6,10 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from statistics import quantiles
 
 import numpy as np
@@ -20,14 +19,15 @@ from deploy.runner import Service
 from sentiment.model import Model
 from sentiment.packing import pack
 from tests.attackers import ATTACKS, Attack
+from tests.conftest import S3Server
 from tests.models import ABOUT
 from tests.running import running
 from tests.system import ROOT, promote, python_service
 
 BODY_TIMEOUT_SECONDS = 0.5
 CLIENTS = 4
-QUIET_SECONDS = 0.7
-ATTACK_SECONDS = 1.5
+QUIET_SECONDS = 0.6
+ATTACK_SECONDS = 1.3
 PAUSE_SECONDS = 0.003
 PATIENCE_SECONDS = 2
 SLOWER = 3
@@ -39,11 +39,20 @@ ROUNDS = 3
 MODEL = pack(Model(("dull", "superb"), np.array([[9.0, 1.0], [1.0, 9.0]]), np.array([2.0, 2.0])), ABOUT)
 
 
-@pytest.fixture
-def predict(environment: Mapping[str, str], tmp_path: Path) -> Iterator[Service]:
-    promote(MODEL)
-    settings = {**environment, "BODY_TIMEOUT_SECONDS": str(BODY_TIMEOUT_SECONDS)}
-    service = python_service("functions.predict", tmp_path, settings)
+@pytest.fixture(scope="module")
+def predict(s3_server: S3Server, mongodb_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """One process for all attacks: it is to survive them one after the other, too."""
+    settings = {
+        **s3_server.environment,
+        "S3_BUCKET": "attacked",
+        "MONGODB_URL": f"{mongodb_url}/attacked",
+        "BODY_TIMEOUT_SECONDS": str(BODY_TIMEOUT_SECONDS),
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in settings.items():
+            patch.setenv(name, value)
+        promote(MODEL)
+    service = python_service("functions.predict", tmp_path_factory.mktemp("predict"), settings)
     with running(service):
         yield service
 

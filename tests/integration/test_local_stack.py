@@ -187,6 +187,25 @@ def test_a_busy_port_is_one_clear_line_and_nothing_is_left_running(project: Proj
     assert project.processes() == []
 
 
+@pytest.mark.parametrize("free_bytes", [0, 8_192, 65_536])
+def test_a_full_disk_is_said_and_leaves_nothing_running(project: Project, free_bytes: int) -> None:
+    folder = project.folder / ".local"
+    folder.mkdir(mode=0o700)
+    options = ["-t", "tmpfs", "-o", "size=262144,mode=700", "tmpfs", str(folder)]
+    if os.getuid() or subprocess.run(["mount", *options], check=False).returncode:
+        pytest.skip("a small disk can be mounted by root alone")
+    try:
+        (folder / "fill").write_bytes(bytes(262_144 - free_bytes))
+        result = project.deploy("--local", "--detach")
+        assert result.returncode == 1
+        assert "No space left on device" in result.stdout or "the disk of .local is full" in result.stdout
+        assert "Traceback" not in result.stdout
+        assert [line.startswith("deploy.sh: ") for line in result.stdout.splitlines()].count(True) == 1
+        assert project.processes() == []
+    finally:
+        subprocess.run(["umount", folder], check=True)
+
+
 @pytest.mark.parametrize(
     ("name", "content", "problem"),
     [
