@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections import Counter as Counts
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from itertools import count
@@ -159,5 +160,5 @@ class Predictor:
 
 def _count(seconds: float, scores: Iterable[Score]) -> None:
     SECONDS.observe(seconds)
-    for score in scores:
-        TEXTS[score.prediction].inc()
+    for prediction, texts in Counts(score.prediction for score in scores).items():
+        TEXTS[prediction].inc(texts)
