@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import Counter as Counts
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from itertools import count
 from secrets import token_hex
@@ -91,7 +91,8 @@ class Predictor:
         score = served.scorer.score(text)
         if record:
             self._recorder.record([self._encoded(text, score, served.version, received_at, synthetic)])
-        _count(time.perf_counter() - started, [score])
+        SECONDS.observe(time.perf_counter() - started)
+        TEXTS[score.prediction].inc()
         return Scored(score.prediction, score.probability, served.version)
 
     async def score_batch(
@@ -134,7 +135,9 @@ class Predictor:
                     encoded.append(self._encoded(text, score, served.version, received_at, synthetic))
                 predictions.append(Answer(score.prediction, score.probability))
         self._recorder.record(encoded)
-        _count(time.perf_counter() - started, scores)
+        SECONDS.observe(time.perf_counter() - started)
+        for prediction, texts in Counts(score.prediction for score in scores).items():
+            TEXTS[prediction].inc(texts)
         return Answers(predictions, served.version)
 
     def _require(self) -> Served:
@@ -156,9 +159,3 @@ class Predictor:
             synthetic=synthetic,
         )
         return bson.encode(to_document(record))
-
-
-def _count(seconds: float, scores: Iterable[Score]) -> None:
-    SECONDS.observe(seconds)
-    for prediction, texts in Counts(score.prediction for score in scores).items():
-        TEXTS[prediction].inc(texts)
