@@ -91,8 +91,10 @@ class BatchHandler(Generic[Content]):
             received_at = now()
             parked = [extended(notice, RejectedRecord, received_at=received_at) for notice in bad]
             self.retry(lambda: self.records.insert_rejected(parked), RecordsUnavailable)
-        outgoing = [Outgoing(REJECTED, encode(notice), notice.correlation_id) for notice in bad] + [*used.replies]
-        self.retry(lambda: self.publisher.publish(outgoing), BrokerUnavailable)
+        notices = [Outgoing(REJECTED, encode(notice), notice.correlation_id) for notice in bad]
+        self.retry(lambda: self.publisher.publish(notices), BrokerUnavailable)
+        replies = [*used.replies]
+        self.retry(lambda: self.publisher.reply(replies), BrokerUnavailable)
         MESSAGES.labels(self.source, self.outcome).inc(len(messages) - len(bad))
         MESSAGES.labels(self.source, "rejected").inc(len(bad))
         place = messages[0].place

@@ -2,14 +2,16 @@
 
 import logging
 import os
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
-from contracts.names import PREDICTIONS, REJECTED
+from contracts.names import ALERTS, PREDICTIONS, REJECTED
+from messages.lock import lock_queue
 from messages.ports import Source
 from messages.queue_source import QueueSource
 from messages.stream_client import SHARED_SINCE, Address, asking, partitions, stream_url_of
 from messages.stream_source import Group, StreamSource
-from messages.topology import declare_queue, declare_streams, declare_super_stream
+from messages.topology import dead_letter_queue, declare_queue, declare_streams, declare_super_stream
 from process.settings import SettingsError, number, read_secret, setting, whole_number
 
 logger = logging.getLogger(__name__)
@@ -83,7 +85,7 @@ class QueueInput:
         """Return what reads it, two batches ahead of what is worked on."""
         # What is in hand counts too, since it is acknowledged afterwards.
         prefetch = (2 + settings.limits.in_flight) * settings.limits.messages
-        return [QueueSource(settings.rabbitmq_url, self.name, prefetch=prefetch)]
+        return [QueueSource(settings.rabbitmq_url, self.name, prefetch=prefetch, buffer_bytes=settings.buffer_bytes)]
 
 
 def _reviews() -> StreamInput | QueueInput:
@@ -129,12 +131,29 @@ class Settings:
     retrain_token: str | None = setting(read_secret, "retrain-token", "RETRAIN_TOKEN")
     stream_max_bytes: int = setting(whole_number, "STREAM_MAX_BYTES", 5_000_000_000, least=1)
     limits: BatchLimits = field(default_factory=BatchLimits)
+    reply_prefix: str = setting(lambda: os.environ.get("BRIDGE_REPLY_PREFIX", ""))
     buffer_bytes: int = setting(whole_number, "BRIDGE_BUFFER_BYTES", 8 * 1024 * 1024, least=1)
     function_timeout_seconds: float = setting(number, "BRIDGE_FUNCTION_TIMEOUT_SECONDS", 30, least=0.1)
     drain_seconds: float = setting(number, "BRIDGE_DRAIN_SECONDS", 20, least=0.1)
 
+    @property
+    def inputs(self) -> list[StreamInput | QueueInput]:
+        """What is read: the reviews and, where they are read, the labels."""
+        return [self.reviews, StreamInput(self.labels)] if self.labels else [self.reviews]
+
+    def declare_outputs(self) -> None:
+        """Declare the streams that the bridge writes, where they are missing; raises BrokerUnavailable."""
+        declare_streams(self.rabbitmq_url, [PREDICTIONS, REJECTED], self.stream_max_bytes)
+
     def declare(self) -> None:
         """Declare at the broker what the bridge reads and writes, where it is missing; raises BrokerUnavailable."""
-        streams = filter(None, (PREDICTIONS, REJECTED, self.labels))
-        declare_streams(self.rabbitmq_url, streams, self.stream_max_bytes)
-        self.reviews.declare(self)
+        self.declare_outputs()
+        for each in self.inputs:
+            each.declare(self)
+
+    def may_reply_to(self, queue: str, sources: Collection[str]) -> bool:
+        """Return whether a sender may have replies sent there; sources: what is read, each partition by its name."""
+        own = {PREDICTIONS, REJECTED, ALERTS, *sources}
+        for each in self.inputs:
+            own |= {each.name, dead_letter_queue(each.name), lock_queue(each.name)}
+        return queue.startswith(self.reply_prefix) and queue not in own
