@@ -30,9 +30,7 @@ DROPPED = {
     Dropped.FORBIDDEN: Counter("bridge_forbidden_replies", "Replies whose reply_to is not accepted"),
     Dropped.UNROUTABLE: Counter("bridge_unroutable_replies", "Replies whose reply_to does not exist"),
     Dropped.REFUSED: Counter("bridge_refused_replies", "Replies that their queue refused, as when it is full"),
-    Dropped.UNCONFIRMED: Counter(
-        "bridge_unconfirmed_replies", "Replies that a stuck queue did not confirm"
-    ),
+    Dropped.UNCONFIRMED: Counter("bridge_unconfirmed_replies", "Replies that a stuck queue did not confirm"),
 }
 logger = logging.getLogger("bridge")
 

@@ -18,6 +18,8 @@ logger = logging.getLogger(__name__)
 
 READERS = "sentiment-bridge"
 """The name that all bridges share as readers of a stream."""
+NO_QUEUES = "amq.rabbitmq."
+"""What names begin with that mean something else to the broker, such as a client's channel (direct reply-to)."""
 MAX_PARTITIONS = 200
 """A stream remembers numbers under 255 names, and `predictions` has a name for each partition."""
 
@@ -156,4 +158,6 @@ class Settings:
         own = {PREDICTIONS, REJECTED, ALERTS, *sources}
         for each in self.inputs:
             own |= {each.name, dead_letter_queue(each.name), lock_queue(each.name)}
-        return queue.startswith(self.reply_prefix) and queue not in own
+        # RabbitMQ 3.10 closes the connection at one that it can't decode.
+        no_queue = queue.startswith(NO_QUEUES) and not self.reply_prefix.startswith(NO_QUEUES)
+        return queue.startswith(self.reply_prefix) and queue not in own and not no_queue
