@@ -44,7 +44,7 @@ class Supervisor:
     def not_ready(self) -> str | None:
         """Return which sources are neither read nor waited for, None if all are."""
         missing = [each.name for each in self._missing]
-        missing += [run.pipeline.name for run in self._runs if not run.pipeline.connected]
+        missing += [run.pipeline.name for run in self._runs if not run.connected]
         return f"not reading {', '.join(missing)} yet" if missing else None
 
     def look(self) -> None:
@@ -85,7 +85,13 @@ class _Run:
         self._source = source
         self._make = make
         self._pool = ThreadPoolExecutor(1, f"{source.name}-pipeline")
+        self._failing = False
         self._begin()
+
+    @property
+    def connected(self) -> bool:
+        """Whether the source is read or waited for, and has been for a while where the pipeline failed."""
+        return self.pipeline.connected and not self._failing
 
     def _begin(self) -> None:
         self.pipeline = self._make(self._source, threading.Event())
@@ -93,7 +99,8 @@ class _Run:
 
     def look(self) -> None:
         """Begin anew where the pipeline has ended; it says so in the log where it knows why."""
-        if self.ended.done():
+        self._failing = self.ended.done()
+        if self._failing:
             FAILURES.labels(self.pipeline.name).inc()
             logger.critical(
                 "%s: the pipeline has ended and begins anew", self.pipeline.name, exc_info=self.ended.exception()
