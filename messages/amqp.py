@@ -13,6 +13,7 @@ from messages.pika_connection import PikaConnection
 from messages.ports import BrokerUnavailable
 
 CONNECT_TIMEOUT_SECONDS = 15
+HEARTBEAT_SECONDS = 30
 # A broker that was killed and comes back may never confirm what it took before its streams were there again.
 CONFIRM_TIMEOUT_SECONDS = 20
 
@@ -20,7 +21,7 @@ CONFIRM_TIMEOUT_SECONDS = 20
 def parameters(url: str) -> pika.URLParameters:
     """Return connection parameters of an AMQP URL, with this project's time limits."""
     found = pika.URLParameters(url)
-    found.heartbeat = 30
+    found.heartbeat = HEARTBEAT_SECONDS
     found.blocked_connection_timeout = CONFIRM_TIMEOUT_SECONDS
     found.socket_timeout = CONNECT_TIMEOUT_SECONDS
     return found

@@ -1,6 +1,7 @@
 """Reviews and labels are read each by itself: whatever is wrong with the labels, reviews are answered."""
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,10 @@ def service_of(environment: Mapping[str, str], gateway_url: str, labels: str, fo
 def answer(service: Service, path: str) -> tuple[int, str]:
     found = urllib3.request("GET", f"{service.variables['URL']}{path}")
     return found.status, found.data.decode()
+
+
+def says(service: Service, metric: str) -> bool:
+    return metric in answer(service, "/metrics")[1]
 
 
 def test_labels_that_retrain_does_not_take_leave_the_reviews_their_slots(
@@ -76,7 +81,7 @@ def test_a_pipeline_that_ends_at_a_bug_is_said_and_begun_again_and_stops_no_othe
     with running(service) as process:
         for number in range(3):
             failed = f'bridge_pipeline_failures_total{{source="{labels}"}} {number + 1}.0'
-            assert wait_until(lambda failed=failed: failed in answer(service, "/metrics")[1], 20)
+            assert wait_until(partial(says, service, failed), 20)
             client.publish(source_of(environment), [GOOD])
             wait_for_offset(records, source_of(environment), number, 20)
         status, reason = answer(service, "/_/ready")
