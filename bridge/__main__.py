@@ -44,7 +44,7 @@ def main() -> int:
     publisher = AmqpPublisher(
         settings.rabbitmq_url,
         declare=settings.declare_outputs,
-        may_reply_to=lambda queue: settings.may_reply_to(queue, supervisor.sources),
+        may_reply_to=lambda queue: settings.may_reply_to(queue) and queue not in supervisor.sources,
         on_dropped=lambda why, count: DROPPED[why].inc(count),
     )
     predictions = StreamPublisher(settings.rabbitmq_stream_url, PREDICTIONS, declare=settings.declare_outputs)

@@ -2,8 +2,8 @@
 
 import logging
 import os
-from collections.abc import Collection
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from contracts.names import ALERTS, PREDICTIONS, REJECTED
 from messages.lock import lock_queue
@@ -153,11 +153,16 @@ class Settings:
         for each in self.inputs:
             each.declare(self)
 
-    def may_reply_to(self, queue: str, sources: Collection[str]) -> bool:
-        """Return whether a sender may have replies sent there; sources: what is read, each partition by its name."""
-        own = {PREDICTIONS, REJECTED, ALERTS, *sources}
+    @cached_property
+    def own_queues(self) -> frozenset[str]:
+        """The streams and queues that are the system's own, but for partitions."""
+        found = {PREDICTIONS, REJECTED, ALERTS}
         for each in self.inputs:
-            own |= {each.name, dead_letter_queue(each.name), lock_queue(each.name)}
+            found |= {each.name, dead_letter_queue(each.name), lock_queue(each.name)}
+        return frozenset(found)
+
+    def may_reply_to(self, queue: str) -> bool:
+        """Return whether a sender may have replies sent there, if it is no partition of what is read."""
         # RabbitMQ 3.10 closes the connection at one that it can't decode.
         no_queue = queue.startswith(NO_QUEUES) and not self.reply_prefix.startswith(NO_QUEUES)
-        return queue.startswith(self.reply_prefix) and queue not in own and not no_queue
+        return queue.startswith(self.reply_prefix) and queue not in self.own_queues and not no_queue

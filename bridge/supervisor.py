@@ -35,11 +35,8 @@ class Supervisor:
         """Begin with nothing found."""
         self._missing = [*inputs]
         self._runs: list[_Run] = []
-
-    @property
-    def sources(self) -> list[str]:
-        """The names of the sources that were found."""
-        return [run.pipeline.name for run in self._runs]
+        self.sources: set[str] = set()
+        """The names of the sources that were found: streams, partitions, queues."""
 
     def not_ready(self) -> str | None:
         """Return which sources are neither read nor waited for, None if all are."""
@@ -56,6 +53,7 @@ class Supervisor:
                 count_retry(type(error).__name__)
                 logger.warning("%s: %s; looked for again soon", each.name, error)
                 continue
+            self.sources |= {source.name for source in sources}
             self._runs += [_Run(source, each.pipeline) for source in sources]
             self._missing.remove(each)
         for run in self._runs:

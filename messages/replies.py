@@ -103,14 +103,15 @@ class Replies:
             line = Line(self._url, "replies-check")
             one_each = list({message.to: message for message in messages}.values())
             try:
-                batch, reason, _ = line.send([_NOWHERE, *one_each], CHECK_SECONDS)
+                # The last: a broker that is short of memory reads no further than to the first.
+                batch, reason, _ = line.send([*one_each, _NOWHERE], CHECK_SECONDS)
             finally:
                 line.close()
             waiting = batch.unanswered
-            if 0 in waiting:
+            if len(one_each) in waiting:
                 raise BrokerUnavailable(f"RabbitMQ: replying: {reason}")
             self._checked_at = now = time.monotonic()
-            self._stuck_until |= {one_each[place - 1].to: now + STUCK_SECONDS for place in waiting}
+            self._stuck_until |= {one_each[place].to: now + STUCK_SECONDS for place in waiting}
 
     def _stuck(self) -> Collection[str]:
         """Return the queues that are stuck."""

@@ -1,8 +1,5 @@
 """Replies are their sender's own risk: whatever queue one names, others are answered once, and the offset moves."""
 
-import os
-import subprocess
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -13,9 +10,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from rstream import AMQPMessage, Properties
 
 from deploy.runner import Service, wait_until
-from deploy.servers import rabbitmq_server
 from records import Records
 from tests.conftest import RabbitMQNode
+from tests.control import stuck
 from tests.integration.test_bridge import GOOD, client, environment, gateway_url, source_of, wait_for_offset
 from tests.running import running
 from tests.streams.conversation import write
@@ -149,40 +146,16 @@ def test_a_stuck_reply_queue_holds_others_up_for_a_bounded_time_and_is_then_left
     tmp_path: Path,
 ) -> None:
     stream = source_of(environment)
-    stuck = f"{stream}-stuck"
-    client.declare(stuck)
+    queue = f"{stream}-stuck"
+    client.declare(queue)
     # More than what RabbitMQ lets a connection publish to a queue that does not answer: it stops reading from it.
-    ask(client, stream, ["replies", stuck] * 1_000)
+    ask(client, stream, ["replies", queue] * 1_000)
     service = service_of({**environment, "BRIDGE_BATCH_MESSAGES": "100"}, gateway_url, tmp_path)
-    change(rabbitmq, "suspend", stuck)
-    try:
-        with running(service):
-            wait_for_offset(records, stream, 1_999, 45)
-            found = dropped(service)
-            assert found["unconfirmed"] == 1_000
-            ask(client, stream, ["replies", stuck])
-            wait_for_offset(records, stream, 2_001, 5)
-        answered = Counter(numbers(client, "replies"))
-        assert answered.keys() == {*range(0, 2_000, 2)}
-    finally:
-        change(rabbitmq, "resume", stuck)
-    client.channel.queue_delete(stuck)
-
-
-def change(rabbitmq: RabbitMQNode, what: str, queue: str) -> None:
-    """Suspend or resume the process that is a classic queue in the broker."""
-    lookup = f'rabbit_amqqueue:lookup(rabbit_misc:r(<<"/">>, queue, <<"{queue}">>))'
-    expression = f"{{ok, Q}} = {lookup}, sys:{what}(amqqueue:get_pid(Q))."
-    settings = {
-        **rabbitmq.service.environment,
-        "HOME": str(rabbitmq.service.folder),
-        "RABBITMQ_CONF_ENV_FILE": os.devnull,
-    }
-    done = subprocess.run(
-        [Path(rabbitmq_server()).with_name("rabbitmqctl"), "eval", expression],
-        env={**os.environ, **rabbitmq.service.environment, **settings},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+    with stuck(rabbitmq, queue), running(service):
+        wait_for_offset(records, stream, 1_999, 45)
+        assert dropped(service) == {**BEFORE, "unconfirmed": 1_000}
+        ask(client, stream, ["replies", queue])
+        wait_for_offset(records, stream, 2_001, 5)
+    answered = {*numbers(client, "replies")}
+    assert answered == {*range(0, 2_000, 2)}
+    client.channel.queue_delete(queue)

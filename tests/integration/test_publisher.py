@@ -12,6 +12,7 @@ from messages.publisher import AmqpPublisher
 from messages.replies import Dropped
 from messages.topology import declare_streams
 from tests.conftest import RabbitMQNode
+from tests.control import out_of_memory, stuck
 from tests.system import Client
 
 REFUSES = {"x-max-length": 1, "x-overflow": "reject-publish"}
@@ -145,3 +146,64 @@ def test_replies_to_a_queue_that_can_take_some_are_dropped_beyond_those(
     assert arrived == [b"%d" % number for number in range(len(arrived))]
     assert 10 <= len(arrived) < 100, "the broker may take some more"
     assert dropped == {Dropped.REFUSED: 100 - len(arrived)}
+
+
+@pytest.fixture
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("messages.replies.TIMEOUT_SECONDS", 1.0)
+    monkeypatch.setattr("messages.replies.CHECK_SECONDS", 1.0)
+
+
+@pytest.mark.usefixtures("hasty")
+def test_replies_to_a_stuck_queue_are_dropped_and_those_to_others_sent_again(
+    rabbitmq: RabbitMQNode, client: Client, publisher: AmqpPublisher, dropped: Counter[Dropped], stream_name: str
+) -> None:
+    queue = f"{stream_name}-stuck"
+    client.declare(queue)
+    with stuck(rabbitmq, queue):
+        # What is behind so many is not even read by the broker.
+        waiting = to(*itertools.repeat(queue, 3_000), stream_name)
+        with pytest.raises(BrokerUnavailable, match="no confirm in 1 s"):
+            publisher.reply(waiting)
+        assert (waiting, dropped) == (to(*itertools.repeat(queue, 3_000), stream_name)[-1:], {"unconfirmed": 3_000})
+        publisher.reply(waiting)
+        publisher.reply(to(queue, stream_name))
+        assert dropped == {"unconfirmed": 3_001}
+    # The check may have sent one of its own.
+    assert {*bodies(client, stream_name)} == {b"3000", b"1"}
+    client.channel.queue_delete(queue)
+
+
+@pytest.mark.usefixtures("hasty")
+def test_a_queue_that_was_stuck_gets_replies_again_after_a_while(
+    rabbitmq: RabbitMQNode,
+    client: Client,
+    publisher: AmqpPublisher,
+    dropped: Counter[Dropped],
+    stream_name: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("messages.replies.STUCK_SECONDS", 0.01)
+    with stuck(rabbitmq, stream_name):
+        publisher.reply(to(stream_name))
+    assert dropped == {"unconfirmed": 1}
+    client.drain(stream_name)
+    publisher.reply([Outgoing(stream_name, b"later")])
+    assert b"later" in bodies(client, stream_name)
+    assert dropped == {"unconfirmed": 1}
+
+
+@pytest.mark.usefixtures("hasty")
+def test_no_reply_is_dropped_while_it_is_the_broker_that_takes_nothing(
+    rabbitmq: RabbitMQNode, client: Client, publisher: AmqpPublisher, dropped: Counter[Dropped], stream_name: str
+) -> None:
+    waiting = to(stream_name, stream_name)
+    publisher.reply([Outgoing(stream_name, b"before")])
+    with out_of_memory(rabbitmq):
+        for _ in range(2):
+            with pytest.raises(BrokerUnavailable):
+                publisher.reply(waiting)
+        assert waiting == to(stream_name, stream_name)
+    publisher.reply(waiting)
+    assert (waiting, dropped) == ([], {})
+    assert {*bodies(client, stream_name)} == {b"before", b"0", b"1"}
