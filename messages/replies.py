@@ -65,16 +65,15 @@ class Replies:
         """
         self._drop(messages, Dropped.FORBIDDEN, {name for name in _queues(messages) if not self._may_reply_to(name)})
         self._drop(messages, Dropped.UNROUTABLE, {name for name in _queues(messages) if not fits(name)})
-        with self._checking:
-            self._drop(messages, Dropped.UNCONFIRMED, self._stuck())
+        self._drop_stuck(messages)
         if not messages:
             return
         began_at = time.monotonic()
         sent = self._line.send(messages, TIMEOUT_SECONDS)
         self._settle(messages, sent)
-        if sent.late:
+        if sent.late and messages:
             self._find_stuck(messages, began_at)
-            self._drop(messages, Dropped.UNCONFIRMED, self._stuck())
+            self._drop_stuck(messages)
         if messages:
             raise BrokerUnavailable(f"RabbitMQ: replying: {sent.reason}")
 
@@ -104,20 +103,21 @@ class Replies:
             one_each = list({message.to: message for message in messages}.values())
             try:
                 # The last: a broker that is short of memory reads no further than to the first.
-                batch, reason, _ = line.send([*one_each, _NOWHERE], CHECK_SECONDS)
+                batch, reason, late = line.send([*one_each, _NOWHERE], CHECK_SECONDS)
             finally:
                 line.close()
             waiting = batch.unanswered
-            if len(one_each) in waiting:
+            if len(one_each) in waiting or (waiting and not late):
                 raise BrokerUnavailable(f"RabbitMQ: replying: {reason}")
             self._checked_at = now = time.monotonic()
             self._stuck_until |= {one_each[place].to: now + STUCK_SECONDS for place in waiting}
 
-    def _stuck(self) -> Collection[str]:
-        """Return the queues that are stuck."""
-        now = time.monotonic()
-        self._stuck_until = {name: until for name, until in self._stuck_until.items() if until > now}
-        return self._stuck_until.keys()
+    def _drop_stuck(self, messages: list[Outgoing]) -> None:
+        """Drop the replies to queues that are stuck, once it is known which are."""
+        with self._checking:
+            now = time.monotonic()
+            self._stuck_until = {name: until for name, until in self._stuck_until.items() if until > now}
+            self._drop(messages, Dropped.UNCONFIRMED, self._stuck_until.keys())
 
     def _drop(self, messages: list[Outgoing], why: Dropped, queues: Collection[str]) -> None:
         """Drop the replies to these queues."""
