@@ -131,7 +131,8 @@ class BatchHandler(Generic[Content]):
         used = self.use(good) if good else Used()
         bad += used.bad
         self._park(bad)
-        self.retry(lambda: self.publisher.publish(used.replies), BrokerUnavailable)
+        replies = [*used.replies]
+        self.retry(lambda: self.publisher.reply(replies), BrokerUnavailable)
         MESSAGES.labels(self.source, self.outcome).inc(len(messages) - len(bad))
         MESSAGES.labels(self.source, "rejected").inc(len(bad))
         # Of what was used only the answers stay until it is this batch's turn: the rest has the messages' bodies.

@@ -23,8 +23,11 @@ class OffsetStore(Protocol):
     def take_offset(self, stream: str, owner: str) -> StoredOffset | None:
         """Have `owner`, and no other, store the offset of a stream from now on; returns the one stored, if any."""
 
-    def store_offset(self, stored: StoredOffset, owner: str) -> bool:
-        """Remember how far a stream is done; returns False, and does nothing, where another one owns it."""
+    def store_offset(self, stored: StoredOffset, owner: str, last: int | None) -> bool:
+        """Remember how far a stream is done; returns False, and does nothing, where it is not as `owner` left it.
+
+        last: the offset that `owner` has found or stored last, None where there was none.
+        """
 
     def received_at(self, identifier: str) -> datetime | None:
         """Return when the message was received whose record has that id, None without one."""
@@ -42,12 +45,14 @@ class StreamProgress(Progress):
         self._retry = retry
         self._owner = ""
         self._known: Position | None = None
+        self._stored: int | None = None
 
     def take(self) -> Position | None:
         """Become the one who stores, and return where to read on; raises Abandoned."""
         self._owner = secrets.token_hex(8)
         stored = self._retry(lambda: self._store.take_offset(self._stream, self._owner), RecordsUnavailable)
         self._known = None
+        self._stored = stored.offset if stored else None
         self.offset = -1
         if stored:
             epoch = Epoch(stored.epoch, stored.key_prefix or self._stream)
@@ -87,7 +92,11 @@ class StreamProgress(Progress):
         )
 
     def store(self, position: Position) -> None:
-        """Remember that all up to `position` is done; raises Superseded where another bridge reads on, Abandoned."""
+        """Remember that all up to `position` is done; raises Superseded where this is another's to say, Abandoned.
+
+        So it is where another bridge reads on, and where the database was emptied or restored: then what it says now is
+        where to read on.
+        """
         epoch = position.epoch
         stored = StoredOffset(
             id=self._stream,
@@ -97,9 +106,9 @@ class StreamProgress(Progress):
             key_prefix=epoch.key_prefix,
             stored_at=now(),
         )
-        if not self._retry(lambda: self._store.store_offset(stored, self._owner), RecordsUnavailable):
-            raise Superseded(f"{self._stream}: another bridge reads it, or its offset was deleted")
-        self.offset = position.offset
+        if not self._retry(lambda: self._store.store_offset(stored, self._owner, self._stored), RecordsUnavailable):
+            raise Superseded(f"{self._stream}: another bridge reads it, or its offset was deleted or restored")
+        self.offset = self._stored = position.offset
 
     def _recorded(self, prefix: str, offset: int) -> datetime | None:
         return self._retry(lambda: self._store.received_at(f"{prefix}:{offset}"), RecordsUnavailable)

@@ -3,13 +3,15 @@
 import logging
 import os
 from dataclasses import dataclass, field
+from functools import cached_property
 
-from contracts.names import PREDICTIONS, REJECTED
+from contracts.names import ALERTS, PREDICTIONS, REJECTED
+from messages.lock import lock_queue
 from messages.ports import Source
 from messages.queue_source import QueueSource
 from messages.stream_client import SHARED_SINCE, Address, asking, partitions, stream_url_of
 from messages.stream_source import Group, StreamSource
-from messages.topology import declare_queue, declare_streams, declare_super_stream
+from messages.topology import dead_letter_queue, declare_queue, declare_streams, declare_super_stream
 from process.settings import SettingsError, number, read_secret, setting, whole_number
 
 logger = logging.getLogger(__name__)
@@ -18,6 +20,8 @@ READERS = "sentiment-bridge"
 """The name that all bridges share as readers of a stream."""
 DRAIN_SECONDS = 20
 """Without BRIDGE_DRAIN_SECONDS; whoever stops a bridge kills it later than that."""
+NO_QUEUES = "amq.rabbitmq."
+"""What names begin with that mean something else to the broker, such as a client's channel (direct reply-to)."""
 MAX_PARTITIONS = 200
 """A stream remembers numbers under 255 names, and `predictions` has a name for each partition."""
 
@@ -85,7 +89,7 @@ class QueueInput:
         """Return what reads it, two batches ahead of what is worked on."""
         # What is in hand counts too, since it is acknowledged afterwards.
         prefetch = (2 + settings.limits.in_flight) * settings.limits.messages
-        return [QueueSource(settings.rabbitmq_url, self.name, prefetch=prefetch)]
+        return [QueueSource(settings.rabbitmq_url, self.name, prefetch=prefetch, buffer_bytes=settings.buffer_bytes)]
 
 
 def _reviews() -> StreamInput | QueueInput:
@@ -131,12 +135,36 @@ class Settings:
     retrain_token: str | None = setting(read_secret, "retrain-token", "RETRAIN_TOKEN")
     stream_max_bytes: int = setting(whole_number, "STREAM_MAX_BYTES", 5_000_000_000, least=1)
     limits: BatchLimits = field(default_factory=BatchLimits)
+    reply_prefix: str = setting(lambda: os.environ.get("BRIDGE_REPLY_PREFIX", ""))
     buffer_bytes: int = setting(whole_number, "BRIDGE_BUFFER_BYTES", 8 * 1024 * 1024, least=1)
     function_timeout_seconds: float = setting(number, "BRIDGE_FUNCTION_TIMEOUT_SECONDS", 30, least=0.1)
     drain_seconds: float = setting(number, "BRIDGE_DRAIN_SECONDS", DRAIN_SECONDS, least=0.1)
 
+    @property
+    def inputs(self) -> list[StreamInput | QueueInput]:
+        """What is read: the reviews and, where they are read, the labels."""
+        return [self.reviews, StreamInput(self.labels)] if self.labels else [self.reviews]
+
+    def declare_outputs(self) -> None:
+        """Declare the streams that the bridge writes, where they are missing; raises BrokerUnavailable."""
+        declare_streams(self.rabbitmq_url, [PREDICTIONS, REJECTED], self.stream_max_bytes)
+
     def declare(self) -> None:
         """Declare at the broker what the bridge reads and writes, where it is missing; raises BrokerUnavailable."""
-        streams = filter(None, (PREDICTIONS, REJECTED, self.labels))
-        declare_streams(self.rabbitmq_url, streams, self.stream_max_bytes)
-        self.reviews.declare(self)
+        self.declare_outputs()
+        for each in self.inputs:
+            each.declare(self)
+
+    @cached_property
+    def own_queues(self) -> frozenset[str]:
+        """The streams and queues that are the system's own, but for partitions."""
+        found = {PREDICTIONS, REJECTED, ALERTS}
+        for each in self.inputs:
+            found |= {each.name, dead_letter_queue(each.name), lock_queue(each.name)}
+        return frozenset(found)
+
+    def may_reply_to(self, queue: str) -> bool:
+        """Return whether a sender may have replies sent there, if it is no partition of what is read."""
+        # RabbitMQ 3.10 closes the connection at one that it can't decode.
+        no_queue = queue.startswith(NO_QUEUES) and not self.reply_prefix.startswith(NO_QUEUES)
+        return queue.startswith(self.reply_prefix) and queue not in self.own_queues and not no_queue

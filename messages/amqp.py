@@ -9,10 +9,11 @@ import pika
 from pika.channel import Channel
 from pika.exceptions import AMQPError
 
-from messages.headers import HeaderlessConnection
+from messages.pika_connection import PikaConnection
 from messages.ports import BrokerUnavailable
 
 CONNECT_TIMEOUT_SECONDS = 15
+HEARTBEAT_SECONDS = 30
 # A broker that was killed and comes back may never confirm what it took before its streams were there again.
 CONFIRM_TIMEOUT_SECONDS = 20
 
@@ -20,7 +21,7 @@ CONFIRM_TIMEOUT_SECONDS = 20
 def parameters(url: str) -> pika.URLParameters:
     """Return connection parameters of an AMQP URL, with this project's time limits."""
     found = pika.URLParameters(url)
-    found.heartbeat = 30
+    found.heartbeat = HEARTBEAT_SECONDS
     found.blocked_connection_timeout = CONFIRM_TIMEOUT_SECONDS
     found.socket_timeout = CONNECT_TIMEOUT_SECONDS
     return found
@@ -51,36 +52,6 @@ def _words(error: BaseException) -> str:
     return f"{type(error).__name__}: {str(error) or str(error.__cause__ or '') or repr(error)}"
 
 
-class _GatheringConnection(HeaderlessConnection):
-    """Can send many frames at once.
-
-    pika makes a system call of each frame, as of each acknowledgement, and RabbitMQ wakes up for each.
-    """
-
-    _gathered: list[bytes] | None = None
-
-    def gather(self, function: Callable[[], object]) -> None:
-        """Call `function`, and send as one piece what it writes."""
-        self._gathered = []
-        try:
-            function()
-        finally:
-            gathered, self._gathered = self._gathered, None
-            if gathered:
-                super()._adapter_emit_data(b"".join(gathered))  # type: ignore[misc]  # its stubs leave it out
-
-    def write(self, frames: bytes) -> None:
-        """Send frames that somebody else than pika has written."""
-        self._output_marshaled_frames([frames])  # type: ignore[attr-defined]  # its stubs leave it out
-
-    def _adapter_emit_data(self, data: bytes) -> None:
-        """Take a frame: the method that pika has its adapters override."""
-        if self._gathered is None:
-            super()._adapter_emit_data(data)  # type: ignore[misc]  # as above
-        else:
-            self._gathered.append(data)
-
-
 class Connection:
     """One AMQP connection with one channel, and its I/O in a thread of its own."""
 
@@ -93,13 +64,13 @@ class Connection:
         changed: notified when the connection is gone.
         """
         self.ready = threading.Event()
-        self.closed = False
+        self.closed = self.closing = False
         self.reason = ""
         self.channel: Channel
         self._prepare = prepare
         self._changed = changed
         with unavailable():
-            self._connection = _GatheringConnection(
+            self._connection = PikaConnection(
                 parameters(url),
                 on_open_callback=lambda connection: connection.channel(on_open_callback=self._channel_open),
                 on_open_error_callback=lambda _, error: self._gone(error),
@@ -135,6 +106,28 @@ class Connection:
         """Send frames that are written already; for what `call` calls."""
         self._connection.write(frames)
 
+    def pause(self) -> None:
+        """Read nothing from the broker for now, but for what is being read; for the I/O thread."""
+        if not self.closing:
+            self._connection.pause()
+
+    def resume(self) -> None:
+        """Read on."""
+        if not self.closed:
+            self._connection.ioloop.add_callback_threadsafe(self._connection.resume)
+
+    def abort(self, reason: str) -> None:
+        """Break the connection off, whose broker does not answer, and wait until its thread has ended."""
+
+        def abort() -> None:
+            self.reason = self.reason or reason
+            if not self._connection.is_closed:
+                self._connection.abort(OSError(reason))
+
+        if not self.closed:
+            self._connection.ioloop.add_callback_threadsafe(abort)
+        self._thread.join(CONNECT_TIMEOUT_SECONDS)
+
     def close(self) -> None:
         """Close the connection and wait until its thread has ended."""
         if not self.closed:
@@ -152,6 +145,9 @@ class Connection:
         self._connection.ioloop.close()
 
     def _close(self) -> None:
+        # The broker's answer comes behind what it has sent before.
+        self.closing = True
+        self._connection.resume()
         if self._connection.is_open:
             self._connection.close()
         elif not self._connection.is_closing:

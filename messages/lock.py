@@ -6,13 +6,18 @@ from messages.amqp import Connection
 from messages.ports import BrokerUnavailable
 
 
+def lock_queue(stream: str) -> str:
+    """Return the name of the queue that is the lock of a stream."""
+    return f"{stream}.reader"
+
+
 class ReaderLock:
     """The right to read a stream alone: an exclusive queue, which the broker deletes when its connection ends."""
 
     def __init__(self, url: str, stream: str) -> None:
         """Lock `stream` at the broker with that AMQP URL."""
         self._url = url
-        self._queue = f"{stream}.reader"
+        self._queue = lock_queue(stream)
         self._connection: Connection | None = None
         self._changed = threading.Condition()
 

@@ -8,6 +8,10 @@ class BrokerUnavailable(Exception):
     """The broker can't be reached or refuses for now; trying again later is right."""
 
 
+class StreamMissing(BrokerUnavailable):
+    """There is no such stream."""
+
+
 class Superseded(Exception):
     """Another reader has taken the stream over: what this one has not finished, that one does."""
 
@@ -136,8 +140,18 @@ class Source(Protocol):
 class Publisher(Protocol):
     """Where messages are published to. Many threads may use one."""
 
-    def publish(self, messages: Sequence[Outgoing]) -> None:
-        """Return when the broker has confirmed all; raises BrokerUnavailable, and then some may have been taken."""
+    def publish(self, messages: list[Outgoing]) -> None:
+        """Publish messages, and take from the list what the broker has confirmed; raises BrokerUnavailable.
+
+        Then what is left in the list was not taken, or nobody knows: it is to be published again.
+        """
+
+    def reply(self, messages: list[Outgoing]) -> None:
+        """Send replies, and take from the list what was confirmed or dropped; raises BrokerUnavailable, as above.
+
+        What the queue of a reply does not take, or does not confirm in time, is dropped: those who wait for others'
+        replies are not to wait for it.
+        """
 
 
 class Appended(NamedTuple):

@@ -1,81 +1,59 @@
 """Publishing to RabbitMQ over AMQP, confirmed by the broker."""
 
-import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
-import pika
-from pika.channel import Channel
-from pika.spec import Basic
-
-from messages.amqp import CONFIRM_TIMEOUT_SECONDS, Connection
-from messages.confirms import Batch, Confirms
-from messages.frames import fits, frames
+from messages.amqp import CONFIRM_TIMEOUT_SECONDS
+from messages.line import Line
 from messages.ports import BrokerUnavailable, Outgoing, Publisher
+from messages.replies import Dropped, Replies
 
 
 class AmqpPublisher(Publisher):
-    """Publishes to queues and streams by the default exchange, with confirms; connects when first used, and again."""
+    """Publishes to queues and streams by the default exchange, and replies by a connection of their own."""
 
-    def __init__(self, url: str, *, on_unroutable: Callable[[str], None] = lambda to: None) -> None:
-        """Tell `on_unroutable` the name of each queue that does not exist, as of a client that has gone."""
-        self._url = url
-        self._on_unroutable = on_unroutable
-        self._lock = threading.Lock()
-        self._connection: Connection | None = None
-        self._changed = threading.Condition()
-        self._confirms = Confirms()
+    def __init__(
+        self,
+        url: str,
+        *,
+        declare: Callable[[], None] = lambda: None,
+        may_reply_to: Callable[[str], bool] = lambda queue: True,
+        on_dropped: Callable[[Dropped, int], None] = lambda why, count: None,
+    ) -> None:
+        """Publish at the broker with that AMQP URL.
 
-    def publish(self, messages: Sequence[Outgoing]) -> None:
-        """Send all as one piece, and wait for the confirms; raises BrokerUnavailable."""
-        if not all(map(fits, {message.to for message in messages})):
-            messages = self._routable(messages)
+        declare: called when a queue is missing that something is published to, before it is said; raises
+        BrokerUnavailable. may_reply_to: whether a queue may get replies. on_dropped: told why replies were dropped, and
+        how many.
+        """
+        self._declare = declare
+        self._line = Line(url, "publisher")
+        self._replies = Replies(url, may_reply_to, on_dropped)
+
+    def publish(self, messages: list[Outgoing]) -> None:
+        """Publish all as one piece, and take from the list what the broker has confirmed.
+
+        Raises BrokerUnavailable where something is left; then only that is to be published again.
+        """
         if not messages:
             return
-        with self._lock:
-            if self._connection is None or self._connection.closed:
-                self._connection = Connection(self._url, "publisher", self._prepare, self._changed)
-            connection = self._connection
-        batch = Batch(len(messages))
-        # Written here, not in the I/O thread, which has the broker's answers to read meanwhile.
-        written = frames(messages, connection.channel.channel_number, connection.frame_max)
-
-        def send(_: Channel) -> None:
-            self._confirms.sent(batch)
-            connection.write(written)
-
-        connection.call(send)
-        with self._changed:
-            self._changed.wait_for(lambda: not batch.remaining or connection.closed, CONFIRM_TIMEOUT_SECONDS)
-        if batch.remaining:
-            # This also drops what waits to be sent, so that trying again does not pile up.
-            connection.close()
-            raise BrokerUnavailable(f"RabbitMQ: publishing: {connection.reason}")
+        batch, reason, _ = self._line.send(messages, CONFIRM_TIMEOUT_SECONDS)
         if batch.refused:
-            raise BrokerUnavailable(f"RabbitMQ: publishing: refused {batch.refused} messages")
+            reason = f"refused {len(batch.refused)} messages"
+        # Which messages came back is not said, only for which queue.
+        left = batch.refused | batch.unanswered
+        left |= {place for place, message in enumerate(messages) if message.to in batch.returned}
+        messages[:] = [messages[place] for place in sorted(left)]
+        if batch.returned:
+            reason = f"there was no {', '.join(sorted(batch.returned))}"
+            self._declare()
+        if messages:
+            raise BrokerUnavailable(f"RabbitMQ: publishing: {reason}")
+
+    def reply(self, messages: list[Outgoing]) -> None:
+        """Send replies, and take from the list what was confirmed or dropped; raises BrokerUnavailable: see Replies."""
+        self._replies.send(messages)
 
     def close(self) -> None:
-        """Close the connection, where there is one."""
-        with self._lock:
-            if self._connection:
-                self._connection.close()
-
-    def _routable(self, messages: Sequence[Outgoing]) -> Sequence[Outgoing]:
-        """Leave out what goes to a name that no queue can have, which a client may have sent as its `reply_to`."""
-        for message in messages:
-            if not fits(message.to):
-                self._on_unroutable(message.to)
-        return [message for message in messages if fits(message.to)]
-
-    def _prepare(self, connection: Connection) -> None:
-        # Tags count anew on each channel, and say nothing of what was sent on an earlier one.
-        self._confirms = Confirms()
-        channel = connection.channel
-        channel.confirm_delivery(self._on_confirm, callback=lambda _: connection.ready.set())
-        channel.add_on_return_callback(lambda _, method, __, ___: self._on_unroutable(str(method.routing_key)))
-
-    def _on_confirm(self, frame: "pika.frame.Method[Basic.Ack | Basic.Nack]") -> None:
-        method = frame.method
-        refused = isinstance(method, Basic.Nack)
-        if self._confirms.answered(method.delivery_tag, multiple=method.multiple, refused=refused):
-            with self._changed:
-                self._changed.notify_all()
+        """Close the connections, where there are any."""
+        self._line.close()
+        self._replies.close()

@@ -4,6 +4,7 @@ import hashlib
 import threading
 from collections import deque
 from collections.abc import Sequence
+from functools import partial
 from typing import cast
 
 from pika.channel import Channel
@@ -16,10 +17,11 @@ from messages.amqp10 import short
 from messages.ports import BrokerUnavailable, Message, Progress, Source
 
 PERSISTENT = DeliveryMode.Persistent.value
+BUFFER_BYTES = 4 * 1024 * 1024
 
 
 class QueueSource(Source):
-    """Reads a queue, which remembers itself what is finished; `prefetch` is what may be in hand, read or unread.
+    """Reads a queue, which remembers itself what is finished.
 
     What is rejected is not delivered again: the queue's dead-letter exchange gets it, where it has one.
     """
@@ -28,12 +30,18 @@ class QueueSource(Source):
     _last_position = 0
     _positions_before = 0
 
-    def __init__(self, url: str, name: str, *, prefetch: int) -> None:
-        """Read `name` at the broker with that AMQP URL."""
+    def __init__(self, url: str, name: str, *, prefetch: int, buffer_bytes: int = BUFFER_BYTES) -> None:
+        """Read `name` at the broker with that AMQP URL.
+
+        prefetch: how many messages may be in hand, read or unread; buffer_bytes: how many bytes of bodies may be
+        unread, about, or one message where it is larger.
+        """
         self.name = name
         self._url = url
         self._prefetch = prefetch
+        self._buffer_bytes = buffer_bytes
         self._arrived: deque[Message] = deque()
+        self._arrived_bytes = 0
         self._changed = threading.Condition()
         self._connection: Connection | None = None
 
@@ -41,13 +49,14 @@ class QueueSource(Source):
         """Connect anew and have messages sent; raises BrokerUnavailable."""
         self.close()
         self._arrived.clear()
+        self._arrived_bytes = 0
         self._positions_before = self._last_position
 
         def consume(connection: Connection) -> None:
             channel, ready = connection.channel, connection.ready
             channel.add_on_cancel_callback(lambda _: connection.fail(OSError(f"{self.name} was deleted")))
             channel.basic_qos(prefetch_count=self._prefetch)
-            channel.basic_consume(self.name, self._receive, callback=lambda _: ready.set())
+            channel.basic_consume(self.name, partial(self._receive, connection), callback=lambda _: ready.set())
 
         self._connection = Connection(self._url, f"{self.name}-reader", consume, self._changed)
 
@@ -60,7 +69,12 @@ class QueueSource(Source):
             self._changed.wait_for(lambda: self._arrived or connection.closed, timeout_seconds)
             if not self._arrived and connection.closed:
                 raise BrokerUnavailable(f"RabbitMQ: {connection.reason}")
-            return [self._arrived.popleft() for _ in range(min(limit, len(self._arrived)))]
+            messages = [self._arrived.popleft() for _ in range(min(limit, len(self._arrived)))]
+            before = self._arrived_bytes
+            self._arrived_bytes -= sum(len(message.body) for message in messages)
+        if self._arrived_bytes <= self._buffer_bytes // 2 < before:
+            connection.resume()
+        return messages
 
     def stand_by(self) -> None:
         """Do nothing: the readers of a queue share it."""
@@ -92,7 +106,11 @@ class QueueSource(Source):
             self._connection.close()
             self._connection = None
 
-    def _receive(self, _: Channel, method: Basic.Deliver, properties: BasicProperties, body: bytes) -> None:
+    def _receive(
+        self, connection: Connection, _: Channel, method: Basic.Deliver, properties: BasicProperties, body: bytes
+    ) -> None:
+        if connection.closing:
+            return  # The broker has it still.
         self._last_position = position = self._positions_before + cast(int, method.delivery_tag)
         message_id = _text(properties.message_id)
         correlation_id, reply_to = _text(properties.correlation_id), _text(properties.reply_to)
@@ -113,6 +131,10 @@ class QueueSource(Source):
         )
         with self._changed:
             self._arrived.append(message)
+            self._arrived_bytes += len(body)
+            if self._arrived_bytes > self._buffer_bytes:
+                # Resumed by who reads, and that waits for this lock.
+                connection.pause()
             self._changed.notify()
 
 

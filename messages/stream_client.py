@@ -21,7 +21,7 @@ from rstream import exceptions, schema
 from rstream.client import Client
 from rstream.constants import OffsetType
 
-from messages.ports import BrokerUnavailable
+from messages.ports import BrokerUnavailable, StreamMissing
 from messages.stream_connection import ChunkConnection, Subscription
 
 T = TypeVar("T")
@@ -96,6 +96,8 @@ def _wait(coroutine: Coroutine[Any, Any, T], what: str, timeout_seconds: float =
     except TimeoutError as error:
         future.cancel()
         raise BrokerUnavailable(f"RabbitMQ: {what}: no answer in {timeout_seconds:g} s") from error
+    except exceptions.StreamDoesNotExist as error:
+        raise StreamMissing(f"RabbitMQ: {what}: there is no such stream") from error
     except ERRORS as error:
         raise BrokerUnavailable(f"RabbitMQ: {what}: {type(error).__name__}: {error}") from error
 
@@ -182,10 +184,10 @@ class StreamConnection:
     """A connection to a node that holds a stream. Any thread may use it; all its I/O is in one thread."""
 
     def __init__(self, url: str, stream: str, name: str, gone: Callable[[str], None], *, writes: bool = False) -> None:
-        """Connect to the leader of `stream` if it is to be written, else to any replica; raises BrokerUnavailable.
+        """Connect to the leader of `stream` if it is to be written, else to any replica.
 
         stream: empty to stay at the node of the URL. name: what the broker's operators see.
-        gone: told in the I/O thread why the connection is of no use any more.
+        gone: told in the I/O thread why the connection is of no use any more. Raises BrokerUnavailable, StreamMissing.
         """
         self.stream = stream
         self._gone = gone
@@ -201,6 +203,10 @@ class StreamConnection:
             return client
         try:
             leader, replicas = await client.query_leader_and_replicas(self.stream)
+        except exceptions.StreamDoesNotExist:
+            self.closed = True
+            await client.close()
+            raise
         except (*ERRORS, KeyError) as error:
             self.closed = True
             await client.close()

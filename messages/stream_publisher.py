@@ -1,13 +1,13 @@
 """Publishing to a stream by the stream protocol: confirmed, and each message once where it is numbered."""
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from rstream import schema
 
 from messages.amqp import CONFIRM_TIMEOUT_SECONDS
 from messages.amqp10 import encode
-from messages.ports import Appended, Appender, BrokerUnavailable
+from messages.ports import Appended, Appender, BrokerUnavailable, StreamMissing
 from messages.stream_client import FRAME_MAX_BYTES, StreamConnection
 
 MAX_NAMES = 200
@@ -17,8 +17,12 @@ MAX_NAMES = 200
 class StreamPublisher(Appender):
     """Appends to one stream; connects to its leader when first used, and again."""
 
-    def __init__(self, url: str, stream: str) -> None:
-        """Append to `stream` at the broker with that stream URL."""
+    def __init__(self, url: str, stream: str, *, declare: Callable[[], None] = lambda: None) -> None:
+        """Append to `stream` at the broker with that stream URL.
+
+        declare: called when the stream is missing, before it is said; raises BrokerUnavailable.
+        """
+        self._declare = declare
         self._url = url
         self._stream = stream
         self._lock = threading.Lock()
@@ -28,18 +32,27 @@ class StreamPublisher(Appender):
         """Send all, and wait for the confirms; raises BrokerUnavailable."""
         if not messages:
             return
-        with self._lock:
-            session = self._session
-            if session is None or session.problem or (name not in session.numbers and session.is_full()):
-                self._close()
-                session = self._session = _Session(self._url, self._stream)
-            number = session.number(name)
+        try:
+            with self._lock:
+                session = self._open(name)
+                number = session.number(name)
+        except StreamMissing:
+            self._declare()
+            raise
         session.append(number, messages)
 
     def close(self) -> None:
         """Close the connection, where there is one."""
         with self._lock:
             self._close()
+
+    def _open(self, name: str) -> "_Session":
+        """Return a connection that has room for a name; raises BrokerUnavailable, StreamMissing."""
+        session = self._session
+        if session is None or session.problem or (name not in session.numbers and session.is_full()):
+            self._close()
+            session = self._session = _Session(self._url, self._stream)
+        return session
 
     def _close(self) -> None:
         if self._session:

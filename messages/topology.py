@@ -50,6 +50,11 @@ def declare_reply_queue(url: str, name: str) -> None:
         connection.channel().queue_declare(name, durable=True, arguments={"x-expires": 600_000})
 
 
+def dead_letter_queue(name: str) -> str:
+    """Return the name of the queue that gets what a queue rejects."""
+    return f"{name}.rejected"
+
+
 def declare_queue(url: str, name: str) -> None:
     """Declare a quorum queue that is not there yet; what it rejects goes to the queue `<name>.rejected`.
 
@@ -61,8 +66,8 @@ def declare_queue(url: str, name: str) -> None:
         if _missing(connection, name):
             channel = connection.channel()
             channel.exchange_declare(exchange, exchange_type="fanout", durable=True)
-            channel.queue_declare(f"{name}.rejected", durable=True, arguments=arguments)
-            channel.queue_bind(f"{name}.rejected", exchange)
+            channel.queue_declare(dead_letter_queue(name), durable=True, arguments=arguments)
+            channel.queue_bind(dead_letter_queue(name), exchange)
             channel.queue_declare(name, durable=True, arguments={**arguments, "x-dead-letter-exchange": exchange})
 
 
@@ -75,6 +80,7 @@ def _declare_stream(connection: pika.BlockingConnection, name: str, max_bytes: i
             "x-stream-max-segment-size-bytes": max(min(max_bytes // 4, 500_000_000), 1_000_000),
         }
         connection.channel().queue_declare(name, durable=True, arguments=arguments)
+        logger.info("there was no stream %s: it is declared", name)
 
 
 def _missing(connection: pika.BlockingConnection, name: str) -> bool:

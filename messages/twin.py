@@ -44,11 +44,16 @@ class MemoryBroker(Publisher, Appender):
             self.changed.notify_all()
             return offset
 
-    def publish(self, messages: Sequence[Outgoing]) -> None:
+    def publish(self, messages: list[Outgoing]) -> None:
         """Note the messages in `published`; raises BrokerUnavailable."""
         self.check()
         with self.changed:
             self.published.extend(messages)
+        messages.clear()
+
+    def reply(self, messages: list[Outgoing]) -> None:
+        """Note the replies in `published` too; raises BrokerUnavailable."""
+        self.publish(messages)
 
     def append(self, name: str, messages: Sequence[Appended]) -> None:
         """Keep in `appended`, by name, what was not there before; raises BrokerUnavailable."""

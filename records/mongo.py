@@ -159,11 +159,18 @@ class Records:
         stored = read(document, StoredOffset) if document else None
         return None if stored is None or stored.offset == NOTHING_DONE else stored
 
-    def store_offset(self, stored: StoredOffset, owner: str) -> bool:
-        """Remember how far a stream is done; returns False, and does nothing, where `owner` may not say so any more."""
+    def store_offset(self, stored: StoredOffset, owner: str, last: int | None) -> bool:
+        """Remember how far a stream is done; returns False, and does nothing, where it is not as `owner` left it.
+
+        last: the offset that `owner` has found or stored last, None where there was none.
+        """
         fields = to_document(stored)
+        # Its own offset is there where the answer to an earlier attempt was lost.
+        expected = {"$in": [NOTHING_DONE if last is None else last, stored.offset]}
         with unavailable():
-            result = self.database["offsets"].update_one({"_id": fields.pop("_id"), "owner": owner}, {"$set": fields})
+            result = self.database["offsets"].update_one(
+                {"_id": fields.pop("_id"), "owner": owner, "offset": expected}, {"$set": fields}
+            )
         return result.matched_count == 1
 
 

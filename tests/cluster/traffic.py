@@ -165,14 +165,11 @@ class _ByAmqp:
 
     def __init__(self, urls: Sequence[str]) -> None:
         self._urls = itertools.cycle(urls)
-        self._unroutable: list[str] = []
         self._publisher: AmqpPublisher | None = None
 
     def send(self, batch: Sequence[Review]) -> None:
         """Raises BrokerUnavailable where not all are confirmed."""
-        publisher = self._publisher = self._publisher or AmqpPublisher(
-            next(self._urls), on_unroutable=self._unroutable.append
-        )
+        publisher = self._publisher = self._publisher or AmqpPublisher(next(self._urls))
         try:
             publisher.publish(
                 [
@@ -188,10 +185,7 @@ class _ByAmqp:
                     for review in batch
                 ]
             )
-            if self._unroutable:
-                raise BrokerUnavailable(f"there is no {self._unroutable.pop()}")
         except BrokerUnavailable:
-            self._unroutable.clear()
             self.close()
             raise
 

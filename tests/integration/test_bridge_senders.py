@@ -65,7 +65,19 @@ real = settings(
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 # Names that no queue has, or none can have.
-STRANGE_QUEUES = ("amq.direct", "/queues/", "/queues/%ff%00", "\0", "é" * 127, "é" * 128, "x" * 255, "x" * 10_000)
+STRANGE_QUEUES = (
+    "amq.direct",
+    "amq.rabbitmq.reply-to",
+    "amq.rabbitmq.reply-to.none",
+    "amq.rabbitmq.reply-to.g1AAAA==.AAAA",
+    "/queues/",
+    "/queues/%ff%00",
+    "\0",
+    "é" * 127,
+    "é" * 128,
+    "x" * 255,
+    "x" * 10_000,
+)
 
 
 class RawHeaders(BasicProperties):

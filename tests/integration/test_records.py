@@ -22,7 +22,7 @@ from deploy.ports import free_port
 from records import InvalidRecord, Records, RecordsUnavailable, now
 from records.drift import DriftRecords
 from records.labels import Label, Labels
-from records.mongo import DUPLICATE_KEY, TOO_LARGE, RecordTooLarge, unavailable
+from records.mongo import DUPLICATE_KEY, NOTHING_DONE, TOO_LARGE, RecordTooLarge, unavailable
 from tests.running import running
 
 
@@ -177,51 +177,75 @@ def test_an_offset_comes_back_as_its_owner_stored_it(records: Records) -> None:
     assert records.offset("reviews") is None
     assert records.take_offset("reviews", "a") is None
     assert records.offset("reviews") is None
+    last = None
     for position in (stored(0), stored(41), stored(2**53, key_prefix="reviews:1780000000000", chunk_time=None)):
-        assert records.store_offset(position, "a")
+        assert records.store_offset(position, "a", last)
+        last = position.offset
         assert records.offset("reviews") == position.offset
         assert records.take_offset("reviews", "a") == position
 
 
 def test_when_an_offset_was_stored_is_kept(records: Records) -> None:
     records.take_offset("reviews", "a")
-    records.store_offset(stored(0, stored_at=OLD_TIME), "a")
+    records.store_offset(stored(0, stored_at=OLD_TIME), "a", None)
     found_offset = records.take_offset("reviews", "a")
     assert found_offset and found_offset.stored_at
     assert found_offset.stored_at.replace(tzinfo=UTC) == OLD_TIME
 
 
 def test_only_the_last_that_took_an_offset_stores_it(records: Records) -> None:
-    assert not records.store_offset(stored(5), "a"), "nobody has taken it"
+    assert not records.store_offset(stored(5), "a", None), "nobody has taken it"
     records.take_offset("reviews", "a")
-    assert records.store_offset(stored(5), "a")
+    assert records.store_offset(stored(5), "a", None)
     assert records.take_offset("reviews", "b") == stored(5)
-    assert not records.store_offset(stored(6), "a")
+    assert not records.store_offset(stored(6), "a", 5)
     assert records.offset("reviews") == 5
-    assert records.store_offset(stored(7), "b")
+    assert records.store_offset(stored(7), "b", 5)
     assert records.offset("reviews") == 7
+
+
+def test_an_offset_moves_only_from_where_its_owner_left_it(records: Records) -> None:
+    records.take_offset("reviews", "a")
+    assert records.store_offset(stored(5), "a", None)
+    backup = found(records, "offsets")
+    assert records.store_offset(stored(9), "a", 5)
+    records.database["offsets"].delete_many({})
+    records.database["offsets"].insert_many(backup)
+    assert not records.store_offset(stored(10), "a", 9), "the database says that 6 to 9 are not done"
+    assert records.take_offset("reviews", "a") == stored(5)
+    assert records.store_offset(stored(10), "a", 5)
+    # Also where nothing was done yet when the backup was made.
+    records.database["offsets"].update_one({"_id": "reviews"}, {"$set": {"offset": NOTHING_DONE}})
+    assert not records.store_offset(stored(11), "a", 10)
+
+
+def test_an_offset_can_be_stored_again_by_who_did_not_hear_that_it_was(records: Records) -> None:
+    records.take_offset("reviews", "a")
+    for _ in range(2):
+        assert records.store_offset(stored(5), "a", None)
+    assert records.offset("reviews") == 5
 
 
 def test_a_stream_that_was_made_anew_begins_again(records: Records) -> None:
     records.take_offset("reviews", "a")
-    records.store_offset(stored(41), "a")
+    records.store_offset(stored(41), "a", None)
     anew = stored(0, epoch=1_790_000_000_000, key_prefix="reviews:1790000000000")
-    assert records.store_offset(anew, "a")
+    assert records.store_offset(anew, "a", 41)
     assert records.take_offset("reviews", "b") == anew
 
 
 def test_an_offset_that_was_deleted_is_not_stored_by_who_had_taken_it(records: Records) -> None:
     records.take_offset("reviews", "a")
     records.database["offsets"].delete_many({})
-    assert not records.store_offset(stored(5), "a")
+    assert not records.store_offset(stored(5), "a", None)
     assert found(records, "offsets") == []
 
 
 def test_each_stream_has_an_offset_of_its_own(records: Records) -> None:
     for stream, owner, offset in (("reviews", "a", 5), ("labels", "b", 2**53)):
         records.take_offset(stream, owner)
-        assert records.store_offset(stored(offset, stream), owner)
-    assert not records.store_offset(stored(6, "labels"), "a")
+        assert records.store_offset(stored(offset, stream), owner, None)
+    assert not records.store_offset(stored(6, "labels"), "a", 2**53)
     assert [records.offset(stream) for stream in ("reviews", "labels", "third")] == [5, 2**53, None]
 
 
@@ -290,7 +314,7 @@ def test_a_server_that_is_away_is_told_as_that() -> None:
         lambda: records.received_at("reviews:0"),
         lambda: records.offset("reviews"),
         lambda: records.take_offset("reviews", "a"),
-        lambda: records.store_offset(stored(1), "a"),
+        lambda: records.store_offset(stored(1), "a", None),
     ]
     for call in calls:
         with pytest.raises(RecordsUnavailable, match=f"MongoDB: .*{port}") as caught:
@@ -474,7 +498,7 @@ def test_an_offset_of_the_release_before_goes_on(records: Records) -> None:
     assert records.offset("reviews") == 41
     before = StoredOffset(id="reviews", offset=41, chunk_time=None, epoch=0, key_prefix=None, stored_at=OLD_TIME)
     assert records.take_offset("reviews", "a") == before
-    assert records.store_offset(stored(42), "a")
+    assert records.store_offset(stored(42), "a", 41)
     assert records.offset("reviews") == 42
 
 

@@ -1,6 +1,7 @@
 """What is appended to a stream is there once, in order, whatever is repeated."""
 
 import random
+import re
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -8,6 +9,7 @@ from functools import partial
 
 import pytest
 
+from deploy.ports import free_port
 from deploy.runner import wait_until
 from messages.ports import Appended, BrokerUnavailable, Message
 from messages.stream_publisher import MAX_NAMES, StreamPublisher
@@ -169,6 +171,32 @@ def test_a_stream_that_is_deleted_is_said_and_can_be_appended_to_when_it_is_ther
     declare(broker, stream)
     repeat(lambda: publisher.append("name", appended([1, 2], "anew ")))
     assert bodies(broker, stream) == [b"anew 1", b"anew 2"]
+
+
+def test_a_stream_that_is_missing_is_declared_and_appended_to_at_the_next_attempt(
+    broker: RabbitMQNode, stream: str
+) -> None:
+    declared: list[str] = []
+
+    def declare_again() -> None:
+        declare(broker, stream)
+        declared.append(stream)
+
+    publisher = StreamPublisher(broker.stream_url, stream, declare=declare_again)
+    publisher.append("name", appended([1]))
+    for number in (2, 3):
+        delete(broker, stream)
+        repeat(partial(publisher.append, "name", appended([number])))
+        assert bodies(broker, stream) == [b"%d" % number]
+    publisher.close()
+    assert declared == [stream] * 2
+
+
+def test_a_broker_that_is_away_is_asked_to_declare_nothing(broker: RabbitMQNode, stream: str) -> None:
+    nowhere = re.sub(r":\d+$", f":{free_port()}", broker.stream_url)
+    publisher = StreamPublisher(nowhere, stream, declare=lambda: pytest.fail("nobody knows whether it is missing"))
+    with pytest.raises(BrokerUnavailable):
+        publisher.append("name", appended([1]))
 
 
 def test_it_can_be_used_again_after_it_was_closed(

@@ -3,6 +3,7 @@
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import pytest
@@ -270,6 +271,76 @@ def test_a_stream_is_read_on_before_anything_is_finished_and_a_queue_no_further_
     while messages := source.read(MESSAGES, 1):
         found += messages
     assert [message.body for message in found] == bodies_of(expected)
+    source.close()
+
+
+LARGE = b"x" * 100_000
+
+
+def paused(source: QueueSource) -> bool:
+    connection = source._connection
+    return connection is not None and connection._connection.paused
+
+
+def full_or_all_there(source: QueueSource, count: int) -> bool:
+    return paused(source) or len(source._arrived) == count
+
+
+@pytest.mark.parametrize("kind", [Quorum], ids=["queue"], indirect=True)
+def test_a_queue_is_read_no_further_than_its_buffer_has_room_and_then_on_to_its_end(
+    kind: RabbitMQ, progress: MemoryProgress
+) -> None:
+    room = 1_000_000
+    expected = [LARGE + b"%d" % number for number in range(200)]
+    kind.publish(expected)
+    source = QueueSource(kind.node.amqp_url, kind.name, prefetch=1_000, buffer_bytes=room)
+    source.open(progress)
+    found: list[Message] = []
+    most = 0
+    while len(found) < len(expected):
+        assert wait_until(partial(full_or_all_there, source, len(expected) - len(found)), LONG_SECONDS)
+        most = max(most, sum(len(message.body) for message in source._arrived))
+        messages = read(source, min(7, len(expected) - len(found)))
+        source.finish([message.position for message in messages], frozenset())
+        found += messages
+    source.close()
+    assert [message.body for message in found] == expected
+    # What pika reads at a time may hold one more message than there is room for.
+    assert room < most < room + 4 * len(LARGE)
+
+
+@pytest.mark.parametrize("kind", [Quorum], ids=["queue"], indirect=True)
+def test_a_queue_that_is_not_read_for_longer_than_heartbeats_allow_stays_open(
+    kind: RabbitMQ, progress: MemoryProgress, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("messages.amqp.HEARTBEAT_SECONDS", 1)
+    kind.publish([LARGE] * 50)
+    source = QueueSource(kind.node.amqp_url, kind.name, prefetch=1_000, buffer_bytes=1_000_000)
+    source.open(progress)
+    connection = source._connection
+    assert connection
+    assert wait_until(lambda: paused(source), LONG_SECONDS)
+    # pika looks after one heartbeat and five seconds.
+    assert not wait_until(lambda: connection.closed, 8)
+    assert len(read(source, 50)) == 50
+    assert source._connection is connection
+    assert not connection.closed
+    source.close()
+
+
+@pytest.mark.parametrize("kind", [Quorum], ids=["queue"], indirect=True)
+def test_a_queue_that_is_closed_while_its_buffer_is_full_takes_what_was_finished_and_keeps_the_rest(
+    kind: RabbitMQ, progress: MemoryProgress
+) -> None:
+    kind.publish([LARGE] * 50)
+    source = QueueSource(kind.node.amqp_url, kind.name, prefetch=1_000, buffer_bytes=1_000_000)
+    source.open(progress)
+    assert wait_until(lambda: paused(source), LONG_SECONDS)
+    source.finish([message.position for message in read(source, 2)], frozenset())
+    source.close()
+    source.open(progress)
+    assert len(read(source, 48)) == 48
+    assert source.read(10, 0.2) == []
     source.close()
 
 

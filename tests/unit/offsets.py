@@ -26,9 +26,9 @@ class MemoryOffsets(OffsetStore):
         self.owner = owner
         return self.document
 
-    def store_offset(self, stored: StoredOffset, owner: str) -> bool:
+    def store_offset(self, stored: StoredOffset, owner: str, last: int | None) -> bool:
         self.check()
-        if owner != self.owner:
+        if owner != self.owner or (self.document and self.document.offset) not in (last, stored.offset):
             return False
         self.document = stored
         self.stored.append(stored.offset)

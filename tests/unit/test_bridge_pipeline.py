@@ -322,9 +322,9 @@ class SlowOffsets(MemoryOffsets):
         super().__init__()
         self.gate = threading.Event()
 
-    def store_offset(self, stored: StoredOffset, owner: str) -> bool:
+    def store_offset(self, stored: StoredOffset, owner: str, last: int | None) -> bool:
         self.gate.wait(10)
-        return super().store_offset(stored, owner)
+        return super().store_offset(stored, owner, last)
 
 
 def test_what_is_handled_while_an_offset_is_stored_is_stored_at_once(broker: MemoryBroker) -> None:
@@ -348,14 +348,14 @@ class CheckedOffsets(MemoryOffsets):
         self._handler = handler
         self._failures = iter(failures)
 
-    def store_offset(self, stored: StoredOffset, owner: str) -> bool:
+    def store_offset(self, stored: StoredOffset, owner: str, last: int | None) -> bool:
         if self._handler.concluded != list(range(len(self._handler.concluded))) or (
             stored.offset >= len(self._handler.concluded)
         ):
             self.too_early.append(stored.offset)
         if next(self._failures, False):
             raise RecordsUnavailable("away for a test")
-        return super().store_offset(stored, owner)
+        return super().store_offset(stored, owner, last)
 
 
 class Course(NamedTuple):

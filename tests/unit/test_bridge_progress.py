@@ -100,6 +100,22 @@ def test_who_is_superseded_stores_nothing_until_it_takes_the_position_again() ->
         second.store(POSITION._replace(offset=44))
 
 
+def test_an_offset_that_is_not_as_it_was_left_is_not_written_over_until_it_is_taken_again() -> None:
+    offsets = MemoryOffsets()
+    progress = progress_in(offsets)
+    progress.take()
+    progress.store(POSITION)
+    backup = offsets.document
+    progress.store(POSITION._replace(offset=50))
+    for restored, position in ((backup, POSITION), (None, None)):
+        offsets.document = restored
+        with pytest.raises(Superseded, match="restored"):
+            progress.store(POSITION._replace(offset=60))
+        assert offsets.document is restored
+        assert progress.take() == position
+        progress.store(POSITION._replace(offset=50))
+
+
 def test_before_a_position_is_taken_none_is_stored() -> None:
     offsets = MemoryOffsets()
     offsets.owner = "another"
