@@ -1,0 +1,24 @@
+"""Documents with texts, read a few at a time: a cursor's own batches of up to 16 MB would be in memory twice."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from pymongo.collection import Collection
+
+from records.mongo import Document, unavailable
+
+# Of the longest texts, 100,000 characters of four bytes, ten are 4 MB.
+PIECE_DOCUMENTS = 10
+
+
+def in_pieces(collection: "Collection[Document]", ids: Sequence[Any], fields: Mapping[str, Any]) -> Iterator[Document]:
+    """Yield the documents of these ids in their order, without those that are gone; raises RecordsUnavailable."""
+    for start in range(0, len(ids), PIECE_DOCUMENTS):
+        piece = ids[start : start + PIECE_DOCUMENTS]
+        with unavailable():
+            found = {
+                document["_id"]: document for document in collection.find({"_id": {"$in": [*piece]}}, fields or None)
+            }
+        for identifier in piece:
+            if identifier in found:
+                yield found.pop(identifier)
