@@ -30,7 +30,7 @@ def run(arguments: argparse.Namespace, model: Model) -> None:
     if not 0 < arguments.level < 1:
         raise DataError(f"--level must be between 0 and 1, not {arguments.level}")
     reference = _read(Reference, arguments.reference, model)
-    window = _read(Window, arguments.window, model)
+    window = _read(Window, arguments.window, model, reference)
     report = check(reference, window, level=arguments.level, minimum_texts=arguments.min_texts)
     sys.stdout.write((indented(report) if arguments.json else describe(report)) + "\n")
     if arguments.plot:
@@ -63,6 +63,7 @@ def describe(report: Comparison) -> str:
     return "\n".join(lines)
 
 
-def _read(kind: type[S], path: Path, model: Model) -> S:
+def _read(kind: type[S], path: Path, model: Model, reference: Reference | None = None) -> S:
     examples = [*read_examples(path)]
-    return kind.from_texts([example.text for example in examples], model, [example.label for example in examples])
+    texts, labels = [example.text for example in examples], [example.label for example in examples]
+    return kind.from_texts(texts, model, labels, reference=reference)

@@ -1,15 +1,17 @@
 """The texts that drift checks, its reports in `drift_reports`, and the texts that generate-drift made."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from pymongo.collection import Collection
 from pymongo.errors import DuplicateKeyError
 
 from contracts.codec import to_document
 from contracts.drift import DriftReport
-from records.mongo import Records, read, read_valid, unavailable
+from records.mongo import Document, Records, read, read_valid, unavailable
+from records.pieces import in_pieces
 
 # At a check every five minutes, ten weeks: reports can't fill the database, however often somebody asks.
 MAX_REPORTS = 20_000
@@ -24,13 +26,32 @@ class Scoring:
     synthetic: bool
 
 
+class ScoredTexts:
+    """Texts of predictions, the same ones each time they are read, which is a few at a time: they may be large.
+
+    scorings: of each text, in the same order. Reading raises RecordsUnavailable; what is deleted meanwhile is left out.
+    """
+
+    def __init__(self, predictions: "Collection[Document]", found: Iterable[Document]) -> None:
+        """found: the documents, without their texts."""
+        self._predictions = predictions
+        self._ids: list[Any] = []
+        self.scorings: list[Scoring] = []
+        for document in found:
+            self._ids.append(document["_id"])
+            self.scorings.append(Scoring(document["model"], document["scored_at"], bool(document.get("synthetic"))))
+
+    def __iter__(self) -> Iterator[str]:
+        """Read the texts."""
+        for document in in_pieces(self._predictions, self._ids, {"text": 1}):
+            yield document["text"]
+
+
 class DriftRecords:
     """Texts to check and the reports of checks. Every method raises RecordsUnavailable while MongoDB can't answer.
 
     Reports are numbered without gaps, and a report's `_id` is its number in twelve digits: as text it sorts alike in
     every server.
-
-    Texts are yielded one by one, since they may be large; `seen` gets the scoring of each, in the same order.
 
     Times that texts are asked for by are best whole seconds: nx-27017 compares no finer.
     """
@@ -48,33 +69,34 @@ class DriftRecords:
             self._predictions.create_index([("scored_at", -1)])
             self._reports.create_index("undelivered", sparse=True)
 
-    def last_texts(self, limit: int, seen: list[Scoring], *, since: datetime | None = None) -> Iterator[str]:
-        """Yield the texts scored last, newest first, at most `limit`, and none from before `since`."""
-        return self._texts(_scored(since), -1, limit, seen)
+    def last_texts(self, limit: int, *, since: datetime | None = None) -> ScoredTexts:
+        """Return the texts scored last, newest first, at most `limit`, and none from before `since`."""
+        return self._texts(_scored(since), -1, limit)
 
-    def live_texts(self, limit: int, seen: list[Scoring], *, since: datetime, model: str) -> Iterator[str]:
-        """Yield the first texts, at most `limit`, that `model` scored from `since` on and that nobody generated."""
-        return self._texts(_scored(since, model), 1, limit, seen)
+    def live_texts(self, limit: int, *, since: datetime, model: str) -> ScoredTexts:
+        """Return the first texts, at most `limit`, that `model` scored from `since` on and that nobody generated."""
+        return self._texts(_scored(since, model), 1, limit)
 
-    def _texts(self, query: Mapping[str, Any], direction: int, limit: int, seen: list[Scoring]) -> Iterator[str]:
-        fields = {"text": 1, "model": 1, "scored_at": 1, "synthetic": 1}
+    def _texts(self, query: Mapping[str, Any], direction: int, limit: int) -> ScoredTexts:
+        fields = {"model": 1, "scored_at": 1, "synthetic": 1}
         with unavailable():
-            for found in self._predictions.find(query, fields).sort("scored_at", direction).limit(limit):
-                seen.append(Scoring(found["model"], found["scored_at"], bool(found.get("synthetic"))))
-                yield found["text"]
+            found = self._predictions.find(query, fields).sort("scored_at", direction).limit(limit)
+            return ScoredTexts(self._predictions, found)
 
     def count_texts(self, at_most: int, *, since: datetime | None, live_of: str | None = None) -> int:
-        """Return how many texts `last_texts`, or `live_texts` of a model, would yield; counting stops at `at_most`."""
+        """Return how many texts `last_texts`, or `live_texts` of a model, would return; counting stops at `at_most`."""
         # Not count_documents, which nx-27017 answers by reading all of them.
         with unavailable():
             return sum(1 for _ in self._predictions.find(_scored(since, live_of), {"_id": 1}).limit(at_most))
 
-    def unlearned_labels(self, limit: int, *, since: datetime) -> list[tuple[str, int]]:
-        """Return the newest labelled texts that came in from `since` on and that no model has been trained on."""
+    def unlearned_labels(self, limit: int, *, since: datetime) -> Iterator[tuple[str, int]]:
+        """Yield the newest labelled texts that came in from `since` on and that no model has been trained on."""
         query = {"model": None, "received_at": {"$gte": since}}
         with unavailable():
-            found = self._labels.find(query, {"text": 1, "label": 1}).sort("received_at", -1).limit(limit)
-            return [(document["text"], document["label"]) for document in found]
+            newest = self._labels.find(query, {"_id": 1}).sort("received_at", -1).limit(limit)
+            ids = [document["_id"] for document in newest]
+        for document in in_pieces(self._labels, ids, {"text": 1, "label": 1}):
+            yield document["text"], document["label"]
 
     def last_report(self) -> DriftReport | None:
         """Return the newest report, None before the first; raises InvalidRecord where it can't be read."""
@@ -140,10 +162,12 @@ class GeneratedTexts:
 
     def ordinary(self, limit: int) -> Iterator[str]:
         """Yield the last texts, at most `limit`, that came from elsewhere, newest first."""
+        query = {"synthetic": {"$ne": True}}
         with unavailable():
-            newest = self._predictions.find({"synthetic": {"$ne": True}}, {"text": 1}).sort("scored_at", -1)
-            for document in newest.limit(limit):
-                yield document["text"]
+            newest = self._predictions.find(query, {"_id": 1}).sort("scored_at", -1).limit(limit)
+            ids = [document["_id"] for document in newest]
+        for document in in_pieces(self._predictions, ids, {"text": 1}):
+            yield document["text"]
 
 
 def _scored(since: datetime | None, live_of: str | None = None) -> Mapping[str, Any]:

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ from contracts.codec import extended, to_documents
 from contracts.records import LabelRecord
 from contracts.retrain import Conflict, ConflictingLabel
 from records.mongo import Records, now, read, read_valid, unavailable
+from records.pieces import in_pieces
 
 CONFLICTS_SHOWN = 20
 
@@ -98,23 +99,32 @@ class Labels:
                 conflict.labels.append(ConflictingLabel(found.id, found.label, found.source))
         return [*by_text.values()]
 
-    def pending(self, *, maximum: int, maximum_per_source: int = 0, refused: bool = False) -> list[LabelRecord]:
-        """Return the oldest labels that no model has used, at most so many.
+    def pending(self, *, maximum: int, maximum_per_source: int = 0, refused: bool = False) -> Iterator[LabelRecord]:
+        """Yield the oldest labels that no model has used, at most so many; they are read a few at a time.
 
         maximum_per_source: how many of one source, 0 for any number. refused: those that the gate refused too.
         """
         states = ["pending", "refused"] if refused else ["pending"]
-        chosen: list[LabelRecord] = []
         by_source: Counter[str] = Counter()
+
+        def is_full(source: str) -> bool:
+            return 0 < maximum_per_source <= by_source[source]
+
         with unavailable():
-            oldest = self._collection.find({"state": {"$in": states}}).sort([("received_at", 1), ("_id", 1)])
-            for label in read_valid(oldest, LabelRecord):
-                if not maximum_per_source or by_source[label.source] < maximum_per_source:
-                    by_source[label.source] += 1
-                    chosen.append(label)
-                if len(chosen) == maximum:
-                    break
-        return chosen
+            oldest = self._collection.find({"state": {"$in": states}}, {"source": 1})
+            found = [(each["_id"], str(each.get("source"))) for each in oldest.sort([("received_at", 1), ("_id", 1)])]
+        ids = (identifier for identifier, source in found if not is_full(source))
+        for label in read_valid(in_pieces(self._collection, ids), LabelRecord):
+            if not is_full(label.source):
+                by_source[label.source] += 1
+                yield label
+            if by_source.total() == maximum:
+                break
+
+    def texts(self, ids: Sequence[str]) -> Iterator[str]:
+        """Yield the texts of these labels; they are read a few at a time."""
+        for document in in_pieces(self._collection, ids, {"text": 1}):
+            yield document["text"]
 
     def mark_used(self, ids: Sequence[str], model: str, weight: float) -> None:
         """Note that a version has learned these labels, each counted `weight` times."""

@@ -4,7 +4,7 @@ from array import array
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import count
+from itertools import count, islice
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,12 @@ from scipy.sparse import csr_array
 
 from sentiment.scorer import Scorer
 from sentiment.text import tokens
+
+# What counting takes in memory: of each occurrence of a word its column and number, of each word its string, its place
+# in a dictionary and its number.
+OCCURRENCE_BYTES = 12
+WORD_BYTES = 200
+CHARACTER_BYTES = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,6 +36,12 @@ class TextCounts:
         """Return the number of texts."""
         return self.occurrences.shape[0]
 
+    def word_texts(self) -> NDArray[np.int64]:
+        """Return the number of texts that have each word, (V,)."""
+        by_word = self.occurrences.tocsc()
+        by_word.sum_duplicates()  # a word that a text repeats has an entry each time
+        return np.diff(by_word.indptr).astype(np.int64)
+
     def select(self, chosen: NDArray[Any]) -> "TextCounts":
         """Return the texts that `chosen` marks, (D,) of truth values, or names by their places."""
         return TextCounts(self.vocabulary, self.occurrences[chosen])
@@ -40,16 +52,48 @@ class TextCounts:
         return np.asarray(self.occurrences @ table) + scorer.bias
 
 
+class TextCounter:
+    """Counts the words of texts, one text after the other, so that no text needs to stay in memory."""
+
+    def __init__(self) -> None:
+        # Each new word gets the next number.
+        self._index: defaultdict[str, int] = defaultdict(count().__next__)
+        self._found, self._ends = array("i"), [0]
+        self._word_bytes = 0
+
+    def __len__(self) -> int:
+        """Return the number of texts."""
+        return len(self._ends) - 1
+
+    @property
+    def size_bytes(self) -> int:
+        """How much memory the counts take, at most."""
+        return self._word_bytes + OCCURRENCE_BYTES * len(self._found)
+
+    def add(self, text: str) -> None:
+        """Count one more text; a word that a text repeats has an entry each time."""
+        known = len(self._index)
+        self._found.extend(map(self._index.__getitem__, tokens(text)))
+        self._ends.append(len(self._found))
+        new = len(self._index) - known
+        self._word_bytes += WORD_BYTES * new + CHARACTER_BYTES * sum(map(len, islice(reversed(self._index), new)))
+
+    def counts(self) -> TextCounts:
+        """Return the texts as counts."""
+        entries = (
+            np.ones(len(self._found)),
+            np.array(self._found, dtype=np.int32),
+            np.array(self._ends, dtype=np.int32),
+        )
+        occurrences = csr_array(entries, shape=(len(self), len(self._index)))
+        # A single character is no word; dropping them here, once each, takes less time than from every text.
+        is_word = np.fromiter(map(len, self._index), dtype=np.int64, count=len(self._index)) > 1
+        return TextCounts(tuple(word for word in self._index if len(word) > 1), occurrences[:, is_word])
+
+
 def count_texts(texts: Iterable[str]) -> TextCounts:
     """Count the words of each text; a word that a text repeats has an entry each time."""
-    # Each new word gets the next number.
-    index: defaultdict[str, int] = defaultdict(count().__next__)
-    found, ends = array("i"), [0]
+    counter = TextCounter()
     for text in texts:
-        found.extend(map(index.__getitem__, tokens(text)))
-        ends.append(len(found))
-    entries = (np.ones(len(found)), np.array(found, dtype=np.int32), np.array(ends, dtype=np.int32))
-    occurrences = csr_array(entries, shape=(len(ends) - 1, len(index)))
-    # A single character is no word; dropping them here, once each, takes less time than from every text.
-    is_word = np.fromiter(map(len, index), dtype=np.int64, count=len(index)) > 1
-    return TextCounts(tuple(word for word in index if len(word) > 1), occurrences[:, is_word])
+        counter.add(text)
+    return counter.counts()

@@ -1,6 +1,6 @@
 """Training from scratch, through scikit-learn."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from itertools import compress
@@ -27,8 +27,8 @@ def pipeline() -> Pipeline:
     return make_pipeline(CountVectorizer(preprocessor=remove_punctuation), MultinomialNB())
 
 
-def train(texts: Sequence[str], labels: Sequence[int]) -> Model:
-    """Train on texts and their labels, 0 or 1, of equal length.
+def train(texts: Iterable[str], labels: Sequence[int]) -> Model:
+    """Train on texts and their labels, 0 or 1, of equal number; no text is kept once it is counted.
 
     Raises ValueError where a label is missing or no text has a word.
     """

@@ -14,12 +14,12 @@ from prometheus_client import Counter, Gauge, Histogram
 from contracts.codec import extended
 from contracts.drift import Check, DriftReport, ModelShare, Reports, State, Status, WindowFigures
 from functions.drift.alerts import Courier
-from functions.drift.references import Candidate, References, Watched
+from functions.drift.references import Candidate, References, Watched, say_rest
 from functions.drift.settings import Settings
 from records import InvalidRecord, RecordsUnavailable, now
-from records.drift import DriftRecords, Scoring
+from records.drift import DriftRecords
 from sentiment.drift.check import check, next_state
-from sentiment.drift.samples import Window
+from sentiment.drift.samples import Window, count_errors
 
 logger = logging.getLogger(__name__)
 
@@ -90,9 +90,11 @@ class Checker:
         return self._compare(watched, reference, findings) if reference else ("not-enough-data", findings)
 
     def _compare(self, watched: Watched, reference: Candidate, findings: Findings) -> tuple[Status, Findings]:
-        seen: list[Scoring] = []
-        texts = self._records.last_texts(self._settings.window_texts, seen, since=reference.since)
-        window = self._with_labels(Window.from_texts(texts, watched.model), watched)
+        texts = self._records.last_texts(self._settings.window_texts, since=reference.since)
+        seen = texts.scorings
+        window = Window.from_texts(texts, watched.model, reference=reference.statistics)
+        say_rest("the window", window)
+        window = self._with_labels(window, watched)
         comparison = check(
             reference.statistics, window, level=self._settings.level, minimum_texts=self._settings.minimum_texts
         )
@@ -118,8 +120,8 @@ class Checker:
         On what it has learned, a model errs less than on anything else.
         """
         labels = self._records.unlearned_labels(self._settings.maximum_labels, since=watched.promoted_at)
-        known = Window.from_texts([text for text, _ in labels], watched.model, [label for _, label in labels])
-        return dataclasses.replace(window, labelled=known.labelled, errors=known.errors)
+        labelled, errors = count_errors(labels, watched.model)
+        return dataclasses.replace(window, labelled=labelled, errors=errors)
 
     def _follow(self, found: Status, findings: Findings, number: int, last: DriftReport | None) -> DriftReport:
         """Return the report that comes after the `last` one, with the state that follows from it and what was found."""

@@ -13,9 +13,9 @@ from contracts.manifest import Period
 from functions.drift.settings import HOLDOUT, LIVE, Settings
 from model_store.layout import Current
 from model_store.publishing import ModelStore, Statistics
-from records.drift import DriftRecords, Scoring
+from records.drift import DriftRecords
 from sentiment.artifact import REFERENCE_PART
-from sentiment.drift.samples import Reference
+from sentiment.drift.samples import Reference, Sample
 from sentiment.model import Model
 from sentiment.packing import unpack
 
@@ -124,13 +124,13 @@ class References:
         count = self._records.count_texts(wanted, since=watched.promoted_at, live_of=version)
         if count < wanted:
             return f"only {count} of {wanted} live texts have been scored by {version} since its promotion"
-        seen: list[Scoring] = []
-        texts = self._records.live_texts(wanted, seen, since=watched.promoted_at, model=version)
+        texts = self._records.live_texts(wanted, since=watched.promoted_at, model=version)
         reference = Reference.from_texts(texts, watched.model)
-        period = Period(seen[0].scored_at.isoformat(), seen[-1].scored_at.isoformat())
+        period = Period(texts.scorings[0].scored_at.isoformat(), texts.scorings[-1].scored_at.isoformat())
         # Of two processes that make it at once, the first one's stays.
         self._store.put_statistics(version, LIVE, Statistics(reference.to_bytes(), period))
         logger.info("%d live texts are the reference of %s from now on", reference.texts, version)
+        say_rest("the live reference", reference)
         return None
 
     def _kept(self, watched: Watched) -> Candidate | None:
@@ -143,3 +143,10 @@ class References:
             known = watched.holdout.statistics
             reference = dataclasses.replace(reference, labelled=known.labelled, errors=known.errors)
         return Candidate(reference, watched.version, kept.about)
+
+
+def say_rest(name: str, sample: Sample) -> None:
+    """Log of a sample, by its name, which words were too many to be kept, if any."""
+    if sample.rest_texts:
+        kept, rest = len(sample.words), sample.rest_texts
+        logger.warning("%s has more words than the %d that are kept: others are in %d texts at most", name, kept, rest)

@@ -8,12 +8,17 @@ from sentiment.gate import LEVEL
 
 @dataclass(frozen=True)
 class Settings:
-    """What is not given is read from the environment; raises SettingsError. max_labels_per_source: 0 for any number."""
+    """What is not given is read from the environment; raises SettingsError.
+
+    max_labels_per_source: 0 for any number. max_run_bytes: memory for the counts of the labels of a run.
+    """
 
     retrain_after: int = setting(whole_number, "RETRAIN_AFTER", 100, least=1)
     label_weight: float = setting(number, "LABEL_WEIGHT", 1, least=1 / 1024)
     max_labels_per_source: int = setting(whole_number, "MAX_LABELS_PER_SOURCE", 0, least=0)
     max_labels_per_run: int = setting(whole_number, "MAX_LABELS_PER_RUN", 20_000, least=1)
+    max_run_bytes: int = setting(whole_number, "MAX_RUN_BYTES", 100_000_000, least=1)
+    max_vocabulary_words: int = setting(whole_number, "MAX_VOCABULARY_WORDS", 500_000, least=1)
     max_pending_labels: int = setting(whole_number, "MAX_PENDING_LABELS", 100_000, least=1)
     gate: str = setting(choice, "GATE", ("on", "off"))
     gate_level: float = setting(number, "GATE_LEVEL", LEVEL, least=1e-9)

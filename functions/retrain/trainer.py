@@ -4,7 +4,7 @@ The order of a run is what makes it safe to kill at any step:
 
 1. The champion, the served version, is loaded, and the labels are repaired: those that it has learned, which the
    version itself names, are marked as used, and those that it took back are deleted.
-2. Pending labels are read, and their counts added to the champion's.
+2. Pending labels are read, as many as memory has room for, and their counts added to the champion's.
 3. The gate compares. If it refuses, the labels are marked as refused, and nothing else happens.
 4. The challenger is published, then promoted by one conditional write that fails if anything else was promoted
    since the champion was read. A version that was published and not promoted is never served.
@@ -18,13 +18,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache
 
-import numpy as np
 from msgspec.structs import asdict, replace
 from prometheus_client import Counter
 
 from contracts.codec import extended
 from contracts.manifest import Contender
-from contracts.records import LabelRecord
 from contracts.retrain import (
     LabelsLearned,
     LabelsStored,
@@ -36,6 +34,7 @@ from contracts.retrain import (
     RunOutcome,
     TakenBack,
 )
+from functions.retrain.lesson import Lesson
 from functions.retrain.settings import Settings
 from functions.retrain.versions import Champion, first_version, summary
 from model_store.errors import PromotionConflict, StoreError
@@ -113,19 +112,20 @@ class Trainer:
         """
         with self._working(by):
             champion = self._champion()
-            labels = self._labels.pending(
+            pending = self._labels.pending(
                 maximum=self._settings.max_labels_per_run,
                 maximum_per_source=self._settings.max_labels_per_source,
                 refused=refused,
             )
+            lesson = Lesson.read(pending, self._settings.max_run_bytes)
             nobody = Contender(None, None)
             before = champion.as_contender() if champion else nobody
             outcome = RunOutcome(model=before.model, champion=before, challenger=nobody, reason="no labels are pending")
-            if labels:
-                outcome = self._learn(champion, labels, by, outcome)
+            if len(lesson):
+                outcome = self._learn(champion, lesson, by, outcome)
             RUNS.labels("promoted" if outcome.promoted else "refused" if outcome.retrained else "nothing-to-do").inc()
             finished_at = now().isoformat(timespec="seconds")
-            self._last_run = extended(outcome, LastRun, by=by, labels=len(labels), finished_at=finished_at)
+            self._last_run = extended(outcome, LastRun, by=by, labels=len(lesson), finished_at=finished_at)
             return outcome
 
     def take_back(self, identifier: str, *, by: str) -> TakenBack:
@@ -206,53 +206,54 @@ class Trainer:
             champion.repair(self._labels)
         return champion
 
-    def _learn(
-        self, champion: Champion | None, labels: Sequence[LabelRecord], by: str, outcome: RunOutcome
-    ) -> RunOutcome:
+    def _learn(self, champion: Champion | None, lesson: Lesson, by: str, outcome: RunOutcome) -> RunOutcome:
         """Train on labels, promote what comes of it, and return `outcome` with what came of that."""
-        self._say("training", len(labels))
+        self._say("training", len(lesson))
         if champion:
-            artifact, outcome = self._challenge(champion, labels, outcome)
+            artifact, outcome = self._challenge(champion, lesson, outcome)
             if artifact is None:
                 return outcome
-        elif len({label.label for label in labels}) < 2:
+        elif len(set(lesson.labels.tolist())) < 2:
             return replace(outcome, reason="there is no model yet, and the pending labels are all of one class")
         else:
-            artifact = first_version(labels)
+            artifact = first_version(self._labels.texts(lesson.ids), lesson)
             outcome = replace(outcome, retrained=True, reason="the first model, with nothing to compare it with")
         try:
-            reason = f"learned {len(labels)} labels: {outcome.reason}"
+            reason = f"learned {len(lesson)} labels: {outcome.reason}"
             version = self._promote(artifact, champion.current if champion else None, by, reason)
         except PromotionConflict as error:
             return replace(outcome, reason=f"not promoted: {error}; the labels stay pending for the next run")
-        self._labels.mark_used([label.id for label in labels], version, artifact.manifest.label_weight)
+        self._labels.mark_used(lesson.ids, version, artifact.manifest.label_weight)
         return replace(outcome, promoted=True, model=version, challenger=replace(outcome.challenger, model=version))
 
-    def _challenge(
-        self, champion: Champion, labels: Sequence[LabelRecord], outcome: RunOutcome
-    ) -> tuple[Artifact | None, RunOutcome]:
+    def _challenge(self, champion: Champion, lesson: Lesson, outcome: RunOutcome) -> tuple[Artifact | None, RunOutcome]:
         """Return the challenger, None where the gate refuses it, and `outcome` with what the gate found."""
         weight = self._settings.label_weight
-        texts = count_texts(label.text for label in labels)
-        truth = np.array([label.label for label in labels], dtype=np.intp)
-        challenger = champion.model.added(texts, truth.tolist(), weight=weight)
-        self._say("comparing", len(labels))
+        challenger = champion.model.added(lesson.texts, lesson.labels.tolist(), weight=weight)
+        words, most = len(challenger.vocabulary), self._settings.max_vocabulary_words
+        if words > max(most, len(champion.model.vocabulary)):
+            reason = f"refused: the model would have {words} words, more than MAX_VOCABULARY_WORDS ({most})"
+            logger.warning("challenger %s", reason)
+            self._labels.mark_refused(lesson.ids, uuid.uuid4().hex)
+            return None, replace(outcome, retrained=True, reason=reason)
+        self._say("comparing", len(lesson))
         verdict = gate.decide(
             gate.on_holdout(champion.model, challenger, champion.holdout, champion.holdout_labels),
-            gate.on_recent(champion.model, texts, truth, weight=weight),
+            gate.on_recent(champion.model, lesson.texts, lesson.labels, weight=weight),
             level=self._settings.gate_level,
         )
-        ids, reason = [label.id for label in labels], verdict.reason
+        reason = verdict.reason
         figures = Contender(None, champion.figures(challenger))
         outcome = replace(outcome, retrained=True, challenger=figures, reason=reason, tests=verdict.tests)
         if not verdict.promote:
             logger.warning("challenger %s", reason)
             if self._settings.gate == "on":
-                self._labels.mark_refused(ids, uuid.uuid4().hex)
+                self._labels.mark_refused(lesson.ids, uuid.uuid4().hex)
                 return None, outcome
             reason = f"GATE=off, else {reason}"
-        self._say("publishing", len(labels))
-        artifact = champion.successor(challenger, weight, f"learned {len(labels)} labels: {reason}", learned=ids)
+        self._say("publishing", len(lesson))
+        reason_for_all = f"learned {len(lesson)} labels: {reason}"
+        artifact = champion.successor(challenger, weight, reason_for_all, learned=lesson.ids)
         return artifact, replace(outcome, reason=reason)
 
     def _promote(self, artifact: Artifact, expected: Current | None, by: str, reason: str) -> str:

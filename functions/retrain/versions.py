@@ -1,6 +1,6 @@
 """Versions as a run reads and makes them: the champion, its successor, the first one, and how a list shows each."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -8,8 +8,8 @@ import numpy as np
 
 from contracts.codec import extended
 from contracts.manifest import About, Contender, Evaluation
-from contracts.records import LabelRecord
 from contracts.retrain import VersionMetrics, VersionSummary
+from functions.retrain.lesson import Lesson
 from model_store.layout import Current
 from model_store.publishing import ModelStore, VersionInfo
 from records import now
@@ -105,14 +105,16 @@ class Champion:
         return pack(model, about, parts)
 
 
-def first_version(labels: Sequence[LabelRecord]) -> Artifact:
-    """Return a version trained on labels alone, where no model is served; raises ValueError for labels all alike."""
+def first_version(texts: Iterable[str], lesson: Lesson) -> Artifact:
+    """Return a version trained on labels alone, where no model is served; raises ValueError for labels all alike.
+
+    texts: those of the lesson, which are read once more, since scikit-learn counts them itself.
+    """
     from sentiment.training import train, trainer_name  # scikit-learn, which only a model from scratch needs
 
-    trained_at, count = now().isoformat(timespec="seconds"), len(labels)
+    trained_at, count = now().isoformat(timespec="seconds"), len(lesson)
     about = About(trained_at=trained_at, trainer=trainer_name(), data="labels", examples=count, labels=count)
-    model = train([label.text for label in labels], [label.label for label in labels])
-    return pack(model, about, {LABELS_PART: "\n".join(label.id for label in labels).encode()})
+    return pack(train(texts, lesson.labels.tolist()), about, {LABELS_PART: "\n".join(lesson.ids).encode()})
 
 
 def summary(info: VersionInfo) -> VersionSummary:

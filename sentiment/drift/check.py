@@ -90,9 +90,10 @@ def _compare_words(reference: Reference, window: Window, level: float) -> tuple[
     """Test the share of texts that have it for each word seen often enough.
 
     How often a word was seen on both sides together says nothing about where, so leaving out the rare ones
-    biases no test. The family's p-value is that of the word that moved most, corrected for all.
+    biases no test. The family's p-value is that of the word that moved most, corrected for all: for those, too, of
+    which it is not known how often each was seen.
     """
-    words, in_reference, in_window = _align(reference, window)
+    words, in_reference, in_window, guessed = _align(reference, window)
     total = in_reference + in_window
     tested = np.flatnonzero(total >= MINIMUM_WORD_TEXTS)
     if not len(tested):
@@ -105,7 +106,9 @@ def _compare_words(reference: Reference, window: Window, level: float) -> tuple[
     effects = np.abs(cohens_h(share_before, share_now))
     moved = np.flatnonzero(tails <= NAMED_TAIL)
     order = moved[np.lexsort((-effects[moved], tails[moved]))][:NAMED_WORDS]
-    expected = expected_as_extreme(tails[order], np.bincount(total[tested]), reference.texts, window.texts)
+    exact = np.bincount(total[tested[~guessed[tested]]], minlength=1)
+    others = int(guessed[tested].sum()) + _most_others(reference, window)
+    expected = expected_as_extreme(tails[order], exact, reference.texts, window.texts) + 2 * tails[order] * others
     p_values = np.minimum(1.0, expected)
     shifts = [
         WordShift(words[tested[i]], float(share_before[i]), float(share_now[i]), float(p_value))
@@ -113,21 +116,41 @@ def _compare_words(reference: Reference, window: Window, level: float) -> tuple[
     ]
     # With many texts the most significant word may have moved little, and another one much.
     first = order[0]
-    effect = effects[tails <= max(tails[first], level / (2 * len(tested)))].max()
+    effect = effects[tails <= max(tails[first], level / (2 * (len(tested) + others)))].max()
     return (float(share_now[first] - share_before[first]), float(p_values[0]), float(effect)), shifts
 
 
-def _align(reference: Reference, window: Window) -> tuple[tuple[str, ...], NDArray[np.int64], NDArray[np.int64]]:
-    """Return the words of both, and in how many texts of each side each one is."""
+def _align(
+    reference: Reference, window: Window
+) -> tuple[tuple[str, ...], NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
+    """Return the words of both, in how many texts of each side each one is, and for which of them that is a guess.
+
+    A word that one side has not kept is in at most `rest_texts` of its texts. It counts as if it were in as many as
+    come nearest to the other side's share: no word moves because it was not kept.
+    """
     known = len(reference.words)
     positions = np.fromiter(map(reference.index.get, window.words, repeat(-1)), dtype=np.int64, count=len(window.words))
     new = positions < 0
     positions[new] = known + np.arange(new.sum())
-    in_reference = np.concatenate([reference.word_texts, np.zeros(new.sum(), dtype=np.int64)])
-    in_window = np.zeros(len(in_reference), dtype=np.int64)
+    unknown = -1
+    in_reference = np.concatenate([reference.word_texts, np.full(new.sum(), unknown, dtype=np.int64)])
+    in_window = np.full(len(in_reference), unknown, dtype=np.int64)
     in_window[positions] = window.word_texts
+    only_window, only_reference = in_reference == unknown, in_window == unknown
+    alike = in_window[only_window] * reference.texts // window.texts
+    in_reference[only_window] = np.minimum(alike, reference.rest_texts)
+    alike = in_reference[only_reference] * window.texts // reference.texts
+    in_window[only_reference] = np.minimum(alike, window.rest_texts)
+    guessed = (only_window & (reference.rest_texts > 0)) | (only_reference & (window.rest_texts > 0))
     new_words = tuple(window.words[i] for i in np.flatnonzero(new).tolist())
-    return reference.words + new_words, in_reference, in_window
+    return reference.words + new_words, in_reference, in_window, guessed
+
+
+def _most_others(reference: Reference, window: Window) -> int:
+    """Return how many of the words that neither side has kept would be tested, at most."""
+    if reference.rest_texts + window.rest_texts < MINIMUM_WORD_TEXTS:
+        return 0
+    return (reference.rest_total + window.rest_total) // MINIMUM_WORD_TEXTS
 
 
 def _figures(sample: Sample) -> SampleFigures:

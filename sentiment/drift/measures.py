@@ -35,12 +35,6 @@ class MeasuredTexts:
         """Return the number of texts."""
         return len(self.labelled)
 
-    def word_texts(self) -> NDArray[np.int64]:
-        """Return the number of texts that have each word, (W,)."""
-        by_word = self.counts.occurrences.tocsc()
-        by_word.sum_duplicates()  # a word that a text repeats has an entry each time
-        return np.diff(by_word.indptr)
-
 
 def measure(texts: TextCounts, model: Model, labels: Sequence[int | None] | None = None) -> MeasuredTexts:
     """Measure texts under `model`; `labels` are 0, 1 or None where unknown, one a text.

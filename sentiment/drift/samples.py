@@ -1,38 +1,43 @@
 """The statistics of a set of texts: all that a check needs, and no text."""
 
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import repeat
-from typing import Self
+from typing import ClassVar, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sentiment.artifact import ArtifactError
-from sentiment.counts import count_texts
+from sentiment.counts import TextCounter, TextCounts
 from sentiment.drift.measures import MEASURES, MeasuredTexts, measure
+from sentiment.drift.words import WordCounter, WordTexts, short
 from sentiment.model import Model
 from sentiment.packing import load_arrays, pack_words, save_arrays, unpack_words
-from sentiment.text import batches
+
+T = TypeVar("T")
 
 MAXIMUM_SAMPLE = 20_000
-# A batch's words are in memory all at once.
-_BATCH_TEXTS = 1_000
-_BATCH_CHARACTERS = 4_000_000
+# A batch's words are in memory all at once: 500 reviews make one, or one text of 33,000 different words.
+_BATCH_BYTES = 6_000_000
 
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """Statistics of a set of texts.
+    """Statistics of a set of texts, in bounded memory.
 
     texts: how many they are.
     words: W words; word_texts: (W,), the number of texts that have each.
     measures: for each of MEASURES its values, sorted, as float32; of more than 20,000 texts the
         20,000 evenly spaced quantiles.
     labelled: how many labels are known; errors: how many of these the model got wrong.
+    rest_texts: a word that is not in `words` is in so many texts at most, 0 unless there were more words than are kept;
+        rest_total: the sum of these numbers.
     """
+
+    most_words: ClassVar[int]
 
     texts: int
     words: tuple[str, ...]
@@ -40,48 +45,69 @@ class Sample:
     measures: dict[str, NDArray[np.float32]]
     labelled: int
     errors: int
+    rest_texts: int = 0
+    rest_total: int = 0
 
     @classmethod
-    def from_texts(cls, texts: Iterable[str], model: Model, labels: Iterable[int | None] | None = None) -> Self:
+    def from_texts(
+        cls,
+        texts: Iterable[str],
+        model: Model,
+        labels: Iterable[int | None] | None = None,
+        *,
+        reference: "Reference | None" = None,
+    ) -> Self:
         """Measure texts under `model`, a batch at a time; `labels` (0, 1 or None) are one a text.
 
-        Raises ValueError where there are not as many labels as texts.
+        texts: no iterator, since they are read a second time where they have more words than are kept.
+        reference: whose words are counted in any case.
+        Raises ValueError for an iterator, and where there are not as many labels as texts.
         """
+        if isinstance(texts, Iterator):
+            raise ValueError("texts that can be read only once can't be measured: give a list")
         pairs = zip(texts, repeat(None), strict=False) if labels is None else zip(texts, labels, strict=True)
-        return cls.from_measured(
-            measure(count_texts(text for text, _ in batch), model, [label for _, label in batch])
-            for batch in batches(pairs, _BATCH_TEXTS, _BATCH_CHARACTERS)
-        )
+        tally, words = _Tally(), WordCounter(reference.index if reference else {}, cls.most_words)
+        for counts, known in _batches(pairs):
+            tally.add(measure(counts, model, known))
+            words.add(counts.vocabulary, counts.word_texts())
+            del counts  # before the next ones are made
+        if words.overflowed:
+            for counts, _ in _batches(zip(texts, repeat(None), strict=False)):
+                words.recount(counts.vocabulary, counts.word_texts())
+                del counts
+        return cls._of(tally, words.result())
 
     @classmethod
     def from_measured(cls, batches: Iterable[MeasuredTexts]) -> Self:
         """Sum up measured texts."""
-        counted: Counter[str] = Counter()
-        measures: dict[str, list[NDArray[np.float32]]] = {name: [] for name in MEASURES}
-        texts = labelled = errors = 0
+        tally, counted = _Tally(), Counter[str]()
         for batch in batches:
-            counted.update(dict(zip(batch.counts.vocabulary, batch.word_texts().tolist(), strict=True)))
-            for name, values in measures.items():
-                values.append(batch.measures[name])
-            texts += len(batch)
-            labelled += int(batch.labelled.sum())
-            errors += int(batch.wrong.sum())
-        return cls(
-            texts,
-            tuple(counted),
-            np.fromiter(counted.values(), dtype=np.int64, count=len(counted)),
-            {name: _sorted_sample(values) for name, values in measures.items()},
-            labelled,
-            errors,
-        )
+            tally.add(batch)
+            named = map(short, batch.counts.vocabulary)
+            counted.update(dict(zip(named, batch.counts.word_texts().tolist(), strict=True)))
+        words = WordTexts(tuple(counted), np.fromiter(counted.values(), dtype=np.int64, count=len(counted)))
+        return cls._of(tally, words.strongest(cls.most_words))
+
+    @classmethod
+    def _of(cls, tally: "_Tally", words: WordTexts) -> Self:
+        measures = {name: _sorted_sample(values) for name, values in tally.measures.items()}
+        figures = tally.texts, words.words, words.texts, measures, tally.labelled, tally.errors
+        return cls(*figures, words.rest_texts, words.rest_total)
 
 
 class Window(Sample):
-    """Statistics of the texts that were scored last."""
+    """Statistics of the texts that were scored last; it keeps 25,000 words beside the reference's."""
+
+    most_words = 25_000
 
 
 class Reference(Sample):
-    """Statistics of the texts that a window is compared with; the model must not have been trained on them."""
+    """Statistics of the texts that a window is compared with; the model must not have been trained on them.
+
+    It keeps 100,000 words.
+    """
+
+    most_words = 100_000
 
     @cached_property
     def index(self) -> dict[str, int]:
@@ -94,6 +120,7 @@ class Reference(Sample):
             documents=np.array([self.texts, self.labelled, self.errors], dtype=np.int64),
             words=pack_words(self.words),
             word_documents=self.word_texts.astype(np.int32),
+            rest=np.array([self.rest_texts, self.rest_total], dtype=np.int64),
             **self.measures,
         )
 
@@ -103,14 +130,57 @@ class Reference(Sample):
         arrays = load_arrays(content, "the drift reference")
         try:
             texts, labelled, errors = arrays["documents"].tolist()
-            words = unpack_words(arrays["words"])
+            rest_texts, rest_total = (
+                arrays["rest"].tolist() if "rest" in arrays else (0, 0)
+            )  # up to release 0.2: all are kept
+            words = tuple(map(short, unpack_words(arrays["words"])))
             word_texts = arrays["word_documents"].astype(np.int64)
             measures = {name: arrays[name].astype(np.float32) for name in MEASURES}
         except (KeyError, ValueError) as error:
             raise ArtifactError(f"the drift reference is not one: {error}") from error
         if len(words) != len(word_texts):
             raise ArtifactError(f"the drift reference has {len(words)} words and {len(word_texts)} counts")
-        return cls(texts, words, word_texts, measures, labelled, errors)
+        kept = WordTexts(words, word_texts, rest_texts, rest_total).strongest(cls.most_words)
+        return cls(texts, kept.words, kept.texts, measures, labelled, errors, kept.rest_texts, kept.rest_total)
+
+
+def count_errors(examples: Iterable[tuple[str, int]], model: Model) -> tuple[int, int]:
+    """Return how many labelled texts there are, and how many of them the model gets wrong."""
+    tally = _Tally()
+    for counts, labels in _batches(examples):
+        tally.add(measure(counts, model, labels))
+        del counts
+    return tally.labelled, tally.errors
+
+
+@dataclass
+class _Tally:
+    """What measured texts add up to, but for their words."""
+
+    texts: int = 0
+    labelled: int = 0
+    errors: int = 0
+    measures: dict[str, list[NDArray[np.float32]]] = field(default_factory=lambda: {name: [] for name in MEASURES})
+
+    def add(self, measured: MeasuredTexts) -> None:
+        for name, values in self.measures.items():
+            values.append(measured.measures[name])
+        self.texts += len(measured)
+        self.labelled += int(measured.labelled.sum())
+        self.errors += int(measured.wrong.sum())
+
+
+def _batches(examples: Iterable[tuple[str, T]]) -> Iterator[tuple[TextCounts, list[T]]]:
+    """Yield texts as counts, and what comes with each, as many at a time as make up _BATCH_BYTES."""
+    counter, others = TextCounter(), list[T]()
+    for text, other in examples:
+        counter.add(text)
+        others.append(other)
+        if counter.size_bytes >= _BATCH_BYTES:
+            yield counter.counts(), others
+            counter, others = TextCounter(), []
+    if others:
+        yield counter.counts(), others
 
 
 def _sorted_sample(batches: list[NDArray[np.float32]]) -> NDArray[np.float32]:

@@ -61,6 +61,12 @@ def parts() -> dict[str, Part]:
     return {name: part for name, part in found.items() if part.exists}
 
 
+def memory_limit(name: str) -> str:
+    """Return how much memory stack.yml gives a function, as `docker run --memory` takes it."""
+    limit: str = yaml.safe_load((ROOT / "stack.yml").read_text())["functions"][name]["limits"]["memory"]
+    return limit.removesuffix("i").lower()
+
+
 def docker(*arguments: str, check: bool = True, timeout_seconds: float = 900) -> str:
     """Run the docker command and return what it prints; raises AssertionError with its words where it fails."""
     result = subprocess.run(
@@ -211,6 +217,25 @@ class Container:
         match = re.match(r"([\d.]+)(KiB|MiB|GiB)", usage)
         assert match, usage
         return float(match[1]) * {"KiB": 2**10, "MiB": 2**20, "GiB": 2**30}[match[2]]
+
+    def peak_bytes(self) -> int:
+        """What the container has taken at its peak, files that the kernel caches for it included."""
+        folder = "/sys/fs/cgroup"
+        command = f"cat {folder}/memory.peak 2>/dev/null || cat {folder}/memory/memory.max_usage_in_bytes"
+        return int(self.execute("sh", "-c", command))
+
+    def assert_alive(self) -> None:
+        """Raise AssertionError if the kernel has killed the container, or a process in it, for want of memory."""
+        state = self.inspect()["State"]
+        assert state["Running"], (
+            f"ended with {state['ExitCode']}, OOMKilled {state['OOMKilled']}\n{self.logs()[-2000:]}"
+        )
+        assert not state["OOMKilled"]
+        folder = "/sys/fs/cgroup"
+        events = self.execute(
+            "sh", "-c", f"cat {folder}/memory.events 2>/dev/null || cat {folder}/memory/memory.oom_control"
+        )
+        assert "oom_kill 0" in events.splitlines(), events
 
     def stop(self) -> int:
         """Send SIGTERM, wait, and return the exit code."""

@@ -486,6 +486,25 @@ def test_labels_of_the_release_before_are_read(records: Records) -> None:
     assert [conflict.text for conflict in labels.conflicts()] == ["Meh."]
 
 
+def test_texts_are_read_a_few_at_a_time(records: Records) -> None:
+    labels = Labels(records)
+    labels.add([Label(f"text {number}", 0, "test") for number in range(30)])
+    pending, ids = labels.pending(maximum=30), [label.id for label in labels.pending(maximum=30)]
+    texts = labels.texts(ids)
+    next(pending), next(texts)
+    records.database["labels"].delete_many({})
+    assert len([*pending]) == len([*texts]) == 9, "the rest was not in memory yet"
+
+
+def test_labels_that_can_not_be_read_and_full_sources_are_passed_over(records: Records) -> None:
+    labels = Labels(records)
+    records.database["labels"].insert_many([{"_id": f"broken{n}", "state": "pending"} for n in range(15)])
+    for source in ("loud", "quiet"):
+        labels.add([Label(f"{source} {number}", 0, source) for number in range(25)])
+    found = [label.source for label in labels.pending(maximum=20, maximum_per_source=12)]
+    assert (found.count("loud"), found.count("quiet"), len(found)) == (12, 8, 20)
+
+
 def test_a_label_is_stored_with_these_fields(records: Records) -> None:
     (identifier,) = Labels(records).add([Label("Meh.", 0, "support", "t-17")])
     (document,) = found(records, "labels")

@@ -3,6 +3,7 @@
 import json
 import threading
 from collections.abc import Iterator, Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from sentiment.artifact import LABELS_PART
 from sentiment.counts import count_texts
 from sentiment.packing import unpack
 from sentiment.text import Corpus
-from sentiment.training import train_artifact
+from sentiment.training import train, train_artifact
 from tests.models import equal
 from tests.running import running
 from tests.system import promote, python_service
@@ -61,6 +62,8 @@ def settings(**changes: Any) -> Settings:
             "label_weight": 1.0,
             "max_labels_per_source": 0,
             "max_labels_per_run": 10_000,
+            "max_run_bytes": 100_000_000,
+            "max_vocabulary_words": 500_000,
             "max_pending_labels": 1_000,
             "gate": "on",
             "gate_level": 0.01,
@@ -241,6 +244,60 @@ def test_without_a_model_the_labels_make_the_first(store: ModelStore, labels: La
     current = store.current()
     assert current is not None
     assert unpack(store.load(current.version)).vocabulary == ("bad", "good")
+
+
+def test_a_run_takes_what_memory_has_room_for_and_the_next_ones_take_the_rest(
+    champion: str, store: ModelStore, labels: Labels
+) -> None:
+    labels.add(honest(60))
+    before = unpack(store.load(champion))
+    trainer = Trainer(store, labels, settings(max_run_bytes=5_000, gate="off"))
+    used = [0]
+    while labels.count("pending"):
+        outcome = trainer.run(by="test")
+        assert outcome.promoted, outcome.reason
+        used.append(labels.count("used"))
+    assert len(used) > 3
+    assert all(earlier < later < 61 for earlier, later in pairwise(used))
+    texts, truth = [label.text for label in honest(60)], [label.label for label in honest(60)]
+    assert outcome.model is not None
+    assert equal(unpack(store.load(outcome.model)), before.added(count_texts(texts), truth))
+
+
+def test_a_label_that_memory_has_no_room_for_beside_others_is_learned_alone(
+    champion: str, store: ModelStore, labels: Labels
+) -> None:
+    assert champion
+    labels.add(honest(2))
+    outcome = Trainer(store, labels, settings(max_run_bytes=1, gate="off")).run(by="test")
+    assert outcome.promoted, outcome.reason
+    assert (labels.count("used"), labels.count("pending")) == (1, 1)
+
+
+def test_labels_that_would_give_the_model_too_many_words_are_refused_and_say_why(
+    champion: str, store: ModelStore, labels: Labels
+) -> None:
+    labels.add(honest(60))
+    words = len(unpack(store.load(champion)).vocabulary)
+    outcome = Trainer(store, labels, settings(max_vocabulary_words=words + 10)).run(by="test")
+    assert (outcome.promoted, outcome.model) == (False, champion)
+    assert f"more than MAX_VOCABULARY_WORDS ({words + 10})" in outcome.reason
+    assert (labels.count("refused"), labels.count("pending")) == (60, 0)
+    assert Trainer(store, labels, settings()).run(by="test", refused=True).promoted
+
+
+def test_a_first_model_learns_as_many_labels_as_memory_has_room_for(store: ModelStore, labels: Labels) -> None:
+    store.ensure_bucket()
+    labels.add(honest(60))
+    outcome = Trainer(store, labels, settings(max_run_bytes=5_000)).run(by="test")
+    assert outcome.model is not None
+    artifact = store.load(outcome.model)
+    learned = artifact.parts[LABELS_PART].decode().split()
+    assert 1 < len(learned) < 60
+    assert (labels.count("used"), labels.count("pending")) == (len(learned), 60 - len(learned))
+    by_id = {label.id: label for label in honest(60)}
+    known = [by_id[identifier] for identifier in learned]
+    assert equal(unpack(artifact), train([label.text for label in known], [label.label for label in known]))
 
 
 def test_of_two_runs_at_once_one_works_and_the_other_says_so(champion: str, trainer: Trainer, labels: Labels) -> None:

@@ -11,7 +11,7 @@ from benchmarks.drift import take
 from sentiment.artifact import ArtifactError
 from sentiment.counts import count_texts
 from sentiment.drift.measures import MEASURES, measure
-from sentiment.drift.samples import MAXIMUM_SAMPLE, Reference, Window
+from sentiment.drift.samples import MAXIMUM_SAMPLE, Reference, Window, count_errors
 from sentiment.model import Model
 from tests.unit.drift_texts import MODEL, make_texts
 
@@ -51,6 +51,17 @@ def test_labels_must_be_as_many_as_texts(labels: list[int | None]) -> None:
         Window.from_texts(["good", "bad"], SMALL, labels)
 
 
+def test_texts_that_can_be_read_only_once_are_refused() -> None:
+    with pytest.raises(ValueError, match="only once"):
+        Window.from_texts(iter(["good", "bad"]), SMALL)
+
+
+def test_errors_are_counted_as_a_window_counts_them() -> None:
+    examples = [("good", 1), ("good", 0), ("bad", 0)]
+    window = Window.from_texts([text for text, _ in examples], SMALL, [label for _, label in examples])
+    assert count_errors(iter(examples), SMALL) == (window.labelled, window.errors) == (3, 1)
+
+
 def test_words_are_counted_once_a_document() -> None:
     sample = Window.from_texts(["good good good", "good bad", "new"], SMALL)
     assert dict(zip(sample.words, sample.word_texts.tolist(), strict=True)) == {"good": 2, "bad": 1, "new": 1}
@@ -59,9 +70,9 @@ def test_words_are_counted_once_a_document() -> None:
 def test_batches_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
     texts = make_texts(25, 1)
     labels = [1] * len(texts)
-    whole = Reference.from_texts(iter(texts), MODEL, iter(labels))
-    monkeypatch.setattr("sentiment.drift.samples._BATCH_TEXTS", 10)
-    batched = Reference.from_texts(iter(texts), MODEL, iter(labels))
+    whole = Reference.from_texts(texts, MODEL, iter(labels))
+    monkeypatch.setattr("sentiment.drift.samples._BATCH_BYTES", 20_000)
+    batched = Reference.from_texts(texts, MODEL, iter(labels))
     assert batched.to_bytes() == whole.to_bytes()
 
 
@@ -107,7 +118,7 @@ def test_a_truncated_reference_is_refused() -> None:
 
 def test_a_reference_is_bounded_and_keeps_its_distributions() -> None:
     lengths = np.random.default_rng(0).integers(1, 30, 2 * MAXIMUM_SAMPLE)
-    reference = Reference.from_texts(("good " * length for length in lengths), SMALL)
+    reference = Reference.from_texts(["good " * length for length in lengths], SMALL)
     assert reference.texts == len(lengths)
     assert len(reference.measures["length"]) == MAXIMUM_SAMPLE
     shares = np.searchsorted(reference.measures["length"], np.arange(31), side="right") / MAXIMUM_SAMPLE

@@ -1,0 +1,44 @@
+"""The labels of a run are read one by one, until their counts take the memory that there is."""
+
+import tracemalloc
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+from contracts.records import LabelRecord
+from functions.retrain.lesson import Lesson
+
+MOST_BYTES = 20_000_000
+
+
+def record(number: int, text: str) -> LabelRecord:
+    received_at = datetime(2026, 1, 2, tzinfo=UTC)
+    return LabelRecord(
+        id=str(number), text=text, label=number % 2, source="test", received_at=received_at, text_sha256=""
+    )
+
+
+def test_ten_thousand_labels_of_the_longest_texts_are_not_in_memory_together() -> None:
+    begun: list[int] = []
+
+    def labels() -> Iterator[LabelRecord]:
+        for number in range(10_000):
+            begun.append(number)
+            yield record(number, " ".join(f"{n:06x}" for n in range(number * 14_285, (number + 1) * 14_285)))
+
+    tracemalloc.start()
+    try:
+        lesson = Lesson.read(labels(), MOST_BYTES)
+        _, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert 1 < len(lesson) == len(begun) < 20, "further ones are not even read"
+    assert peak_bytes < 2 * MOST_BYTES
+
+
+def test_ten_thousand_short_labels_are_one_lesson() -> None:
+    lesson = Lesson.read((record(number, f"good {number % 100}") for number in range(10_000)), MOST_BYTES)
+    assert len(lesson) == len(lesson.labels) == len(lesson.texts) == 10_000
+
+
+def test_no_labels_are_an_empty_lesson() -> None:
+    assert len(Lesson.read(iter(()), MOST_BYTES)) == 0
