@@ -2,14 +2,11 @@
 
 import asyncio
 import json
-import os
 import secrets
 import signal
-import subprocess
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -30,7 +27,7 @@ from sentiment.packing import pack
 from sentiment.training import train
 from tests.conftest import RabbitMQNode
 from tests.models import ABOUT
-from tests.running import running
+from tests.running import Part, running
 from tests.system import Client, promote, python_service, through_gateway
 
 TIMEOUT_SECONDS = 60
@@ -50,50 +47,17 @@ def packed(model: Model) -> Artifact:
     return pack(model, ABOUT)
 
 
-@dataclass
-class Bridge:
-    """A process of the bridge, which is started as often as a test likes."""
-
-    service: Service
-    _running: ExitStack = field(default_factory=ExitStack, repr=False)
-    process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
+class Bridge(Part):
+    """A process of the bridge."""
 
     @classmethod
     def of(cls, environment: Mapping[str, str], gateway_url: str, folder: Path) -> "Bridge":
         own = {"BRIDGE_LABELS": "", **environment, "GATEWAY_URL": gateway_url}
         return cls(python_service("bridge", folder, own))
 
-    @property
-    def runs(self) -> bool:
-        return self.process is not None
-
-    def start(self) -> None:
-        """Returns when it is ready."""
-        self.process = self._running.enter_context(running(self.service))
-
-    def signal(self, number: signal.Signals) -> None:
-        assert self.process
-        os.kill(self.process.pid, number)
-
-    def kill(self) -> None:
-        """Ends it as a crash would."""
-        self.signal(signal.SIGKILL)
-        self.close()
-
-    def terminate(self) -> None:
-        """Ends it as an orchestrator would; it must have nothing to complain of."""
-        assert self.process
-        self.process.terminate()
-        status = self.process.wait(TIMEOUT_SECONDS)
-        self.close()
-        assert status == 0, self.log()
-
-    def close(self) -> None:
-        self._running.close()
-        self.process = None
-
-    def log(self) -> str:
-        return self.service.log.read_text()
+    def end(self) -> None:
+        """Terminate it; it must have nothing to complain of."""
+        assert self.terminate() == 0, self.log()
 
     def metric(self, name: str) -> dict[str, int]:
         """Return a metric by source, of which outcomes are added up."""

@@ -237,7 +237,7 @@ class Scenario:
     def terminate(self) -> None:
         """End the bridges."""
         for bridge in self.bridges:
-            bridge.terminate()
+            bridge.end()
 
     def _wait_for(self, review: Review) -> None:
         collection = self.records.database["predictions"]
@@ -338,7 +338,7 @@ def test_every_message_is_done_once_while_bridges_and_a_node_die_and_models_chan
         victim.start()
         scenario.kill_and_start_a_bridge(models, url)
         scenario.have_work()
-        scenario.bridges.pop(chance.randrange(len(scenario.bridges))).terminate()
+        scenario.bridges.pop(chance.randrange(len(scenario.bridges))).end()
         scenario.kill_and_start_a_bridge(models, url)
         scenario.finish()
         scenario.terminate()
@@ -400,7 +400,7 @@ def test_a_bridge_that_leaves_gives_its_partitions_up_and_no_work_is_repeated(
             scenario.have_work()
             assert wait_until(lambda: all(scenario.done()), TIMEOUT_SECONDS)
             scenario.have_work()
-            leaving.terminate()
+            leaving.end()
             scenario.bridges.remove(leaving)
             scenario.finish()
             assert staying.done().keys() == set(stream.partitions)
@@ -422,7 +422,7 @@ def test_a_bridge_reads_on_in_partitions_that_it_gave_up_amid_a_backlog_and_got_
             assert wait_until(lambda: "predict answered 502" in staying.log(), TIMEOUT_SECONDS)
             with bridges(passing), running(function):
                 assert wait_until(lambda: bool(passing.done()), TIMEOUT_SECONDS)
-                passing.terminate()
+                passing.end()
                 scenario.bridges.remove(passing)
                 scenario.finish()
         replies = assert_each_done_once(stream, records, found_in(stream, scenario.traffic.confirmed()))

@@ -1,0 +1,199 @@
+"""Compares what senders were told with what is in streams, queues, records and models, as sets."""
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from typing import NamedTuple
+
+from rstream.amqp import amqp_decoder
+
+from model_store.publishing import ModelStore
+from records import Records
+from sentiment.counts import count_texts
+from sentiment.packing import unpack
+from sentiment.scorer import Scorer
+from tests.cluster.bridges import Answer, entries, recorded, text
+from tests.cluster.traffic import Review
+from tests.faults.history import History
+from tests.models import equal
+from tests.system import Client
+
+SHOWN = 5
+
+
+class Place(NamedTuple):
+    """Which message is spoken of: its correlation id, and its offset. A sender may have sent it more than once."""
+
+    id: str
+    offset: int
+
+
+@dataclass
+class Verdict:
+    """What is wrong, as names of what it is wrong with; all of them empty where nothing is.
+
+    lost: confirmed, and not there. doubled: there more than once. unexpected: there, and nobody sent it. wrong: not what
+    the model says that is named beside it, or not the same everywhere. unanswered: without a reply. unfinished: what did
+    not come to an end in time.
+    """
+
+    confirmed: int = 0
+    lost: list[str] = field(default_factory=list)
+    doubled: list[str] = field(default_factory=list)
+    unexpected: list[str] = field(default_factory=list)
+    wrong: list[str] = field(default_factory=list)
+    unanswered: list[str] = field(default_factory=list)
+    unfinished: list[str] = field(default_factory=list)
+    repeated_replies: int = 0
+
+    def problems(self) -> dict[str, list[str]]:
+        """Return what is wrong, the first SHOWN of each kind."""
+        kinds = ("lost", "doubled", "unexpected", "wrong", "unanswered", "unfinished")
+        return {kind: found[:SHOWN] for kind in kinds if (found := getattr(self, kind))}
+
+
+@dataclass
+class Checker:
+    """Checks one system, whose bridges have ended."""
+
+    stream_url: str
+    amqp_url: str
+    records: Records
+    store: ModelStore
+    replies: str
+
+    def held(self, stream: str, key_prefix: str, sent: Mapping[str, Review]) -> dict[str, tuple[Place, Review]]:
+        """Return what a stream holds, by the ids of the records that there should be."""
+        raw = {review.entry: review for review in sent.values() if review.entry}
+        found = {}
+        for offset, entry in entries(self.stream_url, stream).items():
+            review = raw.get(entry) or sent[correlation_id(entry)]
+            found[f"{key_prefix}:{offset}"] = Place(review.id, offset), review
+        return found
+
+    def messages(self, held: Mapping[str, tuple[Place, Review]], confirmed: Iterable[str], verdict: Verdict) -> None:
+        """Check what came of messages."""
+        self._same(verdict.lost, "in no stream", {*confirmed} - {place.id for place, _ in held.values()})
+        good = {key: review for key, (_, review) in held.items() if not review.bad}
+        known = recorded(self.records)
+        of_stream = {key: answer for key, answer in known.items() if not key.startswith("http:")}
+        self._same(verdict.lost, "no record", good.keys() - known.keys())
+        self._same(verdict.unexpected, "a record", of_stream.keys() - good.keys())
+        parked = {document["_id"] for document in self.records.database["rejected"].find({}, {"_id": 1})}
+        bad = held.keys() - good.keys()
+        self._same(verdict.lost, "not parked", bad - parked)
+        self._same(verdict.unexpected, "parked", parked - bad)
+        places = {place: key for key, (place, _) in held.items() if key in good}
+        appended = Counter[Place]()
+        for entry in entries(self.stream_url, "predictions").values():
+            message = amqp_decoder(entry)
+            place, answer = _answer(text(message.properties.correlation_id), bytes(message.body))
+            appended[place] += 1
+            self._agrees("predictions", place, answer, places, known, verdict)
+        self._same(verdict.lost, "no answer in predictions", [str(place) for place in places.keys() - appended.keys()])
+        self._same(verdict.doubled, "in predictions", [str(place) for place, count in appended.items() if count > 1])
+        self._check_replies(places, good, known, verdict)
+
+    def _check_replies(
+        self,
+        places: Mapping[Place, str],
+        good: Mapping[str, Review],
+        known: Mapping[str, Answer],
+        verdict: Verdict,
+    ) -> None:
+        client = Client(self.amqp_url)
+        replied = defaultdict[Place, int](int)
+        for properties, body in client.read_queue(self.replies):
+            place, answer = _answer(properties.correlation_id or "", body)
+            replied[place] += 1
+            self._agrees("a reply", place, answer, places, known, verdict)
+        client.close()
+        asking = {place for place, key in places.items() if good[key].reply_to == self.replies}
+        self._same(verdict.unanswered, "no reply", [str(place) for place in asking - replied.keys()])
+        verdict.repeated_replies += sum(replied.values()) - len(replied)
+
+    def _agrees(
+        self,
+        where: str,
+        place: Place,
+        answer: Answer,
+        places: Mapping[Place, str],
+        known: Mapping[str, Answer],
+        verdict: Verdict,
+    ) -> None:
+        key = places.get(place)
+        if key is None:
+            verdict.unexpected.append(f"{where}: {place}")
+        elif key in known and known[key] != answer:
+            verdict.wrong.append(f"{where}: {place} says {answer}, its record {known[key]}")
+
+    def texts(self, history: History, verdict: Verdict) -> None:
+        """Check what came of texts that were sent over HTTP, and each record against its model."""
+        score = Scores(self.store)
+        by_text: dict[str, list[Answer]] = defaultdict(list)
+        for document in self.records.database["predictions"].find():
+            answer = Answer(document["prediction"], document["probability"], document["model"])
+            if document["source"] == "http":
+                by_text[document["text"]].append(answer)
+            if answer != score(document["text"], answer.model):
+                verdict.wrong.append(f"record {document['_id']}: {answer}, which its model does not say")
+        self._same(verdict.lost, "no record of the text", history.texts.keys() - by_text.keys())
+        self._same(verdict.unexpected, "a record of the text", by_text.keys() - history.asked)
+        # Who got no answer may have asked again; who got one asked once.
+        self._same(verdict.doubled, "records of the text", [name for name, found in by_text.items() if len(found) > 1])
+        for name, scored in history.texts.items():
+            if by_text[name] and Answer(scored.prediction, scored.probability, scored.model) not in by_text[name]:
+                verdict.wrong.append(f"the record of {name!r} is not what was answered")
+
+    def labels(self, confirmed: Iterable[str], asked: Iterable[str], first_version: str, verdict: Verdict) -> None:
+        """Check that each label is stored and learned once."""
+        documents = list(self.records.database["labels"].find())
+        stored = Counter(document["text"] for document in documents)
+        self._same(verdict.lost, "no label", {*confirmed} - stored.keys())
+        self._same(verdict.unexpected, "a label", stored.keys() - {*asked})
+        self._same(verdict.doubled, "labels", [name for name, count in stored.items() if count > 1])
+        current = self.store.current()
+        assert current
+        used = [document for document in documents if document["state"] == "used"]
+        self._same(verdict.unfinished, "not learned", stored.keys() - {document["text"] for document in used})
+        expected = unpack(self.store.load(first_version)).added(
+            count_texts(document["text"] for document in used), [document["label"] for document in used]
+        )
+        if used and not equal(unpack(self.store.load(current.version)), expected):
+            verdict.wrong.append(f"{current.version} is not what follows of {len(used)} labels, each learned once")
+
+    def offset(self, stream: str, last: int, verdict: Verdict) -> None:
+        """Check that a stream is done to its end."""
+        if (stored := self.records.offset(stream)) != last:
+            verdict.unfinished.append(f"{stream}: done to offset {stored} of {last}")
+
+    @staticmethod
+    def _same(found: list[str], what: str, names: Iterable[str]) -> None:
+        found += sorted(f"{what}: {name}" for name in names)
+
+
+class Scores:
+    """What each version says of a text."""
+
+    def __init__(self, store: ModelStore) -> None:
+        self._scorer = cache(lambda version: _scorer(store, version))
+
+    def __call__(self, text: str, version: str) -> Answer:
+        score = self._scorer(version).score(text)
+        return Answer(score.prediction, score.probability, version)
+
+
+def _scorer(store: ModelStore, version: str) -> Scorer:
+    return unpack(store.load(version)).scorer()
+
+
+def correlation_id(entry: bytes) -> str:
+    """Return the correlation id of a message, by whomever it was encoded."""
+    return text(amqp_decoder(entry).properties.correlation_id)
+
+
+def _answer(correlation: str, body: bytes) -> tuple[Place, Answer]:
+    found = json.loads(body)
+    return Place(correlation, found["offset"]), Answer(found["prediction"], found["probability"], found["model"])

@@ -1,0 +1,102 @@
+"""What befalls the system amid its work: each fault as a context, whose end is the end of the fault."""
+
+import random
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.faults.checker import Checker, Verdict
+from tests.faults.stage import Servers, Stage, label_text
+
+RECOVERY_SECONDS = 60
+PORTIONS = 3
+
+Fault = Callable[[Stage], AbstractContextManager[object]]
+"""Lasts as long as the context, amid which the row waits."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A fault, for how long it lasts, how often it comes, and what the system is meanwhile.
+
+    in_ci: whether pytest runs it.
+    """
+
+    name: str
+    fault: Fault
+    seconds: float = 1.0
+    times: int = 1
+    in_ci: bool = False
+    stage: dict[str, object] = field(default_factory=dict)
+
+
+@dataclass
+class Outcome:
+    """What came of a row. recovery_seconds: the longest of its faults, None where it did not recover in time."""
+
+    row: Row
+    verdict: Verdict
+    recovery_seconds: float | None
+    refused: dict[int, int]
+
+    @property
+    def good(self) -> bool:
+        return self.recovery_seconds is not None and not self.verdict.problems()
+
+
+def run(row: Row, servers: Servers, folder: Path, messages: int, seed: int) -> Outcome:
+    """Run a row on servers that run already, and check what came of it."""
+    chance = random.Random(f"{seed} {row.name}")
+    stage = Stage(servers, folder, chance, **row.stage)  # type: ignore[arg-type]
+    with stage.running():
+        recovery = _befall(row, stage, messages, chance)
+        verdict = Verdict()
+        if not stage.finish():
+            verdict.unfinished.append("what was sent was not done in time")
+        check(stage, verdict)
+        return Outcome(row, verdict, recovery, stage.history.refused)
+
+
+def _befall(row: Row, stage: Stage, messages: int, chance: random.Random) -> float | None:
+    """Have the fault come amid the work, as often as the row says; returns the longest recovery."""
+    portion = messages // (PORTIONS * row.times)
+    longest = 0.0
+    for _ in range(row.times):
+        stage.backlog(portion)
+        stage.wait_for_share(chance.uniform(0.05, 0.5), portion)
+        with row.fault(stage):
+            stage.traffic.burst(portion)
+            # How long it lasts is what is tested.
+            time.sleep(row.seconds)
+        ended = time.monotonic()
+        stage.traffic.burst(portion)
+        if stage.recovery_seconds(RECOVERY_SECONDS) is None:
+            return None
+        longest = max(longest, time.monotonic() - ended)
+    return longest
+
+
+def check(stage: Stage, verdict: Verdict) -> None:
+    """Check all that a stage has sent."""
+    checker = Checker(
+        stage.environment["RABBITMQ_STREAM_URL"],
+        stage.environment["RABBITMQ_URL"],
+        stage.records,
+        stage.model_store,
+        stage.replies,
+    )
+    history, confirmed = stage.history, stage.history.messages
+    verdict.confirmed = len(confirmed) + len(history.texts) + len(history.labels)
+    held = checker.held(stage.name, stage.name, confirmed)
+    held_labels = checker.held(stage.labels, stage.labels, confirmed)
+    by_stream = {
+        name: {key for key, each in confirmed.items() if each.partition == name} for name in (stage.name, stage.labels)
+    }
+    checker.messages(held, by_stream[stage.name], verdict)
+    checker.texts(history, verdict)
+    labels = {label_text(confirmed[key].body) for key in by_stream[stage.labels]}
+    checker.labels(history.labels | labels, history.asked | labels, stage.first_version, verdict)
+    for name, entries in ((stage.name, held), (stage.labels, held_labels)):
+        checker.offset(name, len(entries) - 1, verdict)
