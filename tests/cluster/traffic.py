@@ -19,6 +19,8 @@ from tests.cluster.bridges import BLAME, PRAISE
 TOGETHER = 20
 CONFIRM_TIMEOUT_SECONDS = 15
 RETRY_SECONDS = 0.5
+# The header of AMQP 1.0 that asks for durable replies.
+DURABLE = b"\x00Sp\xc0\x02\x01A"
 BAD_BODIES = (b'{"text": ', b"\xff\xfe\xfd", b"", b"x" * 100_001, b'{"text": 7}')
 
 
@@ -266,4 +268,4 @@ def _encoded(review: Review) -> bytes:
         reply_to=review.reply_to.encode(),
         content_type=review.content_type.encode() or None,
     )
-    return bytes(AMQPMessage(body=review.body, properties=properties))
+    return DURABLE + bytes(AMQPMessage(body=review.body, properties=properties))

@@ -14,7 +14,7 @@ from records import Records
 from sentiment.counts import count_texts
 from sentiment.packing import unpack
 from sentiment.scorer import Scorer
-from tests.cluster.bridges import Answer, entries, recorded, text
+from tests.cluster.bridges import Answer, recorded, text
 from tests.cluster.traffic import Review
 from tests.faults.history import History
 from tests.models import equal
@@ -34,9 +34,9 @@ class Place(NamedTuple):
 class Verdict:
     """What is wrong, as names of what it is wrong with; all of them empty where nothing is.
 
-    lost: confirmed, and not there. doubled: there more than once. unexpected: there, and nobody sent it. wrong: not what
-    the model says that is named beside it, or not the same everywhere. unanswered: without a reply. unfinished: what did
-    not come to an end in time.
+    lost: confirmed, and not there. doubled: there more than once. unexpected: there, and nobody sent it. wrong: not
+    what the model says that is named beside it, or not the same everywhere. unanswered: without a reply. unfinished:
+    what did not come to an end in time.
     """
 
     confirmed: int = 0
@@ -58,23 +58,19 @@ class Verdict:
 class Checker:
     """Checks one system, whose bridges have ended."""
 
-    stream_url: str
     amqp_url: str
     records: Records
     store: ModelStore
     replies: str
 
-    def held(self, stream: str, key_prefix: str, sent: Mapping[str, Review]) -> dict[str, tuple[Place, Review]]:
-        """Return what a stream holds, by the ids of the records that there should be."""
-        raw = {review.entry: review for review in sent.values() if review.entry}
-        found = {}
-        for offset, entry in entries(self.stream_url, stream).items():
-            review = raw.get(entry) or sent[correlation_id(entry)]
-            found[f"{key_prefix}:{offset}"] = Place(review.id, offset), review
-        return found
-
-    def messages(self, held: Mapping[str, tuple[Place, Review]], confirmed: Iterable[str], verdict: Verdict) -> None:
-        """Check what came of messages."""
+    def messages(
+        self,
+        held: Mapping[str, tuple[Place, Review]],
+        confirmed: Iterable[str],
+        predictions: Iterable[bytes],
+        verdict: Verdict,
+    ) -> None:
+        """Check what came of messages; predictions: the entries of that stream."""
         self._same(verdict.lost, "in no stream", {*confirmed} - {place.id for place, _ in held.values()})
         good = {key: review for key, (_, review) in held.items() if not review.bad}
         known = recorded(self.records)
@@ -87,7 +83,7 @@ class Checker:
         self._same(verdict.unexpected, "parked", parked - bad)
         places = {place: key for key, (place, _) in held.items() if key in good}
         appended = Counter[Place]()
-        for entry in entries(self.stream_url, "predictions").values():
+        for entry in predictions:
             message = amqp_decoder(entry)
             place, answer = _answer(text(message.properties.correlation_id), bytes(message.body))
             appended[place] += 1
@@ -172,6 +168,13 @@ class Checker:
     @staticmethod
     def _same(found: list[str], what: str, names: Iterable[str]) -> None:
         found += sorted(f"{what}: {name}" for name in names)
+
+
+def held(found: Mapping[int, bytes], key_prefix: str, sent: Mapping[str, Review]) -> dict[str, tuple[Place, Review]]:
+    """Return which messages the entries of a stream are, by the ids of the records that there should be."""
+    raw = {review.entry: review for review in sent.values() if review.entry}
+    reviews = {offset: raw.get(entry) or sent[correlation_id(entry)] for offset, entry in found.items()}
+    return {f"{key_prefix}:{offset}": (Place(review.id, offset), review) for offset, review in reviews.items()}
 
 
 class Scores:

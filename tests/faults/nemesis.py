@@ -3,11 +3,13 @@
 import random
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.faults.checker import Checker, Verdict
+from tests.cluster.bridges import entries
+from tests.faults.checker import Checker, Verdict, held
 from tests.faults.stage import Servers, Stage, label_text
 
 RECOVERY_SECONDS = 60
@@ -80,23 +82,21 @@ def _befall(row: Row, stage: Stage, messages: int, chance: random.Random) -> flo
 
 def check(stage: Stage, verdict: Verdict) -> None:
     """Check all that a stage has sent."""
-    checker = Checker(
-        stage.environment["RABBITMQ_STREAM_URL"],
-        stage.environment["RABBITMQ_URL"],
-        stage.records,
-        stage.model_store,
-        stage.replies,
-    )
+    url = stage.environment["RABBITMQ_STREAM_URL"]
+    checker = Checker(stage.environment["RABBITMQ_URL"], stage.records, stage.model_store, stage.replies)
     history, confirmed = stage.history, stage.history.messages
     verdict.confirmed = len(confirmed) + len(history.texts) + len(history.labels)
-    held = checker.held(stage.name, stage.name, confirmed)
-    held_labels = checker.held(stage.labels, stage.labels, confirmed)
+    names = stage.name, stage.labels, "predictions"
+    with ThreadPoolExecutor() as pool:
+        messages, labelled, predictions = pool.map(lambda name: entries(url, name), names)
+    held_messages, held_labels = held(messages, stage.name, confirmed), held(labelled, stage.labels, confirmed)
     by_stream = {
-        name: {key for key, each in confirmed.items() if each.partition == name} for name in (stage.name, stage.labels)
+        name: {key for key, review in confirmed.items() if review.partition == name}
+        for name in (stage.name, stage.labels)
     }
-    checker.messages(held, by_stream[stage.name], verdict)
+    checker.messages(held_messages, by_stream[stage.name], predictions.values(), verdict)
     checker.texts(history, verdict)
     labels = {label_text(confirmed[key].body) for key in by_stream[stage.labels]}
     checker.labels(history.labels | labels, history.asked | labels, stage.first_version, verdict)
-    for name, entries in ((stage.name, held), (stage.labels, held_labels)):
-        checker.offset(name, len(entries) - 1, verdict)
+    for name, found in ((stage.name, messages), (stage.labels, labelled)):
+        checker.offset(name, len(found) - 1, verdict)

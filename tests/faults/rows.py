@@ -2,9 +2,9 @@
 
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
-from tests.faults.nemesis import Row
+from tests.faults.nemesis import Fault, Row
 from tests.faults.stage import Stage
 from tests.running import Part
 
@@ -48,7 +48,17 @@ def stopped(part: Part) -> Iterator[None]:
 
 def rows() -> list[Row]:
     """Return all rows, in the order of the table."""
-    found = []
+    return [*died()]
+
+
+def died() -> Iterator[Row]:
     for name, part in PARTS.items():
-        found.append(Row(f"kill -9 of {name}", lambda stage, part=part: killed(part(stage)), times=3))
-    return found
+        yield Row(f"kill -9 of {name}", on(killed, part), times=3, in_ci=name in ("bridge", "predict", "broker"))
+        yield Row(f"SIGTERM of {name}", on(terminated, part), times=2, in_ci=name in ("bridge", "predict"))
+        # Longer than two heartbeats of 30 s, and than any other time limit.
+        yield Row(f"SIGSTOP of {name} for 75 s", on(stopped, part), seconds=75)
+
+
+def on(fault: Callable[[Part], AbstractContextManager[None]], part: Which) -> Fault:
+    """Return the fault of one part."""
+    return lambda stage: fault(part(stage))

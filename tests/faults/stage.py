@@ -2,11 +2,13 @@
 
 import itertools
 import json
+import queue
 import random
 import secrets
 import signal
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,14 +16,16 @@ from urllib.parse import urlsplit, urlunsplit
 
 import pytest
 import urllib3
-from pymongo.errors import PyMongoError
 
 from deploy import servers
 from deploy.ports import free_port
-from deploy.runner import Service, wait_until
+from deploy.runner import wait_until
+from messages.ports import BrokerUnavailable
+from messages.stream_client import LAST, StreamConnection
+from messages.stream_connection import Subscription
 from messages.topology import declare_streams
 from model_store.publishing import ModelStore
-from records import Records
+from records import Records, RecordsUnavailable
 from records.labels import Labels
 from sentiment.text import Corpus
 from sentiment.training import train_artifact
@@ -35,6 +39,7 @@ from tests.system import Client, promote, python_service
 MAX_BYTES = 2_000_000_000
 LABELS_EVERY = 50
 TIMEOUT_SECONDS = 120
+END_TIMEOUT_SECONDS = 5
 LINKS = (
     "bridge-broker", "bridge-streams", "bridge-database", "bridge-gateway", "gateway-predict", "gateway-retrain",
     "predict-database", "predict-store", "retrain-database", "retrain-store",
@@ -145,41 +150,39 @@ class Stage:
 
     def _start(self) -> None:
         broker = self.servers.broker.service.variables
-        database = {"MONGODB_URL": self.environment["MONGODB_URL"]}
-        store = {"S3_ENDPOINT_URL": self.environment["S3_ENDPOINT_URL"]}
-        (self.predict,) = self._functions("predict", 1, database, store)
-        self.all_retrain = self._functions("retrain", self.retrains, database, store)
+        database, store = self.environment["MONGODB_URL"], self.environment["S3_ENDPOINT_URL"]
+
+        def function(name: str) -> Part:
+            own = {
+                "MONGODB_URL": self._through(f"{name}-database", database),
+                "S3_ENDPOINT_URL": self._through(f"{name}-store", store),
+            }
+            return Part(python_service(f"functions.{name}", self.folder, {**self.environment, **own}))
+
+        self.predict = function("predict")
+        self.all_retrain = [function("retrain") for _ in range(self.retrains)]
         self.retrain = self.all_retrain[0]
         upstreams = {
             name: port_of(self._through(f"gateway-{name}", part.service.variables["URL"]))
             for name, part in (("predict", self.predict), ("retrain", self.retrain))
         }
-        self.gateway = self._part(servers.gateway(self.folder / "gateway", free_port("gateway"), upstreams))
+        self.gateway = Part(servers.gateway(self.folder / "gateway", free_port("gateway"), upstreams))
         self.gateway_url = self.gateway.service.variables["GATEWAY_URL"]
         self.links["bridge-streams"] = self.servers.streams
         own = {
-            **self.environment,
             "RABBITMQ_URL": self._through("bridge-broker", broker["RABBITMQ_URL"]),
             "RABBITMQ_STREAM_URL": with_port(broker["RABBITMQ_STREAM_URL"], self.servers.streams.port),
-            "MONGODB_URL": self._through("bridge-database", database["MONGODB_URL"]),
+            "MONGODB_URL": self._through("bridge-database", database),
             "GATEWAY_URL": self._through("bridge-gateway", self.gateway_url),
         }
-        self.all_bridges = [self._part(python_service("bridge", self.folder, own)) for _ in range(self.bridges)]
+        environment = {**self.environment, **own}
+        self.all_bridges = [Part(python_service("bridge", self.folder, environment)) for _ in range(self.bridges)]
         self.bridge = self.all_bridges[0]
-
-    def _functions(self, name: str, count: int, database: Mapping[str, str], store: Mapping[str, str]) -> list[Part]:
-        own = {
-            **self.environment,
-            **{variable: self._through(f"{name}-database", url) for variable, url in database.items()},
-            **{variable: self._through(f"{name}-store", url) for variable, url in store.items()},
-        }
-        return [self._part(python_service(f"functions.{name}", self.folder, own)) for _ in range(count)]
-
-    def _part(self, service: Service) -> Part:
-        part = Part(service)
-        self._stack.callback(part.close)
-        part.start()
-        return part
+        parts = [self.predict, *self.all_retrain, self.gateway, *self.all_bridges]
+        for part in parts:
+            self._stack.callback(part.close)
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(Part.start, parts))
 
     def _through(self, link: str, url: str) -> str:
         """Return an address as the one side of a link is to have it."""
@@ -194,8 +197,8 @@ class Stage:
     # What is sent, and how far it is done.
 
     def offset(self) -> int:
-        offset = self.records.offset(self.name)
-        return -1 if offset is None else offset
+        """Return the last offset that is done, -1 before the first."""
+        return done_to(self.records, self.name)
 
     def backlog(self, count: int) -> None:
         """Have so many more messages confirmed before the bridge goes on."""
@@ -213,40 +216,42 @@ class Stage:
         assert wait_until(lambda: self.offset() >= goal, TIMEOUT_SECONDS), (self.offset(), goal)
 
     def recovery_seconds(self, limit_seconds: float) -> float | None:
-        """Return how long it takes until what is sent from now on is done: a message, a text, and labels both ways.
+        """Return how long it takes until all that was asked for is done, and a text and a label over HTTP.
 
         None where it is not done in time.
         """
         began = time.monotonic()
-        mark = f"the mark of {secrets.token_hex(4)}"
-        message = Review(f"{self.name}/{mark}", self.name, mark.encode(), "text/plain", self.replies)
-        self.traffic.write([message, label(self.labels, mark)])
-        waiting = [
-            lambda: self.records.database["predictions"].find_one({"text": mark}) is not None,
-            lambda: self.records.database["labels"].find_one({"text": mark}) is not None,
+        deadline = began + limit_seconds
+        url = self.environment["RABBITMQ_STREAM_URL"]
+
+        def done(stream: str) -> bool:
+            return done_to(self.records, stream) >= end_of(url, stream) - 1
+
+        steps: list[Callable[[], bool]] = [
+            lambda: self.traffic.wait(0),
+            lambda: done(self.name),
+            lambda: done(self.labels),
             self.askers.ask_text,
             self.askers.ask_label,
         ]
 
-        def done() -> bool:
-            with suppress(PyMongoError):
-                while waiting and waiting[0]():
-                    waiting.pop(0)
-            return not waiting
+        def step() -> bool:
+            with suppress(RecordsUnavailable, BrokerUnavailable):
+                while steps and steps[0]():
+                    steps.pop(0)
+            return not steps
 
-        return time.monotonic() - began if wait_until(done, limit_seconds) else None
+        return time.monotonic() - began if wait_until(step, deadline - began) else None
 
     def finish(self) -> bool:
-        """Have all that was sent done with, and the labels learned; then end the system. Returns whether it was done."""
-        complete = (
-            self.traffic.wait(TIMEOUT_SECONDS)
-            # What was read before the last message is in hand by now, and is finished before the bridge ends.
-            and self.recovery_seconds(TIMEOUT_SECONDS) is not None
-        )
+        """End the system once all that was sent is done with, and the labels are learned; returns whether it was."""
+        complete = self.recovery_seconds(TIMEOUT_SECONDS) is not None
         self.askers.stop()
-        complete = complete and wait_until(self._learned, TIMEOUT_SECONDS)
-        for part in (*self.all_bridges, self.predict, *self.all_retrain):
-            assert part.terminate() == 0, part.log()[-3000:]
+        complete = wait_until(self._learned, TIMEOUT_SECONDS) and complete
+        parts = [*self.all_bridges, self.predict, *self.all_retrain]
+        with ThreadPoolExecutor() as pool:
+            for part, status in zip(parts, pool.map(Part.terminate, parts), strict=True):
+                assert status == 0, part.log()[-3000:]
         self.history.messages |= self.traffic.confirmed()
         return complete
 
@@ -254,6 +259,25 @@ class Stage:
         """Have retrain learn what is pending; return whether nothing is."""
         urllib3.request("POST", f"{self.retrain.service.variables['URL']}/", timeout=60)
         return Labels(self.records).count("pending") == 0
+
+
+def done_to(records: Records, stream: str) -> int:
+    """Return the last offset of a stream that is done, -1 before the first; raises RecordsUnavailable."""
+    offset = records.offset(stream)
+    return -1 if offset is None else offset
+
+
+def end_of(url: str, stream: str) -> int:
+    """Return the offset behind the last message of a stream that is not empty; raises BrokerUnavailable."""
+    ends: queue.Queue[int] = queue.Queue()
+    connection = StreamConnection(url, stream, "faults", lambda _: None)
+    try:
+        connection.subscribe(0, LAST, Subscription(lambda chunk: ends.put(chunk.end), only_heads=True), 1)
+        return ends.get(timeout=END_TIMEOUT_SECONDS)
+    except queue.Empty as error:
+        raise BrokerUnavailable(f"{stream}: no answer") from error
+    finally:
+        connection.close()
 
 
 def corpus() -> Corpus:
