@@ -104,18 +104,20 @@ def gateway_before(environment: Mapping[str, str], folder: Path) -> Iterator[tup
         yield front.variables["GATEWAY_URL"], function
 
 
-def entries(url: str, stream: str) -> dict[int, bytes]:
+def entries(url: str, stream: str, end: int | None = None) -> dict[int, bytes]:
     """Return what a stream that nobody else writes to holds, by offset.
 
-    A mark is written, and all is read that comes before it: so nothing is missed, on whichever replica.
+    A mark is written, and all is read that comes before it: so nothing is missed, on whichever replica. Where `end` is
+    given, all before that offset is read instead, and nothing written.
     """
     mark = f"the end {secrets.token_hex(8)}".encode()
     address = urlsplit(url)
     host, port, login = str(address.hostname), address.port or 0, (str(address.username), str(address.password))
 
     async def read() -> dict[int, bytes]:
-        async with Producer(host, port, username=login[0], password=login[1]) as producer:
-            await producer.send_wait(stream, RawMessage(mark), timeout=TIMEOUT_SECONDS)
+        if end is None:
+            async with Producer(host, port, username=login[0], password=login[1]) as producer:
+                await producer.send_wait(stream, RawMessage(mark), timeout=TIMEOUT_SECONDS)
         found: dict[int, bytes] = {}
         complete = asyncio.Event()
 
@@ -125,6 +127,8 @@ def entries(url: str, stream: str) -> dict[int, bytes]:
                 complete.set()
             elif not entry.startswith(b"the end ") and not complete.is_set():
                 found[context.offset] = entry
+            if context.offset + 1 == end:
+                complete.set()
 
         async with Consumer(host, port, username=login[0], password=login[1]) as consumer:
             first = ConsumerOffsetSpecification(OffsetType.FIRST, None)

@@ -27,7 +27,8 @@ BAD_BODIES = (b'{"text": ', b"\xff\xfe\xfd", b"", b"x" * 100_001, b'{"text": 7}'
 class Review(NamedTuple):
     """A message to be written; id: `<partition>/<number>`, its correlation id where it can have one.
 
-    entry: what it is in the stream where it is no message of AMQP 1.0 that could be read.
+    entry: what it is in the stream where it is no message of AMQP 1.0 that could be read. either: it may be used or
+    parked.
     """
 
     id: str
@@ -37,6 +38,7 @@ class Review(NamedTuple):
     reply_to: str
     bad: bool = False
     entry: bytes | None = None
+    either: bool = False
 
 
 def reviews(partitions: Sequence[str], reply_to: str, seed: int) -> Iterator[Review]:

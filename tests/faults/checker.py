@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, field
 from functools import cache
 from typing import NamedTuple
@@ -68,19 +68,20 @@ class Checker:
         held: Mapping[str, tuple[Place, Review]],
         confirmed: Iterable[str],
         predictions: Iterable[bytes],
+        bad_labels: Set[str],
         verdict: Verdict,
     ) -> None:
-        """Check what came of messages; predictions: the entries of that stream."""
+        """Check what came of messages; predictions: the entries of that stream. bad_labels: may be parked, too."""
         self._same(verdict.lost, "in no stream", {*confirmed} - {place.id for place, _ in held.values()})
-        good = {key: review for key, (_, review) in held.items() if not review.bad}
-        known = recorded(self.records)
-        of_stream = {key: answer for key, answer in known.items() if not key.startswith("http:")}
-        self._same(verdict.lost, "no record", good.keys() - known.keys())
-        self._same(verdict.unexpected, "a record", of_stream.keys() - good.keys())
         parked = {document["_id"] for document in self.records.database["rejected"].find({}, {"_id": 1})}
-        bad = held.keys() - good.keys()
+        known = recorded(self.records)
+        bad = {key for key, (_, review) in held.items() if review.bad or (review.either and key in parked)}
+        good = {key: review for key, (_, review) in held.items() if key not in bad}
+        of_stream = {key for key in known if not key.startswith("http:")}
+        self._same(verdict.lost, "no record", good.keys() - known.keys())
+        self._same(verdict.unexpected, "a record", of_stream - good.keys())
         self._same(verdict.lost, "not parked", bad - parked)
-        self._same(verdict.unexpected, "parked", parked - bad)
+        self._same(verdict.unexpected, "parked", parked - bad - bad_labels)
         places = {place: key for key, (place, _) in held.items() if key in good}
         appended = Counter[Place]()
         for entry in predictions:
@@ -143,8 +144,10 @@ class Checker:
             if by_text[name] and Answer(scored.prediction, scored.probability, scored.model) not in by_text[name]:
                 verdict.wrong.append(f"the record of {name!r} is not what was answered")
 
-    def labels(self, confirmed: Iterable[str], asked: Iterable[str], first_version: str, verdict: Verdict) -> None:
-        """Check that each label is stored and learned once."""
+    def labels(
+        self, confirmed: Iterable[str], asked: Iterable[str], first_version: str | None, verdict: Verdict
+    ) -> None:
+        """Check that each label is stored, and learned once since that version."""
         documents = list(self.records.database["labels"].find())
         stored = Counter(document["text"] for document in documents)
         self._same(verdict.lost, "no label", {*confirmed} - stored.keys())
@@ -154,6 +157,8 @@ class Checker:
         assert current
         used = [document for document in documents if document["state"] == "used"]
         self._same(verdict.unfinished, "not learned", stored.keys() - {document["text"] for document in used})
+        if first_version is None:
+            return
         expected = unpack(self.store.load(first_version)).added(
             count_texts(document["text"] for document in used), [document["label"] for document in used]
         )

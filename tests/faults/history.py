@@ -2,7 +2,8 @@
 
 import itertools
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -17,6 +18,7 @@ from tests.cluster.traffic import Review
 T = TypeVar("T")
 read_scored = Reader(Scored)
 REQUEST_TIMEOUT_SECONDS = 15
+PAUSE_SECONDS = 0.02
 SOURCE = "faults"
 """Of labels."""
 
@@ -40,18 +42,23 @@ class History:
 class Askers:
     """Ask predict and retrain over HTTP, one after the other each, and write down what they answer."""
 
-    def __init__(self, gateway_url: str, history: History, pause_seconds: float) -> None:
-        self._url = gateway_url
+    def __init__(self, predict_url: str, retrain_urls: Sequence[str], history: History) -> None:
+        """Ask predict, and one retrain after the other; `history` is what is written."""
+        self._predict_url = predict_url
+        self._retrain_urls = itertools.cycle(retrain_urls)
         self._history = history
-        self._pause_seconds = pause_seconds
+        self._locks = threading.Lock(), threading.Lock()
         self._pool = urllib3.PoolManager(
             headers={"Content-Type": "application/json"}, retries=False, timeout=REQUEST_TIMEOUT_SECONDS
         )
-        self._lock = threading.Lock()
+        self._counting = threading.Lock()
         self._end = threading.Event()
         self._numbers = itertools.count()
 
-        self._threads = [threading.Thread(target=self._ask, args=(one,)) for one in (self.ask_text, self.ask_label)]
+        self._threads = [
+            threading.Thread(target=self._ask, args=pair)
+            for pair in zip((self.ask_text, self.ask_label), self._locks, strict=True)
+        ]
 
     def start(self) -> None:
         for thread in self._threads:
@@ -63,10 +70,16 @@ class Askers:
         for thread in self._threads:
             thread.join()
 
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Have nothing asked, and nothing unanswered, while the block runs."""
+        with self._locks[0], self._locks[1]:
+            yield
+
     def ask_text(self) -> bool:
         """Ask predict, and return whether it has answered."""
         text = f"a great love of dull things, over HTTP {next(self._numbers)}"
-        answer = self._post("predict", text, PredictRequest(text), read_scored)
+        answer = self._post(self._predict_url, text, PredictRequest(text), read_scored)
         if answer:
             self._history.texts[text] = answer
         return answer is not None
@@ -75,25 +88,26 @@ class Askers:
         """Hand a label to retrain, and return whether it was accepted."""
         number = next(self._numbers)
         text = f"a {'great' if number % 2 else 'dull'} film, of label {number}"
-        answer = self._post("retrain", text, LabelExample(text, number % 2, SOURCE), read_labels_taken)
+        answer = self._post(next(self._retrain_urls), text, LabelExample(text, number % 2, SOURCE), read_labels_taken)
         if answer:
             self._history.labels.add(text)
         return answer is not None
 
-    def _ask(self, one: Callable[[], bool]) -> None:
-        while not self._end.wait(self._pause_seconds):
-            one()
+    def _ask(self, one: Callable[[], bool], lock: threading.Lock) -> None:
+        while not self._end.wait(PAUSE_SECONDS):
+            with lock:
+                one()
 
-    def _post(self, function: str, text: str, body: Struct, read: Reader[T]) -> T | None:
+    def _post(self, url: str, text: str, body: Struct, read: Reader[T]) -> T | None:
         self._history.asked.add(text)
         status = 0
         try:
-            response = self._pool.request("POST", f"{self._url}/function/{function}", body=encode(body))
+            response = self._pool.request("POST", url, body=encode(body))
             status = response.status
             if status in (200, 202):
                 return read(response.data)
         except (urllib3.exceptions.HTTPError, Malformed):
             pass
-        with self._lock:
+        with self._counting:
             self._history.refused[status] = self._history.refused.get(status, 0) + 1
         return None

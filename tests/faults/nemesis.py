@@ -4,13 +4,15 @@ import random
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, Literal
 
 from tests.cluster.bridges import entries
 from tests.faults.checker import Checker, Verdict, held
 from tests.faults.stage import Servers, Stage, label_text
+from tests.faults.states import small_disk
 
 RECOVERY_SECONDS = 60
 PORTIONS = 3
@@ -23,7 +25,7 @@ Fault = Callable[[Stage], AbstractContextManager[object]]
 class Row:
     """A fault, for how long it lasts, how often it comes, and what the system is meanwhile.
 
-    in_ci: whether pytest runs it.
+    in_ci: whether pytest runs it. disk: which server is on a small disk. missing: says why it can't run here, else "".
     """
 
     name: str
@@ -31,7 +33,9 @@ class Row:
     seconds: float = 1.0
     times: int = 1
     in_ci: bool = False
-    stage: dict[str, object] = field(default_factory=dict)
+    stage: dict[str, Any] = field(default_factory=dict)
+    disk: Literal["", "broker", "database"] = ""
+    missing: Callable[[], str] = lambda: ""
 
 
 @dataclass
@@ -49,12 +53,18 @@ class Outcome:
 
 
 def run(row: Row, servers: Servers, folder: Path, messages: int, seed: int) -> Outcome:
-    """Run a row on servers that run already, and check what came of it."""
+    """Run a row on servers that run already, or its own, and check what came of it."""
     chance = random.Random(f"{seed} {row.name}")
-    stage = Stage(servers, folder, chance, **row.stage)  # type: ignore[arg-type]
-    with stage.running():
+    with ExitStack() as stack:
+        disk = None
+        if row.disk:
+            disk = stack.enter_context(small_disk(folder / "disk"))
+            servers = Servers(folder / "servers", {row.disk: disk})
+            stack.enter_context(servers.running())
+        stage = Stage(servers, folder, chance, disk=disk, **row.stage)
+        stack.enter_context(stage.running())
         recovery = _befall(row, stage, messages, chance)
-        verdict = Verdict()
+        verdict = Verdict(unanswered=stage.unfair)
         if not stage.finish():
             verdict.unfinished.append("what was sent was not done in time")
         check(stage, verdict)
@@ -89,14 +99,25 @@ def check(stage: Stage, verdict: Verdict) -> None:
     names = stage.name, stage.labels, "predictions"
     with ThreadPoolExecutor() as pool:
         messages, labelled, predictions = pool.map(lambda name: entries(url, name), names)
-    held_messages, held_labels = held(messages, stage.name, confirmed), held(labelled, stage.labels, confirmed)
-    by_stream = {
-        name: {key for key, review in confirmed.items() if review.partition == name}
-        for name in (stage.name, stage.labels)
-    }
-    checker.messages(held_messages, by_stream[stage.name], predictions.values(), verdict)
+    held_messages = held(stage.earlier, stage.name, confirmed)
+    held_messages |= held(messages, _key_prefix(stage), confirmed)
+    held_labels = held(labelled, stage.labels, confirmed)
+    bad_labels = {key for key, (_, review) in held_labels.items() if review.bad or review.either}
+    reviews = {key for key, review in confirmed.items() if review.partition == stage.name}
+    checker.messages(held_messages, reviews, predictions.values(), bad_labels, verdict)
     checker.texts(history, verdict)
-    labels = {label_text(confirmed[key].body) for key in by_stream[stage.labels]}
-    checker.labels(history.labels | labels, history.asked | labels, stage.first_version, verdict)
+    labels = [review for review in confirmed.values() if review.partition == stage.labels and not review.bad]
+    taken = {label_text(review.body) for review in labels}
+    accepted = history.labels | {label_text(review.body) for review in labels if not review.either}
+    first_version = stage.first_version if stage.knows_labels else None
+    checker.labels(accepted, history.asked | taken, first_version, verdict)
     for name, found in ((stage.name, messages), (stage.labels, labelled)):
         checker.offset(name, len(found) - 1, verdict)
+
+
+def _key_prefix(stage: Stage) -> str:
+    """Return what the ids of records of the stream begin with; only the bridge knows, where it was made anew."""
+    if not stage.is_anew:
+        return stage.name
+    document = stage.records.database["offsets"].find_one({"_id": stage.name})
+    return str(document and document["key_prefix"])

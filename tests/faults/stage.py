@@ -29,7 +29,7 @@ from records import Records, RecordsUnavailable
 from records.labels import Labels
 from sentiment.text import Corpus
 from sentiment.training import train_artifact
-from tests.cluster.bridges import BLAME, PRAISE, STREAMS, forget
+from tests.cluster.bridges import BLAME, PRAISE, STREAMS, Bridge, forget
 from tests.cluster.traffic import Review, Traffic, reviews
 from tests.faults.history import SOURCE, Askers, History
 from tests.faults.proxy import Proxy
@@ -49,16 +49,17 @@ LINKS = (
 class Servers:
     """A broker, a database and a model store, which rows use one after the other."""
 
-    def __init__(self, folder: Path) -> None:
-        """Prepare them in a folder; raises MissingServerError."""
-        self.broker = Part(servers.rabbitmq(folder / "broker", free_port, "faults", secrets.token_hex(8)))
-        self.database = Part(servers.mongodb(folder / "database", free_port))
+    def __init__(self, folder: Path, disks: Mapping[str, Path] | None = None) -> None:
+        """Prepare them in a folder, those in `disks` in one of their own; raises MissingServerError."""
+        folders = {name: folder / name for name in ("broker", "database")} | dict(disks or {})
+        self.broker = Part(servers.rabbitmq(folders["broker"], free_port, "faults", secrets.token_hex(8)))
+        self.database = Part(servers.mongodb(folders["database"], free_port))
         keys = secrets.token_hex(8), secrets.token_hex(16)
         self.store = Part(servers.s3(folder / "store", free_port, *keys))
         # A client of the stream protocol goes to the address that the broker says it has.
         self.streams_port = port_of(self.broker.service.variables["RABBITMQ_STREAM_URL"])
         self.streams = Proxy(free_port("streams"), self.streams_port, random.Random(0))
-        settings = folder / "broker" / "conf.d"
+        settings = folders["broker"] / "conf.d"
         settings.mkdir()
         (settings / "proxy.conf").write_text(f"stream.advertised_port = {self.streams.port}\n")
 
@@ -79,7 +80,9 @@ class Servers:
 class Stage:
     """The system as one row has it, with its own streams, database and bucket, and what is sent to it.
 
-    links: between which parts there are proxies; see LINKS.
+    link_names: between which parts there are proxies, of LINKS. settings: added to the environment of all parts.
+    bridges, retrains: how many. disk: where the server is whose disk is small. faked_clock: whether `clock` tells the
+    processes by how much theirs is wrong.
     """
 
     servers: Servers
@@ -89,12 +92,21 @@ class Stage:
     settings: Mapping[str, str] = field(default_factory=dict)
     bridges: int = 1
     retrains: int = 1
+    faked_clock: bool = False
+    disk: Path | None = None
 
     def __post_init__(self) -> None:
         self.name = f"faults-{secrets.token_hex(4)}"
         self.labels, self.replies = f"{self.name}-labels", f"{self.name}-replies"
         self.links: dict[str, Proxy] = {}
         self.history = History()
+        self.clock = self.folder / "clock"
+        # What a row has made of it.
+        self.also_forget: list[str] = []
+        self.unfair: list[str] = []
+        self.earlier: dict[int, bytes] = {}
+        self.is_anew = False
+        self.knows_labels = True
         self._stack = ExitStack()
         database, store = self.servers.database.service, self.servers.store.service
         self.environment = {
@@ -112,14 +124,22 @@ class Stage:
             "GATE": "off",
             **self.settings,
         }
+        if self.faked_clock:
+            self.clock.write_text("+0\n")
+            self.environment |= {
+                "LD_PRELOAD": faketime() or "",
+                "FAKETIME_TIMESTAMP_FILE": str(self.clock),
+                "FAKETIME_CACHE_DURATION": "1",
+                "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+            }
 
     @contextmanager
     def running(self) -> Iterator["Stage"]:
         """Run all of it, and traffic, while the block runs."""
         with self._stack as stack:
             patch = stack.enter_context(pytest.MonkeyPatch.context())
-            for name, value in self.environment.items():
-                patch.setenv(name, value)
+            for name in ("S3_ENDPOINT_URL", "S3_BUCKET", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "MONGODB_URL"):
+                patch.setenv(name, self.environment[name])
             self._declare()
             self.records = Records.from_environment()
             stack.callback(self.records.close)
@@ -130,7 +150,9 @@ class Stage:
             source = reviews([self.name], self.replies, self.chance.randrange(2**32))
             self.traffic = Traffic(address, with_labels(source, self.labels))
             stack.enter_context(self.traffic.running())
-            self.askers = Askers(self.gateway_url, self.history, pause_seconds=0.02)
+            others = [part.service.variables["URL"] for part in self.all_retrain[1:]]
+            retrain_urls = [f"{self.gateway_url}/function/retrain", *others]
+            self.askers = Askers(f"{self.gateway_url}/function/predict", retrain_urls, self.history)
             stack.callback(self.askers.stop)
             self.askers.start()
             yield self
@@ -145,7 +167,7 @@ class Stage:
 
     def _forget(self) -> None:
         client = Client(self.environment["RABBITMQ_URL"])
-        forget(client, [*STREAMS, self.name, self.labels, self.replies])
+        forget(client, [*STREAMS, self.name, self.labels, self.replies, *self.also_forget])
         client.close()
 
     def _start(self) -> None:
@@ -173,12 +195,12 @@ class Stage:
             "RABBITMQ_URL": self._through("bridge-broker", broker["RABBITMQ_URL"]),
             "RABBITMQ_STREAM_URL": with_port(broker["RABBITMQ_STREAM_URL"], self.servers.streams.port),
             "MONGODB_URL": self._through("bridge-database", database),
-            "GATEWAY_URL": self._through("bridge-gateway", self.gateway_url),
         }
+        gateway_url = self._through("bridge-gateway", self.gateway_url)
         environment = {**self.environment, **own}
-        self.all_bridges = [Part(python_service("bridge", self.folder, environment)) for _ in range(self.bridges)]
+        self.all_bridges = [Bridge.of(environment, gateway_url, self.folder) for _ in range(self.bridges)]
         self.bridge = self.all_bridges[0]
-        parts = [self.predict, *self.all_retrain, self.gateway, *self.all_bridges]
+        parts: list[Part] = [self.predict, *self.all_retrain, self.gateway, *self.all_bridges]
         for part in parts:
             self._stack.callback(part.close)
         with ThreadPoolExecutor() as pool:
@@ -248,7 +270,7 @@ class Stage:
         complete = self.recovery_seconds(TIMEOUT_SECONDS) is not None
         self.askers.stop()
         complete = wait_until(self._learned, TIMEOUT_SECONDS) and complete
-        parts = [*self.all_bridges, self.predict, *self.all_retrain]
+        parts: list[Part] = [*self.all_bridges, self.predict, *self.all_retrain]
         with ThreadPoolExecutor() as pool:
             for part, status in zip(parts, pool.map(Part.terminate, parts), strict=True):
                 assert status == 0, part.log()[-3000:]
@@ -259,6 +281,11 @@ class Stage:
         """Have retrain learn what is pending; return whether nothing is."""
         urllib3.request("POST", f"{self.retrain.service.variables['URL']}/", timeout=60)
         return Labels(self.records).count("pending") == 0
+
+
+def faketime() -> str | None:
+    """Return the library of Debian's package libfaketime that fakes the clock, None where it is not installed."""
+    return next(iter(map(str, Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))), None)
 
 
 def done_to(records: Records, stream: str) -> int:
