@@ -126,9 +126,12 @@ class Checker:
         elif key in known and known[key] != answer:
             verdict.wrong.append(f"{where}: {place} says {answer}, its record {known[key]}")
 
-    def texts(self, history: History, verdict: Verdict) -> None:
-        """Check what came of texts that were sent over HTTP, and each record against its model."""
-        score = Scores(self.store)
+    def texts(self, history: History, copies: Mapping[str, str], verdict: Verdict) -> None:
+        """Check what came of texts that were sent over HTTP, and each record against its model.
+
+        copies: versions that say what another one does.
+        """
+        score = Scores(self.store, copies)
         by_text: dict[str, list[Answer]] = defaultdict(list)
         for document in self.records.database["predictions"].find():
             answer = Answer(document["prediction"], document["probability"], document["model"])
@@ -185,8 +188,8 @@ def held(found: Mapping[int, bytes], key_prefix: str, sent: Mapping[str, Review]
 class Scores:
     """What each version says of a text."""
 
-    def __init__(self, store: ModelStore) -> None:
-        self._scorer = cache(lambda version: _scorer(store, version))
+    def __init__(self, store: ModelStore, copies: Mapping[str, str]) -> None:
+        self._scorer = cache(lambda version: _scorer(store, copies.get(version, version)))
 
     def __call__(self, text: str, version: str) -> Answer:
         score = self._scorer(version).score(text)

@@ -105,7 +105,7 @@ def check(stage: Stage, verdict: Verdict) -> None:
     bad_labels = {key for key, (_, review) in held_labels.items() if review.bad or review.either}
     reviews = {key for key, review in confirmed.items() if review.partition == stage.name}
     checker.messages(held_messages, reviews, predictions.values(), bad_labels, verdict)
-    checker.texts(history, verdict)
+    checker.texts(history, stage.copies, verdict)
     labels = [review for review in confirmed.values() if review.partition == stage.labels and not review.bad]
     taken = {label_text(review.body) for review in labels}
     accepted = history.labels | {label_text(review.body) for review in labels if not review.either}

@@ -6,6 +6,7 @@ import queue
 import random
 import secrets
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -19,7 +20,7 @@ import urllib3
 
 from deploy import servers
 from deploy.ports import free_port
-from deploy.runner import wait_until
+from deploy.runner import ServiceError, wait_until
 from messages.ports import BrokerUnavailable
 from messages.stream_client import LAST, StreamConnection
 from messages.stream_connection import Subscription
@@ -106,6 +107,7 @@ class Stage:
         self.unfair: list[str] = []
         self.earlier: dict[int, bytes] = {}
         self.is_anew = False
+        self.copies: dict[str, str] = {}
         self.knows_labels = True
         self._stack = ExitStack()
         database, store = self.servers.database.service, self.servers.store.service
@@ -215,6 +217,22 @@ class Stage:
 
     def _proxy(self, link: str, target: int) -> Proxy:
         return self._stack.enter_context(Proxy(free_port(link), target, self.chance))
+
+    def supervise(self, part: Part) -> None:
+        """Start a part again whenever it dies by itself, as an orchestrator does, until this ends."""
+        end = threading.Event()
+
+        def restart() -> None:
+            while not end.wait(0.2):
+                if part.process is None or part.process.poll() is not None:
+                    part.close()
+                    with suppress(ServiceError):
+                        part.start()
+
+        thread = threading.Thread(target=restart)
+        self._stack.callback(thread.join)
+        self._stack.callback(end.set)
+        thread.start()
 
     # What is sent, and how far it is done.
 
