@@ -35,6 +35,9 @@ def main() -> int:
         servers = Servers(name / "servers")
         with servers.running():
             for number, row in enumerate(chosen):
+                if reason := row.missing():
+                    print(f"| {row.name} | {reason} |" + " |" * 6, flush=True)
+                    continue
                 folder = name / str(number)
                 folder.mkdir(parents=True)
                 outcome = run(row, servers, folder, arguments.messages, arguments.seed)

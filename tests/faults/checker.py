@@ -68,10 +68,14 @@ class Checker:
         held: Mapping[str, tuple[Place, Review]],
         confirmed: Iterable[str],
         predictions: Iterable[bytes],
+        rejected: Iterable[bytes],
         bad_labels: Set[str],
         verdict: Verdict,
     ) -> None:
-        """Check what came of messages; predictions: the entries of that stream. bad_labels: may be parked, too."""
+        """Check what came of messages; predictions, rejected: the entries of these streams.
+
+        bad_labels: may be parked, too.
+        """
         self._same(verdict.lost, "in no stream", {*confirmed} - {place.id for place, _ in held.values()})
         parked = {document["_id"] for document in self.records.database["rejected"].find({}, {"_id": 1})}
         known = recorded(self.records)
@@ -82,6 +86,9 @@ class Checker:
         self._same(verdict.unexpected, "a record", of_stream - good.keys())
         self._same(verdict.lost, "not parked", bad - parked)
         self._same(verdict.unexpected, "parked", parked - bad - bad_labels)
+        told = {str(json.loads(amqp_decoder(entry).body).get("id")) for entry in rejected}
+        self._same(verdict.lost, "not in rejected", bad - told)
+        self._same(verdict.unexpected, "in rejected", told - bad - bad_labels)
         places = {place: key for key, (place, _) in held.items() if key in good}
         appended = Counter[Place]()
         for entry in predictions:
@@ -178,11 +185,18 @@ class Checker:
         found += sorted(f"{what}: {name}" for name in names)
 
 
-def held(found: Mapping[int, bytes], key_prefix: str, sent: Mapping[str, Review]) -> dict[str, tuple[Place, Review]]:
+def held(
+    found: Mapping[int, bytes], key_prefix: str, sent: Mapping[str, Review], verdict: Verdict
+) -> dict[str, tuple[Place, Review]]:
     """Return which messages the entries of a stream are, by the ids of the records that there should be."""
     raw = {review.entry: review for review in sent.values() if review.entry}
-    reviews = {offset: raw.get(entry) or sent[correlation_id(entry)] for offset, entry in found.items()}
-    return {f"{key_prefix}:{offset}": (Place(review.id, offset), review) for offset, review in reviews.items()}
+    known: dict[str, tuple[Place, Review]] = {}
+    for offset, entry in found.items():
+        if review := raw.get(entry) or sent.get(correlation_id(entry)):
+            known[f"{key_prefix}:{offset}"] = Place(review.id, offset), review
+        else:
+            verdict.unexpected.append(f"in the stream: {key_prefix}:{offset}")
+    return known
 
 
 class Scores:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from deploy.runner import ServiceError
 from tests.cluster.bridges import entries
 from tests.faults.checker import Checker, Verdict, held
 from tests.faults.stage import Servers, Stage, label_text
@@ -55,6 +56,7 @@ class Outcome:
 def run(row: Row, servers: Servers, folder: Path, messages: int, seed: int) -> Outcome:
     """Run a row on servers that run already, or its own, and check what came of it."""
     chance = random.Random(f"{seed} {row.name}")
+    servers.restore()
     with ExitStack() as stack:
         disk = None
         if row.disk:
@@ -63,10 +65,14 @@ def run(row: Row, servers: Servers, folder: Path, messages: int, seed: int) -> O
             stack.enter_context(servers.running())
         stage = Stage(servers, folder, chance, disk=disk, **row.stage)
         stack.enter_context(stage.running())
-        recovery = _befall(row, stage, messages, chance)
-        verdict = Verdict(unanswered=stage.unfair)
-        if not stage.finish():
-            verdict.unfinished.append("what was sent was not done in time")
+        verdict = Verdict()
+        recovery = None
+        try:
+            recovery = _befall(row, stage, messages, chance)
+            stage.finish()
+        except (AssertionError, ServiceError) as problem:
+            verdict.unfinished.append(str(problem))
+        verdict.unanswered += stage.unfair
         check(stage, verdict)
         return Outcome(row, verdict, recovery, stage.history.refused)
 
@@ -96,15 +102,18 @@ def check(stage: Stage, verdict: Verdict) -> None:
     checker = Checker(stage.environment["RABBITMQ_URL"], stage.records, stage.model_store, stage.replies)
     history, confirmed = stage.history, stage.history.messages
     verdict.confirmed = len(confirmed) + len(history.texts) + len(history.labels)
-    names = stage.name, stage.labels, "predictions"
+    names = stage.name, stage.labels, "predictions", "rejected"
     with ThreadPoolExecutor() as pool:
-        messages, labelled, predictions = pool.map(lambda name: entries(url, name), names)
-    held_messages = held(stage.earlier, stage.name, confirmed)
-    held_messages |= held(messages, _key_prefix(stage), confirmed)
-    held_labels = held(labelled, stage.labels, confirmed)
+        messages, labelled, predictions, rejected = pool.map(lambda name: entries(url, name), names)
+    held_messages = held(stage.earlier, stage.name, confirmed, verdict)
+    held_messages |= held(messages, _key_prefix(stage), confirmed, verdict)
+    held_labels = held(labelled, stage.labels, confirmed, verdict)
     bad_labels = {key for key, (_, review) in held_labels.items() if review.bad or review.either}
     reviews = {key for key, review in confirmed.items() if review.partition == stage.name}
-    checker.messages(held_messages, reviews, predictions.values(), bad_labels, verdict)
+    missing = {key for key, review in confirmed.items() if review.partition == stage.labels}
+    missing -= {place.id for place, _ in held_labels.values()}
+    verdict.lost += [f"in no stream: {key}" for key in missing]
+    checker.messages(held_messages, reviews, predictions.values(), rejected.values(), bad_labels, verdict)
     checker.texts(history, stage.copies, verdict)
     labels = [review for review in confirmed.values() if review.partition == stage.labels and not review.bad]
     taken = {label_text(review.body) for review in labels}

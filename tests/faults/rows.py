@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, contextmanager
 
 from tests.faults.nemesis import Fault, Row
 from tests.faults.proxy import GOOD, Proxy, Treatment
-from tests.faults.senders import bad_senders
+from tests.faults.senders import odd_messages, odd_replies, odd_requests, slow_senders
 from tests.faults.stage import LINKS, Stage, faketime
 from tests.faults.states import bad_versions, emptied, full, jumped, made_anew, trained_again_and_again
 from tests.running import Part
@@ -133,7 +133,10 @@ def changed() -> Iterator[Row]:
 
 
 def sent() -> Iterator[Row]:
-    yield Row("bad senders", bad_senders, 5, in_ci=True)
+    yield Row("senders with slow bodies", slow_senders, 5, in_ci=True)
+    yield Row("senders of odd requests", odd_requests, 5)
+    yield Row("senders of odd messages", odd_messages, in_ci=True)
+    yield Row("senders with odd reply queues", odd_replies, in_ci=True)
 
 
 def disk_is_full(server: str, left_bytes: int) -> Fault:

@@ -1,16 +1,19 @@
 """Senders who do not do as they should: slow bodies, ids that are no text, replies to where none belong."""
 
+import itertools
 import json
 import socket
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from typing import Any
 
 import pika
 import urllib3
 
 from deploy.ports import LOOPBACK
 from tests.cluster.traffic import Review
+from tests.faults.history import SOURCE
 from tests.faults.stage import Stage, port_of
 from tests.system import Client
 
@@ -29,22 +32,23 @@ HTTP_BODIES = (
 
 
 @contextmanager
-def bad_senders(stage: Stage) -> Iterator[None]:
-    """All kinds of them at once; meanwhile those who do as they should are answered."""
+def others_are_answered(stage: Stage) -> Iterator[None]:
+    """See that those who do as they should are answered while the block runs."""
+    before = len(stage.history.texts)
+    yield
+    if len(stage.history.texts) == before:
+        stage.unfair.append("nobody else was answered meanwhile")
+
+
+@contextmanager
+def slow_senders(stage: Stage) -> Iterator[None]:
+    """Bodies that do not come, at the gateway and at the functions themselves."""
+    urls = [stage.gateway_url, *(part.service.variables["URL"] for part in (stage.predict, stage.retrain))]
     with ExitStack() as stack:
-        before = len(stage.history.texts)
-        for part in (stage.gateway, stage.predict, stage.retrain):
-            stack.enter_context(slow_bodies(port_of(url_of(stage, part.service.variables))))
-        publish_odd_messages(stage)
-        stack.enter_context(odd_requests(stage))
-        yield
-        if len(stage.history.texts) == before:
-            stage.unfair.append("nobody else was answered meanwhile")
-
-
-def url_of(stage: Stage, variables: object) -> str:
-    assert isinstance(variables, dict)
-    return str(variables.get("URL") or stage.gateway_url)
+        for url in urls:
+            stack.enter_context(slow_bodies(port_of(url)))
+        with others_are_answered(stage):
+            yield
 
 
 @contextmanager
@@ -67,58 +71,79 @@ def odd_requests(stage: Stage) -> Iterator[None]:
         pool = urllib3.PoolManager(retries=False, timeout=5)
         while not end.is_set():
             for body in HTTP_BODIES:
-                for name in ("predict", "retrain"):
-                    if name == "retrain" and not body:
-                        continue  # this is what a schedule sends
+                for name in ("predict", "retrain") if body else ("predict",):  # an empty one is what a schedule sends
                     with suppress(urllib3.exceptions.HTTPError):
                         pool.request("POST", f"{stage.gateway_url}/function/{name}", body=body)
                 end.wait(0.05)
 
-    # Labels and texts among them may be taken.
+    # Of a label with more fields than it needs.
     stage.history.asked |= {"a"}
     thread = threading.Thread(target=ask)
     thread.start()
     try:
-        yield
+        with others_are_answered(stage):
+            yield
     finally:
         end.set()
         thread.join()
 
 
-def publish_odd_messages(stage: Stage) -> None:
-    """Messages with odd properties by AMQP 0.9.1, and odd entries by the stream protocol."""
-    client = Client(stage.environment["RABBITMQ_URL"])
-    client.channel.confirm_delivery()
-    full, gone = f"{stage.replies}-full", f"{stage.replies}-gone"
-    arguments = {"x-max-length": 1, "x-overflow": "reject-publish"}
-    client.channel.queue_declare(full, durable=True, arguments=arguments)
-    stage.also_forget.append(full)
-    numbers = iter(range(1_000_000))
+class _Odd:
+    """Publishes by AMQP 0.9.1, and writes down what."""
 
-    def publish(stream: str, body: bytes, *, bad: bool = False, either: bool = False, **properties: object) -> None:
-        key = f"{stream}/odd {next(numbers)}"
-        known = {"correlation_id": key, "reply_to": stage.replies, "delivery_mode": 2, **properties}
-        client.channel.basic_publish("", stream, body, pika.BasicProperties(**known))  # type: ignore[arg-type]
-        reply_to = str(known["reply_to"])
-        stage.history.messages[key] = Review(key, stream, body, "", reply_to, bad=bad, either=either)
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
+        self._client = Client(stage.environment["RABBITMQ_URL"])
+        self.channel = self._client.channel
+        self.channel.confirm_delivery()
+        self._numbers = itertools.count()
 
+    def publish(self, stream: str, body: str | bytes, *, bad: bool = False, either: bool = False, **more: Any) -> None:
+        """Publish a message with these properties and a correlation id; bad, either: as in Review."""
+        key = f"{stream}/odd {next(self._numbers)}"
+        known = {"correlation_id": key, "reply_to": self._stage.replies, "delivery_mode": 2, **more}
+        content = body.encode() if isinstance(body, str) else body
+        self.channel.basic_publish("", stream, content, pika.BasicProperties(**known))
+        self._stage.history.messages[key] = Review(key, stream, content, "", known["reply_to"], bad=bad, either=either)
+
+    def close(self) -> None:
+        self._client.close()
+
+
+@contextmanager
+def odd_messages(stage: Stage) -> Iterator[None]:
+    """Ids that are no text, headers that mean nothing, bodies that are nested or large: all of what may be sent."""
+    odd = _Odd(stage)
     for number in range(ROUNDS):
-        name, text = stage.name, f"a great odd one {number}"
-        publish(name, text.encode(), message_id=b"\xff\xfe")
-        publish(name, text.encode(), message_id="i" * 255)
-        publish(name, text.encode(), headers={"x": {"y": [{}, [], None, 2**40]}}, app_id=b"\xff")
-        for to in (full, full, gone, "predictions", "rejected", name, "n" * 255, ""):
-            publish(name, text.encode(), reply_to=to)
-        publish(name, f'{{"text": "{text}", "x": {NESTED}}}'.encode(), either=True)
-        publish(name, ("é" * 100_000).encode())
-        publish(name, b'{"text": ' + b"[" * 100_000, bad=True)
-        publish(name, json.dumps({"text": text, "id": "i" * 1_000}).encode(), either=True)
-        label = {"text": f"a great odd label {number}", "label": 1}
-        publish(stage.labels, (json.dumps(label)[:-1] + f', "x": {NESTED}}}').encode(), either=True)
-        publish(stage.labels, json.dumps({**label, "label": [1]}).encode(), bad=True)
-    publish(stage.name, b"x" * 9_000_000, bad=True)
-    client.close()
+        text = f"a great odd one {number}"
+        odd.publish(stage.name, text, message_id=b"\xff\xfe")
+        odd.publish(stage.name, text, message_id="i" * 255)
+        odd.publish(stage.name, text, headers={"x": {"y": [{}, [], None, 2**40]}}, app_id=b"\xff")
+        odd.publish(stage.name, f'{{"text": "{text}", "x": {NESTED}}}', either=True)
+        odd.publish(stage.name, json.dumps({"text": text, "id": "i" * 1_000}), either=True)
+        odd.publish(stage.name, "é" * 100_000)
+        odd.publish(stage.name, b'{"text": ' + b"[" * 100_000, bad=True)
+        label = {"text": f"a great odd label {number}", "label": 1, "source": SOURCE}
+        odd.publish(stage.labels, json.dumps(label)[:-1] + f', "x": {NESTED}}}', either=True)
+        odd.publish(stage.labels, json.dumps({**label, "label": [1]}), bad=True)
+    odd.publish(stage.name, b"x" * 9_000_000, bad=True)
+    odd.close()
     stage.traffic.write([_entry(stage, number) for number in range(ROUNDS)])
+    yield
+
+
+@contextmanager
+def odd_replies(stage: Stage) -> Iterator[None]:
+    """Replies that are to go to a queue that is full or gone, to the system's own streams, or to no name at all."""
+    odd = _Odd(stage)
+    full = f"{stage.replies}-full"
+    stage.also_forget.append(full)
+    odd.channel.queue_declare(full, durable=True, arguments={"x-max-length": 1, "x-overflow": "reject-publish"})
+    for number in range(ROUNDS):
+        for to in (full, full, f"{stage.replies}-gone", "predictions", "rejected", stage.name, "n" * 255, ""):
+            odd.publish(stage.name, f"a great odd one {number}", reply_to=to)
+    odd.close()
+    yield
 
 
 def _entry(stage: Stage, number: int) -> Review:

@@ -5,7 +5,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import urllib3
@@ -21,6 +21,7 @@ from tests.system import Client
 
 DISK_BYTES = 256_000_000
 FILLING = "filling"
+BLOCK = bytes(4096)
 MAX_MANIFEST_BYTES = 10_000_000
 
 
@@ -42,8 +43,10 @@ def full(stage: Stage, part: Part, left_bytes: int) -> Iterator[None]:
     stage.supervise(part)
     filling = stage.disk / FILLING
     free = os.statvfs(stage.disk)
-    with filling.open("wb") as file:
-        os.posix_fallocate(file.fileno(), 0, max(free.f_bavail * free.f_frsize - left_bytes, 0))
+    blocks = max(free.f_bavail * free.f_frsize - left_bytes, 0) // len(BLOCK) + 1
+    with filling.open("wb", buffering=0) as file, suppress(OSError):
+        for _ in range(blocks):
+            file.write(BLOCK)
     try:
         yield
     finally:
