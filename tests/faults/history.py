@@ -5,8 +5,9 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar
 
+import pika
 import urllib3
 from msgspec import Struct
 
@@ -14,6 +15,7 @@ from contracts.codec import Malformed, Reader, encode
 from contracts.predict import PredictRequest, Scored
 from contracts.retrain import LabelExample, read_labels_taken
 from tests.cluster.traffic import Review
+from tests.system import Client
 
 T = TypeVar("T")
 read_scored = Reader(Scored)
@@ -111,3 +113,27 @@ class Askers:
         with self._counting:
             self._history.refused[status] = self._history.refused.get(status, 0) + 1
         return None
+
+
+class Sender:
+    """Publishes to streams by AMQP 0.9.1, one message after the other, and writes down what the broker confirmed."""
+
+    def __init__(self, url: str, reply_to: str, history: History) -> None:
+        self._client = Client(url)
+        self.channel = self._client.channel
+        self.channel.confirm_delivery()
+        self._reply_to = reply_to
+        self._history = history
+        self._numbers = itertools.count()
+
+    def publish(self, stream: str, body: str | bytes, *, bad: bool = False, either: bool = False, **more: Any) -> str:
+        """Publish a message with these properties, and return its correlation id; bad, either: as in Review."""
+        key = f"{stream}/sent {next(self._numbers)}"
+        known = {"correlation_id": key, "reply_to": self._reply_to, "delivery_mode": 2, **more}
+        content = body.encode() if isinstance(body, str) else body
+        self.channel.basic_publish("", stream, content, pika.BasicProperties(**known))
+        self._history.messages[key] = Review(key, stream, content, "", known["reply_to"], bad=bad, either=either)
+        return key
+
+    def close(self) -> None:
+        self._client.close()

@@ -101,6 +101,9 @@ def check(stage: Stage, verdict: Verdict) -> None:
     url = stage.environment["RABBITMQ_STREAM_URL"]
     checker = Checker(stage.environment["RABBITMQ_URL"], stage.records, stage.model_store, stage.replies)
     history, confirmed = stage.history, stage.history.messages
+    gone = held(stage.dropped_entries, stage.name, confirmed, verdict)
+    for key in stage.dropped | {place.id for place, _ in gone.values()}:
+        del confirmed[key]
     verdict.confirmed = len(confirmed) + len(history.texts) + len(history.labels)
     names = stage.name, stage.labels, "predictions", "rejected"
     with ThreadPoolExecutor() as pool:
@@ -121,7 +124,7 @@ def check(stage: Stage, verdict: Verdict) -> None:
     first_version = stage.first_version if stage.knows_labels else None
     checker.labels(accepted, history.asked | taken, first_version, verdict)
     for name, found in ((stage.name, messages), (stage.labels, labelled)):
-        checker.offset(name, len(found) - 1, verdict)
+        checker.offset(name, max(found), verdict)
 
 
 def _key_prefix(stage: Stage) -> str:

@@ -10,7 +10,16 @@ from tests.faults.nemesis import Fault, Row
 from tests.faults.proxy import GOOD, Proxy, Treatment
 from tests.faults.senders import odd_messages, odd_replies, odd_requests, slow_senders
 from tests.faults.stage import LINKS, Stage, faketime
-from tests.faults.states import bad_versions, emptied, full, jumped, made_anew, trained_again_and_again
+from tests.faults.states import (
+    SMALL_STREAM_BYTES,
+    bad_versions,
+    emptied,
+    full,
+    jumped,
+    made_anew,
+    trained_again_and_again,
+    truncated,
+)
 from tests.running import Part
 
 Which = Callable[[Stage], Part]
@@ -125,6 +134,7 @@ def changed() -> Iterator[Row]:
     by_hand = {"RETRAIN_AFTER": "1000000"}
     yield Row("half-written and forged models", bad_versions, in_ci=True, stage={"settings": by_hand})
     yield Row("stream deleted and made anew", made_anew, in_ci=True)
+    yield Row("stream truncated while the bridge is away", truncated, stage={"max_bytes": SMALL_STREAM_BYTES})
     # Without training: what is scored again would be by another model, beside answers that stay in `predictions`.
     yield Row("MongoDB emptied", emptied, in_ci=True, stage={"settings": by_hand})
     faked = {"faked_clock": True}

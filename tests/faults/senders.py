@@ -1,21 +1,17 @@
 """Senders who do not do as they should: slow bodies, ids that are no text, replies to where none belong."""
 
-import itertools
 import json
 import socket
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from typing import Any
 
-import pika
 import urllib3
 
 from deploy.ports import LOOPBACK
 from tests.cluster.traffic import Review
-from tests.faults.history import SOURCE
+from tests.faults.history import SOURCE, Sender
 from tests.faults.stage import Stage, port_of
-from tests.system import Client
 
 SLOW_CONNECTIONS = 20
 ROUNDS = 5
@@ -88,32 +84,10 @@ def odd_requests(stage: Stage) -> Iterator[None]:
         thread.join()
 
 
-class _Odd:
-    """Publishes by AMQP 0.9.1, and writes down what."""
-
-    def __init__(self, stage: Stage) -> None:
-        self._stage = stage
-        self._client = Client(stage.environment["RABBITMQ_URL"])
-        self.channel = self._client.channel
-        self.channel.confirm_delivery()
-        self._numbers = itertools.count()
-
-    def publish(self, stream: str, body: str | bytes, *, bad: bool = False, either: bool = False, **more: Any) -> None:
-        """Publish a message with these properties and a correlation id; bad, either: as in Review."""
-        key = f"{stream}/odd {next(self._numbers)}"
-        known = {"correlation_id": key, "reply_to": self._stage.replies, "delivery_mode": 2, **more}
-        content = body.encode() if isinstance(body, str) else body
-        self.channel.basic_publish("", stream, content, pika.BasicProperties(**known))
-        self._stage.history.messages[key] = Review(key, stream, content, "", known["reply_to"], bad=bad, either=either)
-
-    def close(self) -> None:
-        self._client.close()
-
-
 @contextmanager
 def odd_messages(stage: Stage) -> Iterator[None]:
     """Ids that are no text, headers that mean nothing, bodies that are nested or large: all of what may be sent."""
-    odd = _Odd(stage)
+    odd = Sender(stage.environment["RABBITMQ_URL"], stage.replies, stage.history)
     for number in range(ROUNDS):
         text = f"a great odd one {number}"
         odd.publish(stage.name, text, message_id=b"\xff\xfe")
@@ -135,7 +109,7 @@ def odd_messages(stage: Stage) -> Iterator[None]:
 @contextmanager
 def odd_replies(stage: Stage) -> Iterator[None]:
     """Replies that are to go to a queue that is full or gone, to the system's own streams, or to no name at all."""
-    odd = _Odd(stage)
+    odd = Sender(stage.environment["RABBITMQ_URL"], stage.replies, stage.history)
     full = f"{stage.replies}-full"
     stage.also_forget.append(full)
     odd.channel.queue_declare(full, durable=True, arguments={"x-max-length": 1, "x-overflow": "reject-publish"})

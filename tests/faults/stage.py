@@ -90,6 +90,7 @@ class Stage:
     """The system as one row has it, with its own streams, database and bucket, and what is sent to it.
 
     link_names: between which parts there are proxies, of LINKS. settings: added to the environment of all parts.
+    max_bytes: what the broker keeps of the reviews.
     bridges, retrains: how many. disk: where the server is whose disk is small. faked_clock: whether `clock` tells the
     processes by how much theirs is wrong.
     """
@@ -99,6 +100,7 @@ class Stage:
     chance: random.Random
     link_names: Iterable[str] = ()
     settings: Mapping[str, str] = field(default_factory=dict)
+    max_bytes: int = MAX_BYTES
     bridges: int = 1
     retrains: int = 1
     faked_clock: bool = False
@@ -114,6 +116,8 @@ class Stage:
         self.also_forget: list[str] = []
         self.unfair: list[str] = []
         self.earlier: dict[int, bytes] = {}
+        self.dropped: set[str] = set()
+        self.dropped_entries: dict[int, bytes] = {}
         self.is_anew = False
         self.copies: dict[str, str] = {}
         self.knows_labels = True
@@ -169,7 +173,8 @@ class Stage:
 
     def _declare(self) -> None:
         url = self.environment["RABBITMQ_URL"]
-        declare_streams(url, [*STREAMS, self.name, self.labels], MAX_BYTES)
+        declare_streams(url, [*STREAMS, self.labels], MAX_BYTES)
+        declare_streams(url, [self.name], self.max_bytes)
         client = Client(url)
         client.declare(self.replies)
         client.close()

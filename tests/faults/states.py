@@ -11,15 +11,18 @@ from pathlib import Path
 import urllib3
 
 from contracts.manifest import MANIFEST, Promotion
+from deploy.runner import wait_until
 from messages.topology import declare_streams
 from model_store.layout import CURRENT_KEY, MAX_DOCUMENT_BYTES, Current, version_key
 from sentiment.artifact import MODEL_PART, WEIGHTS_PART
 from tests.cluster.bridges import entries
+from tests.faults.history import Sender
 from tests.faults.stage import MAX_BYTES, Stage, end_of
 from tests.running import Part
 from tests.system import Client
 
 DISK_BYTES = 256_000_000
+SMALL_STREAM_BYTES = 8_000_000
 FILLING = "filling"
 BLOCK = bytes(4096)
 MAX_MANIFEST_BYTES = 10_000_000
@@ -77,6 +80,29 @@ def made_anew(stage: Stage) -> Iterator[None]:
     declare_streams(stage.environment["RABBITMQ_URL"], [stage.name], MAX_BYTES)
     stage.is_anew = True
     yield
+
+
+@contextmanager
+def truncated(stage: Stage) -> Iterator[None]:
+    """While the bridge is away, so much comes that the broker drops what was not read yet; the bridge counts that."""
+    url, name = stage.environment["RABBITMQ_STREAM_URL"], stage.name
+    assert stage.traffic.wait(60)
+    stage.bridge.kill()
+    done, end = stage.offset(), end_of(url, name)
+    before = entries(url, name, end=end)
+    sender = Sender(stage.environment["RABBITMQ_URL"], stage.replies, stage.history)
+    large = [sender.publish(name, "great " * 10_000) for _ in range(2 * SMALL_STREAM_BYTES // 60_000)]
+    sender.close()
+    yield
+    held = entries(url, name, end=end_of(url, name))
+    first = min(held)
+    assert first > done + 1, "nothing was dropped that was not read yet"
+    stage.earlier |= held | {offset: entry for offset, entry in before.items() if offset <= done}
+    stage.dropped_entries |= {offset: entry for offset, entry in before.items() if done < offset < first}
+    stage.dropped |= set(large[: max(first - end, 0)])
+    stage.bridge.start()
+    expected = {name: first - done - 1}
+    assert wait_until(lambda: stage.bridge.metric("bridge_missed_messages_total") == expected, 60), expected
 
 
 @contextmanager
