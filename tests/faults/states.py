@@ -40,8 +40,11 @@ def small_disk(folder: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def full(stage: Stage, part: Part, left_bytes: int) -> Iterator[None]:
-    """The disk of a server has no more than so many bytes left; it is started again whenever it dies of that."""
+def full(stage: Stage, part: Part, left_bytes: int, *, restarted: bool = False) -> Iterator[None]:
+    """The disk of a server has no more than so many bytes left; it is started again whenever it dies of that.
+
+    restarted: whether somebody restarts it once there is room again.
+    """
     assert stage.disk
     stage.supervise(part)
     filling = stage.disk / FILLING
@@ -54,6 +57,9 @@ def full(stage: Stage, part: Part, left_bytes: int) -> Iterator[None]:
         yield
     finally:
         filling.unlink()
+        if restarted and (before := part.process):
+            before.terminate()
+            assert wait_until(lambda: part.process not in (None, before) and part.service.ready(), 60)
 
 
 @contextmanager
