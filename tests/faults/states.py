@@ -40,11 +40,8 @@ def small_disk(folder: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def full(stage: Stage, part: Part, left_bytes: int, *, restarted: bool = False) -> Iterator[None]:
-    """The disk of a server has no more than so many bytes left; it is started again whenever it dies of that.
-
-    restarted: whether somebody restarts it once there is room again.
-    """
+def full(stage: Stage, part: Part, left_bytes: int) -> Iterator[None]:
+    """The disk of a server has no more than so many bytes left; it is started again whenever it dies of that."""
     assert stage.disk
     stage.supervise(part)
     filling = stage.disk / FILLING
@@ -57,9 +54,6 @@ def full(stage: Stage, part: Part, left_bytes: int, *, restarted: bool = False) 
         yield
     finally:
         filling.unlink()
-        if restarted and (before := part.process):
-            before.terminate()
-            assert wait_until(lambda: part.process not in (None, before) and part.service.ready(), 60)
 
 
 @contextmanager
