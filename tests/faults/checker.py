@@ -66,6 +66,7 @@ class Checker:
     def messages(
         self,
         held: Mapping[str, tuple[Place, Review]],
+        gone: Mapping[str, tuple[Place, Review]],
         confirmed: Iterable[str],
         predictions: Iterable[bytes],
         rejected: Iterable[bytes],
@@ -74,7 +75,7 @@ class Checker:
     ) -> None:
         """Check what came of messages; predictions, rejected: the entries of these streams.
 
-        bad_labels: may be parked, too.
+        gone: were dropped by the broker, maybe before they were done. bad_labels: may be parked, too.
         """
         self._same(verdict.lost, "in no stream", {*confirmed} - {place.id for place, _ in held.values()})
         parked = {document["_id"] for document in self.records.database["rejected"].find({}, {"_id": 1})}
@@ -83,22 +84,23 @@ class Checker:
         good = {key: review for key, (_, review) in held.items() if key not in bad}
         of_stream = {key for key in known if not key.startswith("http:")}
         self._same(verdict.lost, "no record", good.keys() - known.keys())
-        self._same(verdict.unexpected, "a record", of_stream - good.keys())
+        self._same(verdict.unexpected, "a record", of_stream - good.keys() - gone.keys())
         self._same(verdict.lost, "not parked", bad - parked)
-        self._same(verdict.unexpected, "parked", parked - bad - bad_labels)
+        self._same(verdict.unexpected, "parked", parked - bad - bad_labels - gone.keys())
         told = {str(json.loads(amqp_decoder(entry).body).get("id")) for entry in rejected}
         self._same(verdict.lost, "not in rejected", bad - told)
-        self._same(verdict.unexpected, "in rejected", told - bad - bad_labels)
+        self._same(verdict.unexpected, "in rejected", told - bad - bad_labels - gone.keys())
         places = {place: key for key, (place, _) in held.items() if key in good}
+        places_of_all = places | {place: key for key, (place, _) in gone.items()}
         appended = Counter[Place]()
         for entry in predictions:
             message = amqp_decoder(entry)
             place, answer = _answer(text(message.properties.correlation_id), bytes(message.body))
             appended[place] += 1
-            self._agrees("predictions", place, answer, places, known, verdict)
+            self._agrees("predictions", place, answer, places_of_all, known, verdict)
         self._same(verdict.lost, "no answer in predictions", [str(place) for place in places.keys() - appended.keys()])
         self._same(verdict.doubled, "in predictions", [str(place) for place, count in appended.items() if count > 1])
-        self._check_replies(places, good, known, verdict)
+        self._check_replies(places_of_all, good, known, verdict)
 
     def _check_replies(
         self,
@@ -114,7 +116,7 @@ class Checker:
             replied[place] += 1
             self._agrees("a reply", place, answer, places, known, verdict)
         client.close()
-        asking = {place for place, key in places.items() if good[key].reply_to == self.replies}
+        asking = {place for place, key in places.items() if key in good and good[key].reply_to == self.replies}
         self._same(verdict.unanswered, "no reply", [str(place) for place in asking - replied.keys()])
         verdict.repeated_replies += sum(replied.values()) - len(replied)
 

@@ -101,22 +101,23 @@ def check(stage: Stage, verdict: Verdict) -> None:
     url = stage.environment["RABBITMQ_STREAM_URL"]
     checker = Checker(stage.environment["RABBITMQ_URL"], stage.records, stage.model_store, stage.replies)
     history, confirmed = stage.history, stage.history.messages
-    gone = held(stage.dropped_entries, stage.name, confirmed, verdict)
-    for key in stage.dropped | {place.id for place, _ in gone.values()}:
-        del confirmed[key]
     verdict.confirmed = len(confirmed) + len(history.texts) + len(history.labels)
     names = stage.name, stage.labels, "predictions", "rejected"
     with ThreadPoolExecutor() as pool:
         messages, labelled, predictions, rejected = pool.map(lambda name: entries(url, name), names)
     held_messages = held(stage.earlier, stage.name, confirmed, verdict)
     held_messages |= held(messages, _key_prefix(stage), confirmed, verdict)
+    gone = held(stage.gone, stage.name, confirmed, verdict)
+    present = {place.id for place, _ in held_messages.values()}
+    for key in (stage.may_be_gone | {place.id for place, _ in gone.values()}) - present:
+        del confirmed[key]
     held_labels = held(labelled, stage.labels, confirmed, verdict)
     bad_labels = {key for key, (_, review) in held_labels.items() if review.bad or review.either}
     reviews = {key for key, review in confirmed.items() if review.partition == stage.name}
     missing = {key for key, review in confirmed.items() if review.partition == stage.labels}
     missing -= {place.id for place, _ in held_labels.values()}
     verdict.lost += [f"in no stream: {key}" for key in missing]
-    checker.messages(held_messages, reviews, predictions.values(), rejected.values(), bad_labels, verdict)
+    checker.messages(held_messages, gone, reviews, predictions.values(), rejected.values(), bad_labels, verdict)
     checker.texts(history, stage.copies, verdict)
     labels = [review for review in confirmed.values() if review.partition == stage.labels and not review.bad]
     taken = {label_text(review.body) for review in labels}

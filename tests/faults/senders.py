@@ -1,5 +1,6 @@
 """Senders who do not do as they should: slow bodies, ids that are no text, replies to where none belong."""
 
+import itertools
 import json
 import socket
 import threading
@@ -21,7 +22,6 @@ HTTP_BODIES = (
     b"\xff\xfe\xfd",
     b"{" * 100_000,
     b'{"text": ' + b"[" * 100_000,
-    b'{"text": "a", "label": 1, "x": ' + NESTED.encode() + b"}",
     b'{"texts": [' + b"1," * 200_000 + b"1]}",
     b'{"examples": [' + b"[]," * 100_000 + b"[]]}",
 )
@@ -65,15 +65,19 @@ def odd_requests(stage: Stage) -> Iterator[None]:
 
     def ask() -> None:
         pool = urllib3.PoolManager(retries=False, timeout=5)
-        while not end.is_set():
-            for body in HTTP_BODIES:
+        for number in itertools.count():
+            if end.is_set():
+                return
+            # May be taken, as a text and as a label.
+            text = f"a great odd request {number}"
+            stage.history.asked.add(text)
+            nested = f'{{"text": "{text}", "label": 1, "x": {NESTED}}}'.encode()
+            for body in (*HTTP_BODIES, nested):
                 for name in ("predict", "retrain") if body else ("predict",):  # an empty one is what a schedule sends
                     with suppress(urllib3.exceptions.HTTPError):
                         pool.request("POST", f"{stage.gateway_url}/function/{name}", body=body)
                 end.wait(0.05)
 
-    # Of a label with more fields than it needs.
-    stage.history.asked |= {"a"}
     thread = threading.Thread(target=ask)
     thread.start()
     try:

@@ -117,8 +117,8 @@ class Stage:
         self.also_forget: list[str] = []
         self.unfair: list[str] = []
         self.earlier: dict[int, bytes] = {}
-        self.dropped: set[str] = set()
-        self.dropped_entries: dict[int, bytes] = {}
+        self.gone: dict[int, bytes] = {}
+        self.may_be_gone: set[str] = set()
         self.is_anew = False
         self.copies: dict[str, str] = {}
         self.knows_labels = True
