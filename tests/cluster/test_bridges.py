@@ -16,7 +16,6 @@ from pathlib import Path
 
 import pytest
 import urllib3
-from rstream.amqp import amqp_decoder
 
 from bridge.settings import Settings, StreamInput
 from deploy.runner import wait_until
@@ -38,12 +37,12 @@ from tests.cluster.bridges import (
     predict,
     recorded,
     replied,
-    text,
     two_bridges_do_the_work_of_one_stream_once,
 )
 from tests.cluster.nodes import ClusterNode
 from tests.cluster.traffic import Review, Traffic, reviews
 from tests.conftest import RabbitMQNode
+from tests.faults.checker import correlation_id
 from tests.running import running
 from tests.system import Client, promote, python_service, through_gateway
 
@@ -267,11 +266,6 @@ def found_in(stream: SuperStream, confirmed: Mapping[str, Review]) -> dict[str, 
     assert {review.id for review in found.values()} == confirmed.keys()
     assert all(key.rpartition(":")[0] == review.partition for key, review in found.items())
     return found
-
-
-def correlation_id(entry: bytes) -> str:
-    """Return the correlation id of a message of this test, `<partition>/<number>`, by whomever it was encoded."""
-    return text(amqp_decoder(entry).properties.correlation_id)
 
 
 def assert_each_done_once(stream: SuperStream, records: Records, found: Mapping[str, Review]) -> dict[str, int]:
