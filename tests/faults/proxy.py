@@ -105,10 +105,6 @@ class Proxy:
 
         _call(change)
 
-    def cut(self) -> None:
-        """Reset all connections."""
-        _call(self._abort)
-
     def _abort(self) -> None:
         for connection in self._open:
             connection.abort()
