@@ -12,6 +12,7 @@ from pika.exceptions import AMQPError
 from messages.ports import BrokerUnavailable
 
 CONNECT_TIMEOUT_SECONDS = 15
+CLOSE_TIMEOUT_SECONDS = 3
 # A broker that was killed and comes back may never confirm what it took before its streams were there again.
 CONFIRM_TIMEOUT_SECONDS = 20
 
@@ -57,6 +58,7 @@ class _GatheringConnection(pika.SelectConnection):
     """
 
     _gathered: list[bytes] | None = None
+    _abandoned = False
 
     def gather(self, function: Callable[[], object]) -> None:
         """Call `function`, and send as one piece what it writes."""
@@ -71,6 +73,12 @@ class _GatheringConnection(pika.SelectConnection):
     def write(self, frames: bytes) -> None:
         """Send frames that somebody else than pika has written."""
         self._output_marshaled_frames([frames])  # type: ignore[attr-defined]  # its stubs leave it out
+
+    def abandon(self) -> None:
+        """Drop the socket without a word to the broker, and say so as of any connection that was lost."""
+        if not self._abandoned:
+            self._abandoned = True
+            self._adapter_disconnect_stream()  # type: ignore[attr-defined]  # its stubs leave it out
 
     def _adapter_emit_data(self, data: bytes) -> None:
         """Take a frame: the method that pika has its adapters override."""
@@ -135,10 +143,15 @@ class Connection:
         self._connection.write(frames)
 
     def close(self) -> None:
-        """Close the connection and wait until its thread has ended."""
+        """Close the connection and wait until its thread has ended; a broker that does not answer is not waited for."""
         if not self.closed:
             self._connection.ioloop.add_callback_threadsafe(self._close)
-        self._thread.join(CONNECT_TIMEOUT_SECONDS)
+        self._thread.join(CLOSE_TIMEOUT_SECONDS)
+        if self._thread.is_alive():
+            # Else who publishes would go on by it until pika misses heartbeats, a minute later: garbage, for one, has
+            # pika wait for the rest of a frame that does not come.
+            self._connection.ioloop.add_callback_threadsafe(self._connection.abandon)
+            self._thread.join(CLOSE_TIMEOUT_SECONDS)
 
     def fail(self, error: BaseException) -> None:
         """Close the connection because of `error`; for the I/O thread."""

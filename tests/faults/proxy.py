@@ -89,6 +89,8 @@ class Proxy:
     def __exit__(self, *_: object) -> None:
         def close() -> None:
             self._server.close()
+            self._treatment = GOOD
+            self._changed.set()
             self._abort()
 
         _call(close)
