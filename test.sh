@@ -10,6 +10,9 @@ install_rabbitmq
 # shellcheck source=tests/containers/install.sh
 . tests/containers/install.sh
 install_container_tools
+# shellcheck source=tests/faults/install.sh
+. tests/faults/install.sh
+install_faketime
 # shellcheck source=tests/cluster/install.sh
 . tests/cluster/install.sh
 install_rabbitmq4

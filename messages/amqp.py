@@ -14,6 +14,7 @@ from messages.ports import BrokerUnavailable
 
 CONNECT_TIMEOUT_SECONDS = 15
 HEARTBEAT_SECONDS = 30
+CLOSE_TIMEOUT_SECONDS = 3
 # A broker that was killed and comes back may never confirm what it took before its streams were there again.
 CONFIRM_TIMEOUT_SECONDS = 20
 
@@ -129,10 +130,14 @@ class Connection:
         self._thread.join(CONNECT_TIMEOUT_SECONDS)
 
     def close(self) -> None:
-        """Close the connection and wait until its thread has ended."""
+        """Close the connection and wait until its thread has ended; a broker that does not answer is not waited for."""
         if not self.closed:
             self._connection.ioloop.add_callback_threadsafe(self._close)
-        self._thread.join(CONNECT_TIMEOUT_SECONDS)
+        self._thread.join(CLOSE_TIMEOUT_SECONDS)
+        if self._thread.is_alive():
+            # Else who publishes would go on by it until pika misses heartbeats, a minute later: garbage, for one, has
+            # pika wait for the rest of a frame that does not come.
+            self.abort("the broker does not answer")
 
     def fail(self, error: BaseException) -> None:
         """Close the connection because of `error`; for the I/O thread."""

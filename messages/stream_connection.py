@@ -20,6 +20,8 @@ from messages.chunks import Chunk
 # rstream reads 256 bytes at a time, five turns of the event loop for a review.
 rstream.connection.CHUNK_SIZE = 65_536
 
+ANSWER_BYTES = 1024 * 1024
+"""A frame that is no chunk is never larger: what says so is garbage, and would be waited for until heartbeats miss."""
 PART_BYTES = 1024 * 1024
 """A chunk that is larger is read in parts of about this size."""
 MAX_ENTRY_BYTES = 8 * 1024 * 1024
@@ -59,6 +61,8 @@ class ChunkConnection(rstream.connection.Connection):
             length = int.from_bytes(await self._read(4), "big")
             key = await self._read(2)
             if key != _DELIVER:
+                if length > ANSWER_BYTES:
+                    raise ValueError(f"it says that it has {length} bytes")
                 return decode_frame(bytes(key + await self._read(length - 2)))
             # A broker that sends these sends no heartbeats, and rstream does not see them.
             self._heard()

@@ -4,7 +4,8 @@ import os
 import signal
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
 
 from deploy.runner import Service, ServiceError, launch, tail, wait_until, wait_until_ready
 
@@ -28,6 +29,50 @@ def running(service: Service, timeout_seconds: float = 60) -> Iterator[subproces
         yield process
     finally:
         stop(process)
+
+
+@dataclass
+class Part:
+    """A part of the system as a process group, which is started as often as a test likes."""
+
+    service: Service
+    start_timeout_seconds: float = 60
+    process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
+    _running: ExitStack = field(default_factory=ExitStack, repr=False)
+
+    @property
+    def runs(self) -> bool:
+        return self.process is not None
+
+    def start(self) -> None:
+        """Returns when it is ready."""
+        self.process = self._running.enter_context(running(self.service, self.start_timeout_seconds))
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal to all of its processes."""
+        assert self.process
+        os.killpg(self.process.pid, number)
+
+    def kill(self) -> None:
+        """Ends it as a crash would."""
+        self.signal(signal.SIGKILL)
+        self.close()
+
+    def terminate(self, timeout_seconds: float = 60) -> int:
+        """Ends it as an orchestrator would; returns its status."""
+        assert self.process
+        self.process.terminate()
+        status = self.process.wait(timeout_seconds)
+        self.close()
+        return status
+
+    def close(self) -> None:
+        """End it in the end, where it runs."""
+        self._running.close()
+        self.process = None
+
+    def log(self) -> str:
+        return self.service.log.read_text(errors="replace")
 
 
 def stop(process: subprocess.Popen[bytes], timeout_seconds: float = 15) -> None:

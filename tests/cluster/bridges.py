@@ -2,14 +2,11 @@
 
 import asyncio
 import json
-import os
 import secrets
 import signal
-import subprocess
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -30,7 +27,7 @@ from sentiment.packing import pack
 from sentiment.training import train
 from tests.conftest import RabbitMQNode
 from tests.models import ABOUT
-from tests.running import running
+from tests.running import Part, running
 from tests.system import Client, promote, python_service, through_gateway
 
 TIMEOUT_SECONDS = 60
@@ -50,50 +47,17 @@ def packed(model: Model) -> Artifact:
     return pack(model, ABOUT)
 
 
-@dataclass
-class Bridge:
-    """A process of the bridge, which is started as often as a test likes."""
-
-    service: Service
-    _running: ExitStack = field(default_factory=ExitStack, repr=False)
-    process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
+class Bridge(Part):
+    """A process of the bridge."""
 
     @classmethod
     def of(cls, environment: Mapping[str, str], gateway_url: str, folder: Path) -> "Bridge":
         own = {"BRIDGE_LABELS": "", **environment, "GATEWAY_URL": gateway_url}
         return cls(python_service("bridge", folder, own))
 
-    @property
-    def runs(self) -> bool:
-        return self.process is not None
-
-    def start(self) -> None:
-        """Returns when it is ready."""
-        self.process = self._running.enter_context(running(self.service))
-
-    def signal(self, number: signal.Signals) -> None:
-        assert self.process
-        os.kill(self.process.pid, number)
-
-    def kill(self) -> None:
-        """Ends it as a crash would."""
-        self.signal(signal.SIGKILL)
-        self.close()
-
-    def terminate(self) -> None:
-        """Ends it as an orchestrator would; it must have nothing to complain of."""
-        assert self.process
-        self.process.terminate()
-        status = self.process.wait(TIMEOUT_SECONDS)
-        self.close()
-        assert status == 0, self.log()
-
-    def close(self) -> None:
-        self._running.close()
-        self.process = None
-
-    def log(self) -> str:
-        return self.service.log.read_text()
+    def end(self) -> None:
+        """Terminate it; it must have nothing to complain of."""
+        assert self.terminate() == 0, self.log()
 
     def metric(self, name: str) -> dict[str, int]:
         """Return a metric by source, of which outcomes are added up."""
@@ -140,18 +104,20 @@ def gateway_before(environment: Mapping[str, str], folder: Path) -> Iterator[tup
         yield front.variables["GATEWAY_URL"], function
 
 
-def entries(url: str, stream: str) -> dict[int, bytes]:
+def entries(url: str, stream: str, end: int | None = None) -> dict[int, bytes]:
     """Return what a stream that nobody else writes to holds, by offset.
 
-    A mark is written, and all is read that comes before it: so nothing is missed, on whichever replica.
+    A mark is written, and all is read that comes before it: so nothing is missed, on whichever replica. Where `end` is
+    given, all before that offset is read instead, and nothing written.
     """
     mark = f"the end {secrets.token_hex(8)}".encode()
     address = urlsplit(url)
     host, port, login = str(address.hostname), address.port or 0, (str(address.username), str(address.password))
 
     async def read() -> dict[int, bytes]:
-        async with Producer(host, port, username=login[0], password=login[1]) as producer:
-            await producer.send_wait(stream, RawMessage(mark), timeout=TIMEOUT_SECONDS)
+        if end is None:
+            async with Producer(host, port, username=login[0], password=login[1]) as producer:
+                await producer.send_wait(stream, RawMessage(mark), timeout=TIMEOUT_SECONDS)
         found: dict[int, bytes] = {}
         complete = asyncio.Event()
 
@@ -161,6 +127,8 @@ def entries(url: str, stream: str) -> dict[int, bytes]:
                 complete.set()
             elif not entry.startswith(b"the end ") and not complete.is_set():
                 found[context.offset] = entry
+            if context.offset + 1 == end:
+                complete.set()
 
         async with Consumer(host, port, username=login[0], password=login[1]) as consumer:
             first = ConsumerOffsetSpecification(OffsetType.FIRST, None)

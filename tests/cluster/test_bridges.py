@@ -16,7 +16,6 @@ from pathlib import Path
 
 import pytest
 import urllib3
-from rstream.amqp import amqp_decoder
 
 from bridge.settings import Settings, StreamInput
 from deploy.runner import wait_until
@@ -38,12 +37,12 @@ from tests.cluster.bridges import (
     predict,
     recorded,
     replied,
-    text,
     two_bridges_do_the_work_of_one_stream_once,
 )
 from tests.cluster.nodes import ClusterNode
 from tests.cluster.traffic import Review, Traffic, reviews
 from tests.conftest import RabbitMQNode
+from tests.faults.checker import correlation_id
 from tests.running import running
 from tests.system import Client, promote, python_service, through_gateway
 
@@ -237,7 +236,7 @@ class Scenario:
     def terminate(self) -> None:
         """End the bridges."""
         for bridge in self.bridges:
-            bridge.terminate()
+            bridge.end()
 
     def _wait_for(self, review: Review) -> None:
         collection = self.records.database["predictions"]
@@ -267,11 +266,6 @@ def found_in(stream: SuperStream, confirmed: Mapping[str, Review]) -> dict[str, 
     assert {review.id for review in found.values()} == confirmed.keys()
     assert all(key.rpartition(":")[0] == review.partition for key, review in found.items())
     return found
-
-
-def correlation_id(entry: bytes) -> str:
-    """Return the correlation id of a message of this test, `<partition>/<number>`, by whomever it was encoded."""
-    return text(amqp_decoder(entry).properties.correlation_id)
 
 
 def assert_each_done_once(stream: SuperStream, records: Records, found: Mapping[str, Review]) -> dict[str, int]:
@@ -338,7 +332,7 @@ def test_every_message_is_done_once_while_bridges_and_a_node_die_and_models_chan
         victim.start()
         scenario.kill_and_start_a_bridge(models, url)
         scenario.have_work()
-        scenario.bridges.pop(chance.randrange(len(scenario.bridges))).terminate()
+        scenario.bridges.pop(chance.randrange(len(scenario.bridges))).end()
         scenario.kill_and_start_a_bridge(models, url)
         scenario.finish()
         scenario.terminate()
@@ -400,7 +394,7 @@ def test_a_bridge_that_leaves_gives_its_partitions_up_and_no_work_is_repeated(
             scenario.have_work()
             assert wait_until(lambda: all(scenario.done()), TIMEOUT_SECONDS)
             scenario.have_work()
-            leaving.terminate()
+            leaving.end()
             scenario.bridges.remove(leaving)
             scenario.finish()
             assert staying.done().keys() == set(stream.partitions)
@@ -422,7 +416,7 @@ def test_a_bridge_reads_on_in_partitions_that_it_gave_up_amid_a_backlog_and_got_
             assert wait_until(lambda: "predict answered 502" in staying.log(), TIMEOUT_SECONDS)
             with bridges(passing), running(function):
                 assert wait_until(lambda: bool(passing.done()), TIMEOUT_SECONDS)
-                passing.terminate()
+                passing.end()
                 scenario.bridges.remove(passing)
                 scenario.finish()
         replies = assert_each_done_once(stream, records, found_in(stream, scenario.traffic.confirmed()))

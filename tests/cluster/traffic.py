@@ -19,13 +19,16 @@ from tests.cluster.bridges import BLAME, PRAISE
 TOGETHER = 20
 CONFIRM_TIMEOUT_SECONDS = 15
 RETRY_SECONDS = 0.5
+# The header of AMQP 1.0 that asks for durable replies.
+DURABLE = b"\x00Sp\xc0\x02\x01A"
 BAD_BODIES = (b'{"text": ', b"\xff\xfe\xfd", b"", b"x" * 100_001, b'{"text": 7}')
 
 
 class Review(NamedTuple):
     """A message to be written; id: `<partition>/<number>`, its correlation id where it can have one.
 
-    entry: what it is in the stream where it is no message of AMQP 1.0 that could be read.
+    entry: what it is in the stream where it is no message of AMQP 1.0 that could be read. either: it may be used or
+    parked.
     """
 
     id: str
@@ -35,6 +38,7 @@ class Review(NamedTuple):
     reply_to: str
     bad: bool = False
     entry: bytes | None = None
+    either: bool = False
 
 
 def reviews(partitions: Sequence[str], reply_to: str, seed: int) -> Iterator[Review]:
@@ -260,4 +264,4 @@ def _encoded(review: Review) -> bytes:
         reply_to=review.reply_to.encode(),
         content_type=review.content_type.encode() or None,
     )
-    return bytes(AMQPMessage(body=review.body, properties=properties))
+    return DURABLE + bytes(AMQPMessage(body=review.body, properties=properties))
