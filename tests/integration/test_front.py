@@ -146,11 +146,11 @@ def test_a_body_above_the_limit_is_refused_and_one_at_it_is_taken(client: HttpCl
     assert held_bytes() == 0
 
 
-@pytest.mark.parametrize("length", [MIB + 1, 2 * MIB, 3 * MIB])
+@pytest.mark.parametrize("length", [MIB + 1, 2 * MIB])
 def test_who_sends_too_much_has_the_answer_once_it_is_sent(client: HttpClient, length: int) -> None:
     with connection(client) as opened:
         begin(opened, length, b"")
-        for _ in range(min(length, 2 * MIB) // 1024):
+        for _ in range(length // 1024):
             opened.sendall(b"x" * 1024)
         opened.sendall(b"x" * (length % 1024))
         assert status(opened) == 413
