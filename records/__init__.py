@@ -2,5 +2,6 @@
 
 from records.mongo import InvalidRecord, Records, RecordsUnavailable, now
 from records.recorder import BatchRecorder, RecordsFull
+from records.spool import Spool
 
-__all__ = ["BatchRecorder", "InvalidRecord", "Records", "RecordsFull", "RecordsUnavailable", "now"]
+__all__ = ["BatchRecorder", "InvalidRecord", "Records", "RecordsFull", "RecordsUnavailable", "Spool", "now"]

@@ -12,6 +12,7 @@ from functools import cache
 from process.backoff import Backoff
 from process.turns import NoTurn, Turns
 from records.mongo import Records, RecordsUnavailable
+from records.spool import Spool, SpoolFile
 
 logger = logging.getLogger("recorder")
 
@@ -25,6 +26,7 @@ MOST_WAITING = 1000  # of those who want room, each with its request in hand
 class _Batch:
     """Records that are written together, as BSON one after the other."""
 
+    file: SpoolFile | None = None
     content: bytearray = field(default_factory=bytearray)
     records: int = 0
 
@@ -45,13 +47,15 @@ class BatchRecorder:
 
     Records wait as BSON, in a quarter of the memory of dictionaries, and in pieces large enough for the allocator to
     give back; `waiting` is how many they are. While MongoDB is away, they wait and the write is tried again, with
-    back-off and jitter. Whoever brings more asks for room first, waits while there is none, and may be refused.
+    back-off and jitter. Whoever brings more asks for room first, waits while there is none, and may be refused. With a
+    spool, what waits outlives a process that is killed: the next one with that spool writes it.
     """
 
     def __init__(
         self,
         records: Records,
         *,
+        spool: Spool | None = None,
         queue_bytes: int = 2_000_000,
         wait_seconds: float = 5.0,
         on_written: Callable[[int], None] = lambda count: None,
@@ -68,6 +72,7 @@ class BatchRecorder:
         on_drained: called when nothing waits any more, after more than one batch did.
         """
         self._records = records
+        self._spool = spool
         self._queue: deque[_Batch] = deque()
         self._room_bytes = queue_bytes
         self._wait_seconds = wait_seconds
@@ -112,28 +117,56 @@ class BatchRecorder:
 
     def record(self, encoded: Sequence[bytes]) -> None:
         """Take records, as BSON, to be written soon, whether or not there is room."""
+        rest = deque(encoded)
         with self._lock:
-            for record in encoded:
+            while rest:
                 if not self._queue or self._queue[-1].is_full():
-                    self._queue.append(_Batch())
-                self._queue[-1].content += record
-                self._queue[-1].records += 1
-                self._room_bytes -= len(record)
-            self.waiting += len(encoded)
+                    self._queue.append(_Batch(self._new_file()))
+                self._fill(self._queue[-1], rest)
         if not self._filled.is_set():
             self._filled.set()
 
     def close(self, timeout_seconds: float) -> None:
-        """Write what waits, for at most `timeout_seconds`, and stop; what is left then is counted as lost."""
+        """Write what waits, for at most `timeout_seconds`, and stop; what is left then is in the spool, or lost."""
         self._deadline = time.monotonic() + timeout_seconds
         self._closing.set()
         self._filled.set()  # wakes the thread where it waits for records
         self._thread.join(timeout_seconds + BATCH_WAIT_SECONDS)
-        if lost := self.waiting:
-            self._on_lost(lost)
-            logger.error("%d records could not be written before the end", lost)
+        if left := self.waiting:
+            logger.error("%d records could not be written before the end", left)
+            if self._spool is None:
+                self._on_lost(left)
+
+    def _fill(self, batch: _Batch, rest: deque[bytes]) -> None:
+        """Move records into a batch until it is full."""
+        begin = len(batch.content)
+        while rest and not batch.is_full():
+            batch.content += rest.popleft()
+            batch.records += 1
+            self.waiting += 1
+        self._room_bytes -= len(batch.content) - begin
+        if batch.file:
+            try:
+                batch.file.append(bytes(batch.content[begin:]))
+            except OSError as error:
+                self._do_without_spool(error)
+
+    def _new_file(self) -> SpoolFile | None:
+        try:
+            return self._spool.create() if self._spool else None
+        except OSError as error:
+            self._do_without_spool(error)
+            return None
+
+    def _do_without_spool(self, error: OSError) -> None:
+        """Go on in memory alone: better than to answer nobody."""
+        if self._spool:
+            logger.error("the spool can't be written, records wait in memory alone: %s", error)
+        self._spool = None
 
     def _run(self) -> None:
+        if not self._write_what_was_left():
+            return
         backlog = False
         while batch := self._next_batch():
             backlog = backlog or self.waiting > batch.records
@@ -143,10 +176,27 @@ class BatchRecorder:
                 self.waiting -= batch.records
                 self._room_bytes += len(batch.content)
             self._tell_of_room()
+            if batch.file:
+                batch.file.remove()
             self._on_written(batch.records)
             if backlog and not self.waiting:
                 backlog = False
                 self._on_drained()
+
+    def _write_what_was_left(self) -> bool:
+        """Write what processes before this one could not; False where closing ran out of time."""
+        try:
+            for file in self._spool.left_behind() if self._spool else ():
+                documents = file.documents()
+                if documents and not self._write(_Batch(None, bytearray().join(documents))):
+                    file.close()
+                    return False
+                file.remove()
+                self._on_written(len(documents))
+                logger.info("%d records of a process that had ended are written", len(documents))
+        except OSError as error:
+            self._do_without_spool(error)
+        return True
 
     def _tell_of_room(self) -> None:
         """Have whoever waits for room look again."""

@@ -132,6 +132,7 @@ def _process(state: State, name: str, module: str) -> Service:
             "LISTEN_HOST": LOOPBACK,
             "LISTEN_PORT": str(port),
             "ENABLE_GENERATE_DRIFT": "true",
+            "RECORD_SPOOL_DIR": str(state.folder / "spool"),
             **small_process(state.folder / "bytecode"),
         },
         ready=lambda: http_status(port, "/_/ready") == 200,

@@ -1,7 +1,9 @@
 """Runs predict: `python -m functions.predict`. SIGTERM: answer what is in hand, write what waits, exit 0."""
 
 import gc
+import os
 from functools import partial
+from pathlib import Path
 
 from prometheus_client import Counter, Gauge, Info
 
@@ -14,7 +16,7 @@ from process.memory import give_back
 from process.run import run
 from process.server import serve
 from process.settings import number
-from records import BatchRecorder, Records
+from records import BatchRecorder, Records, Spool
 
 MODEL = Info("predict_model", "The model served")
 SWAPS = Counter("predict_model_swaps", "Models swapped in")
@@ -39,8 +41,10 @@ def main() -> None:
         on_outage=lambda _: OUTAGES.inc(),
     )
     records = Records.from_environment()
+    folder = os.environ.get("RECORD_SPOOL_DIR")
     recorder = BatchRecorder(
         records,
+        spool=Spool(Path(folder)) if folder else None,
         wait_seconds=number("RECORD_WAIT_SECONDS", 5, least=0),
         on_written=WRITTEN.inc,
         on_refused=REFUSED_RECORDS.inc,

@@ -137,6 +137,7 @@ class Stage:
             "RETRAIN_AFTER": "20",
             "KEEP_VERSIONS": "10000",
             "GATE": "off",
+            "RECORD_SPOOL_DIR": str(self.folder / "spool"),
             **self.settings,
         }
         if self.faked_clock:

@@ -350,6 +350,24 @@ def test_while_mongodb_is_away_it_answers_as_long_as_records_have_room_and_loses
         assert records.count_documents({}) == 1 + answered * 2_000
 
 
+def test_what_was_answered_is_recorded_by_the_next_process_where_one_was_killed(
+    environment: dict[str, str], own_mongodb: runner.Service, tmp_path: Path
+) -> None:
+    promote(LOVING)
+    environment["RECORD_SPOOL_DIR"] = str(tmp_path / "spool")
+    client: MongoClient[dict[str, Any]] = MongoClient(environment["MONGODB_URL"])
+    with client, ExitStack() as stack:
+        for count in (1, 300):
+            with predicting(tmp_path, environment) as predict:
+                predict.ask({"texts": ["I love it"] * count})
+                predict.process.kill()
+                predict.process.wait()
+        stack.enter_context(running(own_mongodb))
+        stack.enter_context(predicting(tmp_path, environment))
+        assert wait_until(lambda: client["away"]["predictions"].count_documents({}) == 301, timeout_seconds=20)
+        assert wait_until(lambda: [*(tmp_path / "spool").iterdir()] == [], timeout_seconds=5)
+
+
 def test_it_ends_in_bounded_time_when_mongodb_is_away_for_good(
     environment: dict[str, str], own_mongodb: runner.Service, tmp_path: Path
 ) -> None:

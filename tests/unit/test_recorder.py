@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import bson
@@ -11,7 +12,7 @@ import pytest
 from contracts.codec import to_documents
 from contracts.records import PredictionRecord
 from deploy.runner import wait_until
-from records import BatchRecorder, Records, RecordsFull, RecordsUnavailable, now
+from records import BatchRecorder, Records, RecordsFull, RecordsUnavailable, Spool, now
 
 TIME = now()
 
@@ -127,6 +128,66 @@ def test_whoever_waits_for_room_has_it_once_there_is_some_each_in_turn(loop: asy
     recorder.close(5)
     assert taken == list(range(5))
     assert [document["_id"] for document in written.documents] == [str(number) for number in range(5)]
+
+
+def test_what_a_killed_process_left_is_written_by_the_next(tmp_path: Path) -> None:
+    written = Written()
+    killed = BatchRecorder(written, spool=Spool(tmp_path))
+    for first in range(0, 600, 3):
+        killed.record(encoded(first, 3))
+    # As the system ends the files of a process that is killed.
+    for batch in [*killed._queue]:
+        assert batch.file
+        batch.file.close()
+    torn = next(tmp_path.glob("*-2.bson"))
+    torn.write_bytes(torn.read_bytes()[:-1])
+    next_one = BatchRecorder(written, spool=Spool(tmp_path))
+    next_one.start()
+    next_one.record(encoded(1_000, 1))
+    next_one.close(5)
+    # Of the last one, not all had come into the file.
+    assert {document["_id"] for document in written.documents} == {*map(str, range(599)), "1000"}
+    assert [*tmp_path.iterdir()] == []
+
+
+def test_what_waits_in_a_process_that_lives_is_left_to_it(tmp_path: Path) -> None:
+    away, written = Written(), Written()
+    away.away.set()
+    living, other = BatchRecorder(away, spool=Spool(tmp_path)), BatchRecorder(written, spool=Spool(tmp_path))
+    living.start()
+    living.record(encoded(0, 600))
+    other.start()
+    other.record(encoded(1_000, 1))
+    other.close(5)
+    assert [document["_id"] for document in written.documents] == ["1000"]
+    away.away.clear()
+    living.close(5)
+    assert len(away.documents) == 600
+    assert [*tmp_path.iterdir()] == []
+
+
+def test_what_is_left_at_the_end_is_not_lost_where_there_is_a_spool(tmp_path: Path) -> None:
+    written = Written()
+    lost: list[int] = []
+    written.away.set()
+    recorder = BatchRecorder(written, spool=Spool(tmp_path), on_lost=lost.append)
+    recorder.start()
+    recorder.record(encoded(0, 3))
+    recorder.close(0.3)
+    assert lost == []
+    assert sum(len(path.read_bytes()) for path in tmp_path.iterdir()) == sum(map(len, encoded(0, 3)))
+
+
+def test_a_spool_that_can_not_be_written_is_done_without(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    written = Written()
+    recorder = BatchRecorder(written, spool=Spool(tmp_path / "spool"))
+    (tmp_path / "spool").rmdir()
+    recorder.start()
+    recorder.record(encoded(0, 3))
+    recorder.record(encoded(3, 3))
+    recorder.close(5)
+    assert len(written.documents) == 6
+    assert caplog.text.count("records wait in memory alone") == 1
 
 
 def test_closing_gives_up_in_time_and_counts_what_is_lost() -> None:
