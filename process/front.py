@@ -15,7 +15,7 @@ from prometheus_client import Counter, Gauge
 
 from process.answers import Answer, Overloaded, Problem
 from process.probes import PATHS, Probes
-from process.settings import number, setting, whole_number
+from process.settings import listen_address, number, setting, whole_number
 
 SMALL_BODY_BYTES = 16 * 1024
 """What a sender may always have in a process; only what is larger takes part of the budget."""
@@ -72,11 +72,14 @@ class Front:
         hot: Callable[[Request], Awaitable[Answer | None]] | None = None,
         others: Callable[[Request], Answer] | None = None,
         threads: int = 1,
+        default_port: int = 8080,
     ) -> None:
         """not_ready: returns why the process can't work yet, None once it can.
 
         hot: answers on the event loop, or says None; threads: how many requests `others` gets at a time.
+        Its address is LISTEN_HOST and LISTEN_PORT, or `default_port`. Raises SettingsError.
         """
+        self.address = listen_address(default_port)
         self.limits = limits
         self._probes = Probes(not_ready)
         self._hot = hot

@@ -24,7 +24,7 @@ from granian.server.embed import Server
 from granian.server.mt import MTServer
 
 from process.front import Front, Limits
-from process.settings import SettingsError, listen_address
+from process.settings import SettingsError
 
 MAX_CONNECTIONS = 100_000
 WAITING_CONNECTIONS = 1024
@@ -71,7 +71,7 @@ def serve(front: Front) -> None:
 
     Raises SettingsError.
     """
-    options = _options(front, *listen_address(8080))
+    options = _options(front, *front.address)
     _ThreadServer("front", workers=1, **options).serve(target_loader=lambda: front, wrap_loader=False)
 
 
@@ -80,7 +80,8 @@ def serve_probes(not_ready: Callable[[], str | None], default_port: int) -> None
 
     Raises SettingsError.
     """
-    serve_in_thread(Front(not_ready, Limits.of(1)), *listen_address(default_port))
+    front = Front(not_ready, Limits.of(1), default_port=default_port)
+    serve_in_thread(front, *front.address)
 
 
 def serve_in_thread(front: Front, address: str, port: int) -> Callable[[], None]:
