@@ -1,29 +1,21 @@
-"""Predict and the bridge in the memory that they are given, with the worst that they accept: none is killed."""
+"""Predict in the memory that it is given, with the worst that it accepts: it is not killed."""
 
 import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 import urllib3
-from pymongo import MongoClient
 
-from deploy.ports import free_port
-from deploy.runner import wait_until
-from deploy.servers import gateway
 from sentiment.packing import pack
-from tests.conftest import RabbitMQNode
 from tests.containers.conftest import Servers
 from tests.containers.engine import Container, memory_limit, run
 from tests.containers.test_images import IMDB_VOCABULARY_WORDS, model
-from tests.containers.worst import ascii_text, four_byte_text
+from tests.containers.worst import four_byte_text
 from tests.models import ABOUT
-from tests.running import running
-from tests.system import Client, promote
+from tests.system import promote
 
 MAX_BODY_BYTES = 8 * 2**20
-MESSAGES = 3_000
 SIDE_BY_SIDE = 8
 Measured = Callable[[str], None]
 
@@ -67,37 +59,3 @@ def test_predict_answers_or_refuses_the_largest_bodies_side_by_side(
     # 503: too much at once, try again.
     assert {*statuses} <= expected | {503}
     assert post(predict.url, b'{"text": "good"}') == 200
-
-
-@pytest.mark.parametrize("kind", ["stream", "queue"])
-def test_the_bridge_carries_the_longest_messages(
-    kind: str,
-    images: dict[str, str],
-    predict: Container,
-    servers: Servers,
-    rabbitmq: RabbitMQNode,
-    stream_name: str,
-    tmp_path: Path,
-    measured: Measured,
-) -> None:
-    front = gateway(tmp_path, free_port(), {"predict": predict.port})
-    environment = {"GATEWAY_URL": front.variables["GATEWAY_URL"], "BRIDGE_SOURCE": f"{kind}:{stream_name}"}
-    client = Client(rabbitmq.amqp_url)
-    client.declare(stream_name, "stream" if kind == "stream" else "quorum")
-    client.publish(stream_name, [ascii_text(number).encode() for number in range(MESSAGES)])
-    client.close()
-    database: MongoClient[dict[str, object]] = MongoClient(servers.secrets["mongodb-url"])
-    with (
-        database,
-        running(front),
-        run(images["bridge"], environment, secrets=servers.secrets, memory="256m") as bridge,
-    ):
-        stored = database.get_default_database()["predictions"]
-        # To look for a field, all of the texts would be read each time.
-        before = stored.estimated_document_count()
-        bridge.wait_for("/_/ready")
-        done = wait_until(lambda: stored.estimated_document_count() - before == MESSAGES, 200)
-        measured(f"{bridge.peak_bytes() / 2**20:.0f} MiB at the peak")
-        bridge.assert_alive()
-        predict.assert_alive()
-        assert done, bridge.logs()[-2000:]
