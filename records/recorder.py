@@ -123,8 +123,8 @@ class BatchRecorder:
                 if not self._queue or self._queue[-1].is_full():
                     self._queue.append(_Batch(self._new_file()))
                 self._fill(self._queue[-1], rest)
-        if not self._filled.is_set():
-            self._filled.set()
+            if not self._filled.is_set():
+                self._filled.set()
 
     def close(self, timeout_seconds: float) -> None:
         """Write what waits, for at most `timeout_seconds`, and stop; what is left then is in the spool, or lost."""
@@ -205,15 +205,16 @@ class BatchRecorder:
 
     def _next_batch(self) -> _Batch | None:
         """Wait for records and return a batch of them; None when closing and none are left."""
-        self._filled.wait()
-        if not (self._queue and self._queue[0].is_full()):
-            # A short wait lets a batch fill; whoever closes does not want to wait.
-            self._closing.wait(BATCH_WAIT_SECONDS)
-        with self._lock:
-            batch = self._queue.popleft() if self._queue else None
-            if not self._queue and not self._closing.is_set():
+        while True:
+            self._filled.wait()
+            if not (self._queue and self._queue[0].is_full()):
+                # A short wait lets a batch fill; whoever closes does not want to wait.
+                self._closing.wait(BATCH_WAIT_SECONDS)
+            with self._lock:
+                batch = self._queue.popleft() if self._queue else None
+                if batch or self._closing.is_set():
+                    return batch
                 self._filled.clear()
-        return batch
 
     def _write(self, batch: _Batch) -> bool:
         """Write one batch, trying until it works; False where closing ran out of time."""

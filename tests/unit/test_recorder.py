@@ -130,6 +130,18 @@ def test_whoever_waits_for_room_has_it_once_there_is_some_each_in_turn(loop: asy
     assert [document["_id"] for document in written.documents] == [str(number) for number in range(5)]
 
 
+def test_being_woken_for_nothing_does_not_end_it() -> None:
+    written = Written()
+    recorder = BatchRecorder(written)
+    recorder.start()
+    # As where a record is brought, and written, before whoever brought it has said so.
+    recorder._filled.set()
+    assert wait_until(lambda: not recorder._filled.is_set(), 5)
+    recorder.record(encoded(0, 1))
+    assert wait_until(lambda: len(written.documents) == 1, 5)
+    recorder.close(5)
+
+
 def test_what_a_killed_process_left_is_written_by_the_next(tmp_path: Path) -> None:
     written = Written()
     killed = BatchRecorder(written, spool=Spool(tmp_path))
