@@ -30,7 +30,7 @@ SECONDS = Histogram(
 _texts = Counter("predict_texts", "Texts scored, by prediction", ["prediction"])
 TEXTS = {name: _texts.labels(name) for name in CLASSES}
 
-SLICE_SECONDS = 0.001
+SLICE_SECONDS = 0.0003
 """How long a batch is scored until single texts have their turn."""
 LONGEST_BATCH_WAIT_SECONDS = 10.0
 MOST_BATCHES_WAITING = 100
