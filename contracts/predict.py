@@ -65,7 +65,7 @@ class ServedModel(Struct, frozen=True):
     examples: int
 
 
-MANY_COMMAS, MANY_BRACKETS = 500_000, 100_000
+MANY_COMMAS, MANY_BRACKETS = 500_000, 200_000
 MOST_PARTS = 25_000
 _PARTS = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|[][{},]', re.DOTALL)
 """Of JSON: its strings, whole, its brackets and its commas; a string without an end is one to the end."""
