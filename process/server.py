@@ -72,6 +72,9 @@ def serve(front: Front) -> None:
     Raises SettingsError.
     """
     options = _options(front, *front.address)
+    # While a batch is scored, the thread that brings requests gets Python's lock only once it has waited for so long
+    # since the lock was last free for a moment: with the usual 5 ms never, until the batch is done.
+    sys.setswitchinterval(0.0001)
     _ThreadServer("front", workers=1, **options).serve(target_loader=lambda: front, wrap_loader=False)
 
 
@@ -111,9 +114,6 @@ def _options(front: Front, address: str, port: int) -> dict[str, Any]:
         socket.create_server((address, port)).close()
     except OSError as error:
         raise SettingsError(f"LISTEN_PORT must be a free port of LISTEN_HOST: {address}:{port}: {error}") from error
-    # While a batch is scored, the thread that brings requests gets Python's lock only once it has waited for so long
-    # since the lock was last free for a moment: with the usual 5 ms never, until the batch is done.
-    sys.setswitchinterval(0.0001)
     # Each connection is an open file.
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))

@@ -192,31 +192,35 @@ def test_what_the_broker_dropped_while_nobody_read_is_told_once_and_reading_goes
     assert len(progress.epochs) == 1
 
 
-def test_what_the_broker_drops_while_a_reader_is_slow_is_told(broker: RabbitMQNode, stream: str) -> None:
+def slow_source_of_dropped(broker: RabbitMQNode, stream: str, progress: MemoryProgress) -> StreamSource:
+    """Open a source that reads little ahead, on 40 messages of which the broker has dropped more than 20 since."""
     delete(broker, stream)
     declare(broker, stream, SMALL)
-    progress = MemoryProgress(stream)
     source = StreamSource(broker.stream_url, stream, buffer_bytes=1)
     source.open(progress)
     write(broker, stream, [LARGE] * 40)
     assert wait_until(lambda: first_offset(broker, stream) > 20, LONG_SECONDS)
+    return source
+
+
+def missed(progress: MemoryProgress) -> list[int]:
+    return [offset for first, after in progress.gaps for offset in range(first, after)]
+
+
+def test_what_the_broker_drops_while_a_reader_is_slow_is_told(broker: RabbitMQNode, stream: str) -> None:
+    progress = MemoryProgress(stream)
+    source = slow_source_of_dropped(broker, stream, progress)
     offsets: list[int] = []
     while not offsets or offsets[-1] < 39:
         offsets += [message.position for message in read(source, 1)]
-    missed = [offset for first, after in progress.gaps for offset in range(first, after)]
-    assert missed
-    assert sorted([*offsets, *missed]) == list(range(40))
+    assert missed(progress)
+    assert sorted([*offsets, *missed(progress)]) == list(range(40))
     source.close()
 
 
 def test_what_is_dropped_behind_a_chunk_that_has_arrived_is_missed_once(broker: RabbitMQNode, stream: str) -> None:
-    delete(broker, stream)
-    declare(broker, stream, SMALL)
     progress = MemoryProgress(stream)
-    source = StreamSource(broker.stream_url, stream, buffer_bytes=1)
-    source.open(progress)
-    write(broker, stream, [LARGE] * 40)
-    assert wait_until(lambda: first_offset(broker, stream) > 20, LONG_SECONDS)
+    source = slow_source_of_dropped(broker, stream, progress)
     offsets = [message.position for message in read(source, 1)]
     while not source._chunks or source._chunks[0].first == offsets[-1] + 1:
         offsets += [message.position for message in read(source, 1)]
@@ -227,8 +231,7 @@ def test_what_is_dropped_behind_a_chunk_that_has_arrived_is_missed_once(broker: 
     assert wait_until(lambda: first_offset(broker, stream) > arrived + 1, LONG_SECONDS)
     while offsets[-1] < 79:
         offsets += [message.position for message in read(source, 1)]
-    missed = [offset for first, after in progress.gaps for offset in range(first, after)]
-    assert sorted([*offsets, *missed]) == list(range(80))
+    assert sorted([*offsets, *missed(progress)]) == list(range(80))
     source.close()
 
 

@@ -138,18 +138,6 @@ def test_whatever_is_written_to_reviews_is_answered_or_parked(
     assert replied == wanted & set(answers)
 
 
-# What has ended the bridge once, or would have.
-KNOWN = [
-    deep(300, (b"[", b"]")),
-    deep(100_000, (b"[", b"")),
-    as_json({"text": "a", "label": "\x01" * 500_000}, ascii_only=True),
-    as_json({"text": "\ud800", "label": 1, "id": "\ud800", "source": "\ud800"}, ascii_only=True),
-    as_json({"text": "\0", "label": 1, "id": "\0", "source": "\0"}, ascii_only=True),
-    as_json({"text": "a", "label": 10**400, "id": 2**64}, ascii_only=True),
-    bytes(AMQPMessage(body=b"good", properties=Properties(message_id=b"\xff", correlation_id=b"\xff", reply_to="\0"))),
-]
-
-
 @settings(max_examples=60, deadline=None)
 @example(KNOWN, 12)
 @given(entries=st.lists(ENTRIES, min_size=1, max_size=12), batch=st.integers(1, 12))
