@@ -114,7 +114,7 @@ class Predictor:
         """Answer a batch that has its turn; others are answered in between."""
         started = time.perf_counter()
         served = self._require()
-        scores: list[Score] = []
+        texts_of = Counts[str]()
         encoded: list[bytes] = []
         predictions: list[Answer] = []
         slice_ends_at = started + SLICE_SECONDS
@@ -130,13 +130,13 @@ class Predictor:
                 predictions.append(Answer(error=str(error)))
             else:
                 score = served.scorer.score(text)
-                scores.append(score)
+                texts_of[score.prediction] += 1
                 if received_at:
                     encoded.append(self._encoded(text, score, served.version, received_at, synthetic))
                 predictions.append(Answer(score.prediction, score.probability))
         self._recorder.record(encoded)
         SECONDS.observe(time.perf_counter() - started)
-        for prediction, texts in Counts(score.prediction for score in scores).items():
+        for prediction, texts in texts_of.items():
             TEXTS[prediction].inc(texts)
         return Answers(predictions, served.version)
 
