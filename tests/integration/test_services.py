@@ -142,7 +142,7 @@ def test_rabbitmq_node_keeps_a_stream_over_stop_and_crash(rabbitmq: RabbitMQNode
     for end in (rabbitmq.stop, rabbitmq.kill):
         end()
         rabbitmq.start()
-        assert wait_until(is_there, timeout_seconds=30)
+        assert wait_until(is_there, timeout_seconds=120), runner.tail(rabbitmq.service.log, 60)
 
 
 def test_rabbitmq_node_leaves_no_process_and_listens_on_loopback_only(rabbitmq: RabbitMQNode) -> None:
