@@ -68,6 +68,14 @@ def extended(value: object, kind: type[S], /, **more: object) -> S:
     return kind(**known, **more)
 
 
+def compact(content: msgspec.Raw) -> bytes:
+    """Return JSON without white space; raises Malformed."""
+    try:
+        return msgspec.json.format(bytes(content), indent=-1)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise Malformed(f"is not valid JSON ({error})") from error
+
+
 def indented(value: object) -> str:
     """Return a structure as JSON for people to read."""
     return msgspec.json.format(encode(value), indent=2).decode()

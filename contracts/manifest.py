@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Annotated, Any
 
-from msgspec import Meta, Struct
+from msgspec import Meta, Raw, Struct
 
 from contracts.codec import Reader, from_document, indented
 
@@ -144,11 +144,16 @@ class Promotion(Struct, frozen=True, rename={"previous": "from", "version": "to"
             raise ValueError(f"{self.at} has no zone")
 
 
-class CurrentDocument(Struct, frozen=True):
-    """What current.json holds; the promotion is also its entry in the log."""
+class CurrentDocument(Struct, frozen=True, omit_defaults=True):
+    """What current.json holds.
+
+    promotion: a `Promotion`, which is also its entry in the log; as JSON, since that is what is signed.
+    signature: of that JSON without white space, as hexadecimal digits.
+    """
 
     version: str
-    promotion: Promotion
+    promotion: Raw
+    signature: str | None = None
 
 
 class Period(Struct, frozen=True):

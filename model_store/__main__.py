@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from contracts.codec import extended, indented
-from model_store.errors import StoreError
+from model_store.errors import CurrentRefused, StoreError
 from model_store.publishing import ModelStore, VersionInfo
 from process.settings import SettingsError
 from sentiment.artifact import ArtifactError
@@ -44,9 +44,11 @@ def _parser() -> argparse.ArgumentParser:
     command("history", _history, "list the promotions, newest first")
     command("check", _check, "check that the store can be reached and honours conditional writes")
     show = command("show", _show, "show what a version's manifest says, and check all of its parts")
+    sign = command("sign", _sign, "sign a version that you know, whoever made it, after checking all of its parts")
     promote = command("promote", _promote, "serve a version")
     rollback = command("rollback", _rollback, "serve the version before the present one, or VERSION")
     show.add_argument("version", metavar="VERSION")
+    sign.add_argument("version", metavar="VERSION")
     promote.add_argument("version", metavar="VERSION")
     rollback.add_argument("version", metavar="VERSION", nargs="?")
     for moving in (promote, rollback):
@@ -63,12 +65,14 @@ class Listed(VersionInfo, frozen=True, kw_only=True):
 
 
 def _list(store: ModelStore, _: argparse.Namespace) -> Answer:
-    current = store.current()
-    infos = [
-        extended(info, Listed, served=current is not None and info.version == current.version)
-        for info in store.versions()
-    ]
-    return infos, [f"{'*' if info.served else ' '} {_line(info)}" for info in infos] or ["no versions"]
+    served, problem = None, []
+    try:
+        current = store.current()
+        served = current.version if current else None
+    except CurrentRefused as refused:
+        problem = [str(refused)]
+    infos = [extended(info, Listed, served=info.version == served) for info in store.versions()]
+    return infos, problem + [f"{'*' if info.served else ' '} {_line(info)}" for info in infos] or ["no versions"]
 
 
 def _line(info: VersionInfo) -> str:
@@ -84,8 +88,13 @@ def _show(store: ModelStore, options: argparse.Namespace) -> Answer:
     return manifest, [indented(manifest), "all parts are whole"]
 
 
+def _sign(store: ModelStore, options: argparse.Namespace) -> Answer:
+    store.sign(options.version)
+    return {"signed": options.version}, [f"signed {options.version}"]
+
+
 def _promote(store: ModelStore, options: argparse.Namespace) -> Answer:
-    current = store.promote(options.version, expected=store.current(), by=options.by, reason=options.reason)
+    current = store.serve(options.version, by=options.by, reason=options.reason)
     return current.promotion, [f"serving {current.version}"]
 
 

@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING
 
+from sentiment.artifact import ArtifactError
+
 if TYPE_CHECKING:
     from model_store.layout import Current
 
@@ -28,6 +30,23 @@ class InvalidDocument(StoreError):
     """A document in the bucket, such as current.json, is not what this package writes."""
 
 
+class Distrusted(Exception):
+    """A promotion is not one that a trusted key has signed, or it is an old one; says which."""
+
+
+class CurrentRefused(InvalidDocument):
+    """current.json is damaged, not signed by a trusted key, or older than one that was read before.
+
+    etag: the store's. version: what it would serve, None where it can't be read. untrusted: it may be an attack.
+    """
+
+    def __init__(self, reason: str, *, etag: str, version: str | None, untrusted: bool) -> None:
+        super().__init__(f"current.json refused: {reason}")
+        self.etag = etag
+        self.version = version
+        self.untrusted = untrusted
+
+
 class ObjectTooLarge(StoreError):
     """An object is larger than what is read of it at most."""
 
@@ -37,6 +56,16 @@ class ObjectTooLarge(StoreError):
 
 class VersionNotFound(StoreError):
     """There is no such version, or it has no manifest.json: it was never wholly written."""
+
+
+class VersionDistrusted(ArtifactError):
+    """A version is not one that a trusted key has signed."""
+
+    def __init__(self, version: str, reason: str) -> None:
+        super().__init__(
+            f"version {version} is not trusted: {reason}. Where you know who made it,"
+            f" `python -m model_store sign {version}` signs it"
+        )
 
 
 class VersionExists(StoreError):
@@ -68,13 +97,17 @@ class ConditionalWritesIgnored(StoreError):
 
 
 class VersionRefused(StoreError):
-    """A version can't be served; `passing` tells whether the cause may go away by itself."""
+    """A version can't be served.
 
-    def __init__(self, version: str, reason: str, *, passing: bool) -> None:
+    passing: the cause may go away by itself. untrusted: no trusted key has signed it, so it may be an attack.
+    """
+
+    def __init__(self, version: str, reason: str, *, passing: bool, untrusted: bool = False) -> None:
         super().__init__(f"{version} refused: {reason}")
         self.version = version
         self.reason = reason
         self.passing = passing
+        self.untrusted = untrusted
 
 
 def error_of_answer(status: int, code: str, message: str = "") -> StoreError:

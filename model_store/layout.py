@@ -1,14 +1,18 @@
 """Where the store keeps what, and what current.json says."""
 
 import re
+import reprlib
 import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
-from contracts.codec import Malformed, Reader, indented
-from contracts.manifest import CurrentDocument, Promotion, read_current
-from model_store.errors import InvalidDocument, StoreError
+from msgspec import Raw
+
+from contracts.codec import Malformed, Reader, compact, encode, indented
+from contracts.manifest import CurrentDocument, Promotion, read_current, read_promotion
+from model_store.errors import CurrentRefused, Distrusted, InvalidDocument, StoreError
+from model_store.trust import EVERYBODY, UNSIGNED, Signer, Trust
 
 CURRENT_KEY = "current.json"
 PROMOTIONS_PREFIX = "promotions/"
@@ -56,17 +60,27 @@ class Current:
     promotion: Promotion
 
     @staticmethod
-    def to_bytes(promotion: Promotion) -> bytes:
-        """Return the current.json that `promotion` writes."""
-        return to_bytes(CurrentDocument(promotion.version, promotion))
+    def to_bytes(promotion: Promotion, signer: Signer = UNSIGNED) -> bytes:
+        """Return the current.json that `promotion` writes; raises StoreError where it can't be signed."""
+        content = encode(promotion)
+        return to_bytes(CurrentDocument(promotion.version, Raw(content), signer.sign_promotion(content)))
 
     @classmethod
-    def from_bytes(cls, content: bytes, etag: str) -> "Current":
-        """Read current.json; raises InvalidDocument."""
-        found = read_document(read_current, content, CURRENT_KEY)
-        if not _NAME.fullmatch(found.version) or found.promotion.version != found.version:
-            raise InvalidDocument(f"{CURRENT_KEY} serves {found.version!r} but promotes {found.promotion.version!r}")
-        return cls(found.version, etag, found.promotion)
+    def from_bytes(cls, content: bytes, etag: str, trust: Trust = EVERYBODY) -> "Current":
+        """Read current.json, if it is to be trusted; raises CurrentRefused."""
+        version = None
+        try:
+            found = read_current(content)
+            promotion = read_promotion(found.promotion)
+            if not _NAME.fullmatch(found.version) or promotion.version != found.version:
+                named, promoted = reprlib.repr(found.version), reprlib.repr(promotion.version)
+                raise Malformed(f"serves {named} but promotes {promoted}")
+            version = found.version
+            trust.check_promotion(compact(found.promotion), found.signature)
+        except (Malformed, Distrusted) as error:
+            untrusted = isinstance(error, Distrusted)
+            raise CurrentRefused(str(error), etag=etag, version=version, untrusted=untrusted) from error
+        return cls(version, etag, promotion)
 
 
 def to_bytes(document: object) -> bytes:

@@ -7,10 +7,10 @@ from contracts.codec import Malformed
 from contracts.manifest import MANIFEST, Manifest, read_manifest
 from model_store.errors import VersionNotFound
 from model_store.layout import version_key
-from sentiment.artifact import Artifact, ArtifactError, check_part
+from model_store.trust import Trust
+from sentiment.artifact import Artifact, ArtifactError, check_part, check_sizes
 
-MAX_MANIFEST_BYTES = 4 * 1024 * 1024
-MAX_VERSION_BYTES = 512 * 1024 * 1024
+MAX_MANIFEST_BYTES = 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -25,17 +25,28 @@ Read = Callable[[str, int], StoredObject | None]
 """From a key, and the bytes that it may have at most, to the object, None if there is none; raises StoreError."""
 
 
-def load_manifest(read: Read, version: str) -> Manifest:
-    """Return a version's manifest; raises VersionNotFound, ArtifactError or StoreError."""
+def load_manifest(read: Read, version: str, trust: Trust) -> Manifest:
+    """Return a version's manifest; raises VersionNotFound, VersionDistrusted, ArtifactError or StoreError."""
+    content = manifest_content(read, version)
+    trust.check_version(read, version, content)
+    return manifest_of(version, content)
+
+
+def manifest_content(read: Read, version: str) -> bytes:
+    """Return a version's manifest as it is stored, believed or not; raises VersionNotFound or StoreError."""
     stored = read(version_key(version, MANIFEST), MAX_MANIFEST_BYTES)
     if stored is None:
         raise VersionNotFound(f"there is no whole version {version}: it has no {MANIFEST}, which is written last")
+    return stored.content
+
+
+def manifest_of(version: str, content: bytes) -> Manifest:
+    """Return the manifest of a version, whose parts are not too large; raises ArtifactError."""
     try:
-        manifest = read_manifest(stored.content)
+        manifest = read_manifest(content)
     except Malformed as error:
         raise ArtifactError(f"{MANIFEST} of version {version} {error}") from error
-    if (total := sum(part.size_bytes for part in manifest.parts.values())) > MAX_VERSION_BYTES:
-        raise ArtifactError(f"the parts of {version} have {total} bytes, more than the {MAX_VERSION_BYTES} allowed")
+    check_sizes(manifest)
     return manifest
 
 
@@ -56,7 +67,7 @@ def load_parts(read: Read, version: str, manifest: Manifest, names: Iterable[str
     return parts
 
 
-def load_artifact(read: Read, version: str) -> Artifact:
+def load_artifact(read: Read, version: str, trust: Trust) -> Artifact:
     """Return a version with all of its parts, of whatever format; raises what `load_manifest` and `load_parts` do."""
-    manifest = load_manifest(read, version)
+    manifest = load_manifest(read, version, trust)
     return Artifact(manifest, load_parts(read, version, manifest, manifest.parts))

@@ -13,6 +13,18 @@ TRIE_PART = "table.trie"
 WEIGHTS_PART = "table.weights"
 
 
+_MIB = 1024 * 1024
+MAX_BYTES = {
+    TRIE_PART: 32 * _MIB,
+    WEIGHTS_PART: 32 * _MIB,
+    REFERENCE_PART: 16 * _MIB,
+    LABELS_PART: 16 * _MIB,
+}
+"""How large a part may be: several times what a model of MAX_VOCABULARY_WORDS has, and far less than what reads it."""
+MAX_OTHER_BYTES = 64 * _MIB
+MAX_VERSION_BYTES = 192 * _MIB
+
+
 class ArtifactError(ValueError):
     """A model's files are not what its manifest says; the message names the file."""
 
@@ -27,6 +39,7 @@ class Artifact:
     def verify(self) -> None:
         """Raise ArtifactError unless it is of this format, and the parts are exactly those of the manifest."""
         check_format(self.manifest)
+        check_sizes(self.manifest)
         for name in self.manifest.parts:
             if name not in self.parts:
                 raise ArtifactError(f"{name} is missing")
@@ -44,6 +57,15 @@ def check_format(manifest: Manifest) -> None:
         )
     if manifest.format > FORMAT:
         raise ArtifactError(f"{MANIFEST} has format {manifest.format}, of a later release; this one reads {FORMAT}")
+
+
+def check_sizes(manifest: Manifest) -> None:
+    """Raise ArtifactError where a part, or all of them, would be too large to be read."""
+    for name, part in manifest.parts.items():
+        if part.size_bytes > (most := MAX_BYTES.get(name, MAX_OTHER_BYTES)):
+            raise ArtifactError(f"{name} has {part.size_bytes} bytes, more than the {most} that it may have")
+    if (total := sum(part.size_bytes for part in manifest.parts.values())) > MAX_VERSION_BYTES:
+        raise ArtifactError(f"the parts have {total} bytes, more than the {MAX_VERSION_BYTES} that they may have")
 
 
 def check_part(manifest: Manifest, name: str, content: bytes) -> None:

@@ -10,7 +10,8 @@ from prometheus_client import Counter, Gauge, Info
 from contracts.limits import MAX_BODY_BYTES
 from functions.predict.app import Scoring, build
 from functions.predict.service import Predictor
-from model_store.serving import CurrentPoller, ModelWatcher, Served, StoreReader, load_scorer
+from model_store.serving import CurrentPoller, ModelWatcher, Refusal, Served, StoreReader, load_scorer
+from model_store.trust import trust
 from process.front import Front, Limits
 from process.memory import give_back
 from process.run import run
@@ -20,7 +21,10 @@ from records import BatchRecorder, Records, Spool
 
 MODEL = Info("predict_model", "The model served")
 SWAPS = Counter("predict_model_swaps", "Models swapped in")
-REFUSED = Counter("predict_model_refused", "Promoted versions that were refused")
+REFUSED = Counter("predict_model_refused", "Promotions and promoted versions that were refused")
+UNTRUSTED = Counter(
+    "predict_model_untrusted", "Of those that were refused, those not signed as they should be, or replayed"
+)
 OUTAGES = Counter("predict_model_store_outages", "Polls of the model store that failed")
 WRITTEN = Counter("predict_records_written", "Records written to MongoDB")
 LOST = Counter("predict_records_lost", "Records of answers that could not be written before the end, and are gone")
@@ -31,13 +35,13 @@ WAITING = Gauge("predict_records_waiting", "Records that wait to be written")
 def main() -> None:
     """Serve until SIGTERM; raises SettingsError."""
     limits = Limits.of(MAX_BODY_BYTES)
-    reader = StoreReader()
+    reader, trusted = StoreReader(), trust()
     watcher = ModelWatcher(
-        CurrentPoller(reader),
-        partial(load_scorer, reader.get),
+        CurrentPoller(reader, trusted),
+        partial(load_scorer, reader.get, trust=trusted),
         poll_seconds=number("POLL_SECONDS", 2, least=0.1),
         on_swap=swapped,
-        on_refusal=lambda _: REFUSED.inc(),
+        on_refusal=refused,
         on_outage=lambda _: OUTAGES.inc(),
     )
     records = Records.from_environment()
@@ -70,6 +74,13 @@ def swapped(served: Served) -> None:
     gc.collect()
     gc.freeze()
     give_back()
+
+
+def refused(refusal: Refusal) -> None:
+    """Count what was not taken."""
+    REFUSED.inc()
+    if refusal.untrusted:
+        UNTRUSTED.inc()
 
 
 if __name__ == "__main__":

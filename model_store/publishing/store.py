@@ -2,6 +2,7 @@
 
 import hashlib
 from collections import defaultdict
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -19,7 +20,16 @@ from contracts.manifest import (
     read_promotion,
     read_statistics_document,
 )
-from model_store.errors import InvalidDocument, ObjectTooLarge, PromotionConflict, VersionExists, VersionNotFound
+from model_store.current import CurrentReader
+from model_store.errors import (
+    CurrentRefused,
+    InvalidDocument,
+    ObjectTooLarge,
+    PromotionConflict,
+    StoreError,
+    VersionExists,
+    VersionNotFound,
+)
 from model_store.layout import (
     CURRENT_KEY,
     MAX_DOCUMENT_BYTES,
@@ -37,7 +47,8 @@ from model_store.layout import (
 from model_store.publishing.objects import Listed, Objects, client
 from model_store.publishing.probe import check_conditional_writes
 from model_store.settings import Settings
-from model_store.versions import load_artifact, load_manifest
+from model_store.trust import EVERYBODY, UNSIGNED, Signer, Trust, signer, trust
+from model_store.versions import load_artifact, load_manifest, load_parts, manifest_content, manifest_of
 from sentiment.artifact import Artifact, ArtifactError, check_format, part_of
 from sentiment.packing import repack
 
@@ -72,17 +83,21 @@ class ModelStore:
 
     Every method raises StoreUnavailable when the store can't be reached and StoreDenied when it refuses the
     keys; both are StoreErrors, as is all else that is said to be raised here, but for ArtifactError, which
-    says that a version's content is wrong.
+    says that a version's content is wrong, or not signed by whom it should be.
     """
 
-    def __init__(self, client: "S3Client", bucket: str) -> None:
+    def __init__(self, client: "S3Client", bucket: str, *, trust: Trust = EVERYBODY, signer: Signer = UNSIGNED) -> None:
+        """trust: whose versions and promotions are read; signer: in whose name they are written."""
         self._objects = Objects(client, bucket)
+        self._trust = trust
+        self._signer = signer
+        self._current = CurrentReader(trust)
 
     @classmethod
     def from_environment(cls) -> "ModelStore":
-        """Return the store that the environment describes; see `Settings`."""
+        """Return the store that the environment describes; see `Settings` and `trust`. Raises SettingsError."""
         settings = Settings()
-        return cls(client(settings), settings.bucket)
+        return cls(client(settings), settings.bucket, trust=trust(), signer=signer())
 
     def ensure_bucket(self) -> None:
         """Make the bucket if it is not there."""
@@ -103,25 +118,36 @@ class ModelStore:
         manifest = artifact.manifest.to_bytes()
         if version is None:
             version = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{hashlib.sha256(manifest).hexdigest()[:8]}"
-        for name, content in [*artifact.parts.items(), (MANIFEST, manifest)]:
-            key = version_key(version, name)
-            if self._objects.put_if(key, content, etag=None) is None:
-                self._check_same(key, content)
+        self._put(version, {**artifact.parts, **self._signer.sign_version(version, manifest), MANIFEST: manifest})
         return version
+
+    def sign(self, version: str) -> None:
+        """Sign a version on the caller's word, whoever made it, after its parts have been checked.
+
+        Raises VersionNotFound, ArtifactError, and StoreError where there is no key.
+        """
+        content = manifest_content(self._objects.get, version)
+        signatures = self._signer.sign_version(version, content)
+        if not signatures:
+            raise StoreError("nothing can be signed without a key: set MODEL_SIGNING_KEY")
+        manifest = manifest_of(version, content)
+        load_parts(self._objects.get, version, manifest, manifest.parts)
+        self._put(version, signatures)
 
     def load(self, version: str) -> Artifact:
         """Return a version; raises VersionNotFound, or ArtifactError where it differs from its manifest."""
-        artifact = load_artifact(self._objects.get, version)
+        artifact = load_artifact(self._objects.get, version, self._trust)
         check_format(artifact.manifest)
         return artifact
 
     def current(self) -> Current | None:
-        """Return what is served, None before the first promotion; raises InvalidDocument."""
+        """Return what is served, None before the first promotion; raises CurrentRefused."""
+        known = self._current.newest
         stored = self._objects.get(CURRENT_KEY, MAX_DOCUMENT_BYTES)
-        return Current.from_bytes(stored.content, stored.etag) if stored else None
+        return self._current.read(stored, known) if stored else None
 
-    def promote(self, version: str, *, expected: Current | None, by: str, reason: str) -> Current:
-        """Serve `version` in place of `expected`, which is what `current` returned.
+    def promote(self, version: str, *, expected: Current | CurrentRefused | None, by: str, reason: str) -> Current:
+        """Serve `version` in place of `expected`, which is what `current` returned or raised.
 
         The version is loaded and its hashes are checked first. Then one conditional write decides: of two
         promoters one wins, the other gets PromotionConflict. The promotion is part of current.json; its copy
@@ -130,13 +156,17 @@ class ModelStore:
         what is served is its successor.
         """
         version = self._in_this_format(version)
-        if expected is not None:
+        last = None
+        if isinstance(expected, Current):
             if expected.version == version:
                 return self._unchanged(expected)
-            self._log(expected.promotion)
-        last = expected.promotion if expected else None
+            last = expected.promotion
+            self._log(last)
+        elif expected is not None:
+            last = self._current.newest
         promotion = next_promotion(last, version=version, by=by, reason=reason)
-        etag = self._objects.put_if(CURRENT_KEY, Current.to_bytes(promotion), etag=expected.etag if expected else None)
+        content = Current.to_bytes(promotion, self._signer)
+        etag = self._objects.put_if(CURRENT_KEY, content, etag=expected.etag if expected else None)
         if etag is None:
             winner = self.current()
             # The write may have been ours: when its answer is lost, the client sends it again, in vain.
@@ -146,9 +176,17 @@ class ModelStore:
         self._log(promotion)
         return Current(version, etag, promotion)
 
+    def serve(self, version: str, *, by: str, reason: str) -> Current:
+        """Promote a version whatever is served, also in the place of a current.json that is refused."""
+        try:
+            expected: Current | CurrentRefused | None = self.current()
+        except CurrentRefused as refused:
+            expected = refused
+        return self.promote(version, expected=expected, by=by, reason=reason)
+
     def upgrade(self, current: Current, *, by: str) -> Current | None:
         """Serve what is served in this release's format; None where it is in it already. Raises what `promote` does."""
-        if load_manifest(self._objects.get, current.version).format >= FORMAT:
+        if load_manifest(self._objects.get, current.version, self._trust).format >= FORMAT:
             return None
         reason = f"{current.version} is of an earlier format: packed again"
         return self.promote(current.version, expected=current, by=by, reason=reason)
@@ -156,13 +194,14 @@ class ModelStore:
     def rollback(self, to: str | None = None, *, by: str, reason: str) -> Current:
         """Serve the version `to`, by default the one that was served before the present one.
 
-        Raises VersionNotFound where there is none, and what `promote` raises.
+        Raises VersionNotFound where there is none, CurrentRefused where it can't be known, and what `promote` raises.
         """
+        if to is not None:
+            return self.serve(to, by=by, reason=reason)
         current = self.current()
-        to = to or (current.promotion.previous if current else None)
-        if to is None:
+        if current is None or current.promotion.previous is None:
             raise VersionNotFound("no version was served before the present one")
-        return self.promote(to, expected=current, by=by, reason=reason)
+        return self.promote(current.promotion.previous, expected=current, by=by, reason=reason)
 
     def versions(self) -> list[VersionInfo]:
         """Return all versions, oldest first, those marked that can't be served; parts are not read."""
@@ -171,8 +210,9 @@ class ModelStore:
 
     def history(self, limit: int = 100) -> list[Promotion]:
         """Return the last `limit` promotions, newest first; raises InvalidDocument."""
-        if current := self.current():
-            self._log(current.promotion)
+        with suppress(CurrentRefused):
+            if current := self.current():
+                self._log(current.promotion)
         keys = [entry.key for entry in self._objects.list(PROMOTIONS_PREFIX)][-limit:]
         entries = [(key, self._objects.get(key, MAX_DOCUMENT_BYTES)) for key in reversed(keys)]
         return [read_document(read_promotion, stored.content, key) for key, stored in entries if stored]
@@ -233,7 +273,7 @@ class ModelStore:
 
     def _in_this_format(self, version: str) -> str:
         """Return the id of a version whose parts are whole, of its successor where it is of an earlier format."""
-        artifact = load_artifact(self._objects.get, version)
+        artifact = load_artifact(self._objects.get, version, self._trust)
         if artifact.manifest.format < FORMAT:
             return self.publish(repack(artifact, version))
         check_format(artifact.manifest)
@@ -242,7 +282,7 @@ class ModelStore:
     def _info(self, version: str, files: dict[str, Listed]) -> VersionInfo:
         manifest, problem = None, None
         try:
-            manifest = load_manifest(self._objects.get, version)
+            manifest = load_manifest(self._objects.get, version, self._trust)
         except VersionNotFound:
             problem = f"half-written: no {MANIFEST}"
         except (ArtifactError, ObjectTooLarge) as error:
@@ -262,6 +302,13 @@ class ModelStore:
             version, _, name = entry.key.removeprefix(VERSIONS_PREFIX).partition("/")
             files[version][name] = entry
         return files
+
+    def _put(self, version: str, files: Mapping[str, bytes]) -> None:
+        """Write files of a version in their order; raises VersionExists where one is there with other content."""
+        for name, content in files.items():
+            key = version_key(version, name)
+            if self._objects.put_if(key, content, etag=None) is None:
+                self._check_same(key, content)
 
     def _check_same(self, key: str, content: bytes) -> None:
         stored = None

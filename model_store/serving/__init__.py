@@ -2,6 +2,6 @@
 
 from model_store.serving.loader import load_scorer
 from model_store.serving.reader import CurrentPoller, StoreReader
-from model_store.serving.watcher import ModelWatcher, Served
+from model_store.serving.watcher import ModelWatcher, Refusal, Served
 
-__all__ = ["CurrentPoller", "ModelWatcher", "Served", "StoreReader", "load_scorer"]
+__all__ = ["CurrentPoller", "ModelWatcher", "Refusal", "Served", "StoreReader", "load_scorer"]

@@ -3,7 +3,8 @@
 import math
 
 from contracts.manifest import CanaryText, Manifest
-from model_store.errors import StoreError, VersionNotFound, VersionRefused
+from model_store.errors import StoreError, VersionDistrusted, VersionNotFound, VersionRefused
+from model_store.trust import EVERYBODY, Trust
 from model_store.versions import Read, load_manifest, load_parts
 from sentiment.artifact import TRIE_PART, WEIGHTS_PART, check_format
 from sentiment.scorer import Scorer
@@ -14,17 +15,19 @@ TEXTS = ("", "a", "I love you", "A complete waste of time.", "naïve — “quot
 TOLERANCE = 1e-6
 
 
-def load_scorer(read: Read, version: str) -> tuple[Scorer, Manifest]:
+def load_scorer(read: Read, version: str, *, trust: Trust = EVERYBODY) -> tuple[Scorer, Manifest]:
     """Return what scores texts by a version, and its manifest, once both have been checked.
 
     Raises VersionRefused: with `passing` where the store is at fault, without where the version is.
     """
     try:
-        manifest = load_manifest(read, version)
+        manifest = load_manifest(read, version, trust)
         check_format(manifest)
         parts = load_parts(read, version, manifest, (TRIE_PART, WEIGHTS_PART))
         scorer = Scorer(Table.from_bytes(parts[TRIE_PART], parts[WEIGHTS_PART]).look_up, manifest.bias)
         check_canary(scorer, manifest.canary)
+    except VersionDistrusted as error:
+        raise VersionRefused(version, str(error), passing=False, untrusted=True) from error
     except (VersionNotFound, ValueError) as error:
         raise VersionRefused(version, str(error), passing=False) from error
     except MemoryError as error:

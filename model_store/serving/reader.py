@@ -17,9 +17,11 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from botocore.exceptions import BotoCoreError
 
+from model_store.current import CurrentReader
 from model_store.errors import NO_KEYS, ObjectTooLarge, StoreDenied, StoreUnavailable, error_of_answer
 from model_store.layout import CURRENT_KEY, MAX_DOCUMENT_BYTES, Current
 from model_store.settings import CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS, Settings
+from model_store.trust import EVERYBODY, Trust
 from model_store.versions import StoredObject
 
 MAX_ERROR_BYTES = 4096
@@ -90,14 +92,16 @@ class StoreReader:
 class CurrentPoller:
     """Reads current.json, and the second time only whether it changed; for one thread."""
 
-    def __init__(self, reader: StoreReader) -> None:
+    def __init__(self, reader: StoreReader, trust: Trust = EVERYBODY) -> None:
         self._reader = reader
+        self._current = CurrentReader(trust)
         self._etag: str | None = None
 
     def poll(self) -> Current | Unchanged | None:
         """Return what is served, Unchanged since the last poll, or None before the first promotion.
 
-        Raises StoreUnavailable (network, 5xx), StoreDenied (no keys, 401, 403), InvalidDocument (not a current.json).
+        Raises StoreUnavailable (network, 5xx), StoreDenied (no keys, 401, 403), CurrentRefused at each poll until there
+        is another one.
         """
         stored = self._reader.get_unless(CURRENT_KEY, MAX_DOCUMENT_BYTES, etag=self._etag)
         match stored:
@@ -106,7 +110,7 @@ class CurrentPoller:
             case None:
                 self._etag = None
                 return None
-        current = Current.from_bytes(stored.content, stored.etag)
+        current = self._current.read(stored, self._current.newest)
         self._etag = stored.etag
         return current
 

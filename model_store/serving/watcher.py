@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from contracts.manifest import Manifest
-from model_store.errors import StoreError, VersionRefused
+from model_store.errors import CurrentRefused, StoreError, VersionRefused
 from model_store.layout import Current
 from model_store.serving.reader import Unchanged
 from process.backoff import Backoff
@@ -41,13 +41,16 @@ Load = Callable[[str], tuple[Scorer, Manifest]]
 """How the watcher gets a version: to its scorer and manifest; raises VersionRefused. `load_scorer` is one."""
 
 
+Refusal = VersionRefused | CurrentRefused
+
+
 class ModelWatcher:
     """Keeps `served` at the version that current.json names.
 
     poll_seconds: time between two polls, give or take a tenth, so that many replicas don't ask in step.
     on_swap: called with what is served from now on.
-    on_refusal: called once for a version that can't be served; the old one stays. Wrong content is not tried
-        again until current.json changes; what may pass is, with back-off.
+    on_refusal: called once for a version that can't be served, or a current.json that is refused; the old one stays.
+        Wrong content is not tried again until current.json changes; what may pass is, with back-off.
     on_outage: called with the error of every poll that failed.
     All three are called on the watcher's thread.
     """
@@ -59,7 +62,7 @@ class ModelWatcher:
         *,
         poll_seconds: float = 2.0,
         on_swap: Callable[[Served], None] = lambda served: None,
-        on_refusal: Callable[[VersionRefused], None] = lambda refusal: None,
+        on_refusal: Callable[[Refusal], None] = lambda refusal: None,
         on_outage: Callable[[StoreError], None] = lambda error: None,
     ) -> None:
         self._poller = poller
@@ -71,6 +74,7 @@ class ModelWatcher:
         self._served: Served | None = None
         self._wanted: Current | None = None
         self._refused = False  # what is wanted, already once
+        self._refused_etag: str | None = None  # of the current.json that was refused last
         self._load_at = 0.0  # on the monotonic clock
         self._away = False
         self._polls, self._loads = self._backoff(), self._backoff()
@@ -108,16 +112,30 @@ class ModelWatcher:
         """Poll, swap if there is reason to, and return the seconds to wait."""
         try:
             answer = self._poller.poll()
+        except CurrentRefused as refusal:
+            self._answers()
+            if refusal.etag != self._refused_etag:
+                self._refused_etag = refusal.etag
+                self._tell(refusal, str(refusal))
+            return self._pause()
         except StoreError as error:
             return self._outage(error)
-        if self._away:
-            logger.info("the model store answers again")
-            self._away, self._polls = False, self._backoff()
+        self._answers()
+        self._refused_etag = None
         if not isinstance(answer, Unchanged):
             self._wanted, self._refused, self._load_at, self._loads = answer, False, 0.0, self._backoff()
         if self._wanted is not None and time.monotonic() >= self._load_at:
             self._follow(self._wanted)
+        return self._pause()
+
+    def _pause(self) -> float:
         return self._poll_seconds * random.uniform(0.9, 1.1)  # noqa: S311  # spreads load, guards nothing
+
+    def _answers(self) -> None:
+        """Note that the store answers."""
+        if self._away:
+            logger.info("the model store answers again")
+            self._away, self._polls = False, self._backoff()
 
     def _follow(self, wanted: Current) -> None:
         """Serve what is wanted, or keep what is served and say why."""
@@ -136,14 +154,16 @@ class ModelWatcher:
 
     def _refuse(self, refusal: VersionRefused) -> None:
         if not self._refused:
-            kept = self._served.version if self._served else "none"
-            logger.error("model %s; still serving: %s", refusal, kept)
             self._refused = True
-            self._on_refusal(refusal)
+            self._tell(refusal, f"model {refusal}")
         if refusal.passing:
             self._load_at = time.monotonic() + self._loads.failed()
         else:
             self._wanted = None
+
+    def _tell(self, refusal: Refusal, what: str) -> None:
+        logger.error("%s; still serving: %s", what, self._served.version if self._served else "none")
+        self._on_refusal(refusal)
 
     def _outage(self, error: StoreError) -> float:
         if not self._away:
