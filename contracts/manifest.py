@@ -123,7 +123,7 @@ def read_manifest(content: bytes) -> Manifest:
     if document.get("format") == 1:
         # The first format said {} where there are no figures.
         document["metrics"] = document.get("metrics") or None
-        if champion := document.get("champion"):
+        if isinstance(champion := document.get("champion"), dict):
             champion["metrics"] = champion.get("metrics") or None
     return from_document(document, Manifest)
 

@@ -9,6 +9,8 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from deploy import key_pair
+
 USER = "sentiment"
 # Whoever has none of a secret; a gateway takes no empty one, and a reader strips white space.
 NONE = "\n"
@@ -44,6 +46,9 @@ def make(folder: Path, mongodb_host: str, rabbitmq_host: str, given: Mapping[str
     """
     mongodb = known(folder / "mongodb-password") or secrets.token_hex(24)
     rabbitmq = known(folder / "rabbitmq-password") or secrets.token_hex(24)
+    # Of a key pair of the user's we may have the public half alone: then nothing is signed here.
+    signing = NONE if "model-public-key" in given else known(folder / "model-signing-key") or key_pair.signing_key()
+    signing = given.get("model-signing-key", signing)
     wanted = {
         "mongodb-password": mongodb,
         "mongodb-url": f"mongodb://{USER}:{mongodb}@{mongodb_host}:27017/sentiment?authSource=admin",
@@ -60,6 +65,8 @@ def make(folder: Path, mongodb_host: str, rabbitmq_host: str, given: Mapping[str
         ),
         "s3-access-key": known(folder / "s3-access-key") or secrets.token_hex(10),
         "s3-secret-key": known(folder / "s3-secret-key") or secrets.token_hex(20),
+        "model-signing-key": signing,
+        "model-public-key": NONE if signing == NONE else key_pair.public_key(signing),
         "alert-webhook-url": known(folder / "alert-webhook-url") or NONE,
         "retrain-token": known(folder / "retrain-token") or secrets.token_urlsafe(32),
     }

@@ -31,7 +31,7 @@ class InvalidDocument(StoreError):
 
 
 class Distrusted(Exception):
-    """A promotion is not one that a trusted key has signed, or it is an old one; says which."""
+    """A promotion is not one that a trusted key has signed, or it is an old one; its message says of it which: "is not signed"."""
 
 
 class CurrentRefused(InvalidDocument):
@@ -41,7 +41,7 @@ class CurrentRefused(InvalidDocument):
     """
 
     def __init__(self, reason: str, *, etag: str, version: str | None, untrusted: bool) -> None:
-        super().__init__(f"current.json refused: {reason}")
+        super().__init__(f"current.json is refused: it {reason}")
         self.etag = etag
         self.version = version
         self.untrusted = untrusted

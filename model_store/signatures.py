@@ -60,20 +60,20 @@ class KeyHolders:
             signed = signed or stored is not None
             if stored and _has_signed(key, message, stored.content.decode("ascii", "replace").strip()):
                 return
-        raise VersionDistrusted(version, "its signature is wrong" if signed else "it is not signed by a trusted key")
+        raise VersionDistrusted(version, "its signature is wrong, or it was altered" if signed else "no key of MODEL_PUBLIC_KEY has signed it")
 
     def check_promotion(self, promotion: bytes, signature: str | None) -> None:
         """Raise Distrusted unless one of the keys has signed it."""
         if signature is None:
-            raise Distrusted("it is not signed")
+            raise Distrusted("is not signed")
         message = _of_promotion(promotion)
         if not any(_has_signed(key, message, signature) for key in self._keys):
-            raise Distrusted("its signature is not one of a trusted key")
+            raise Distrusted("is signed by no key of MODEL_PUBLIC_KEY, or was altered")
 
     def check_order(self, promotion: Promotion, newest: Promotion | None) -> None:
         """Raise Distrusted unless it is the newest, or newer than that."""
         if newest is not None and promotion != newest and not later(promotion, newest):
-            raise Distrusted(f"it is a replay: it is of {promotion.at}, and one of {newest.at} was read before")
+            raise Distrusted(f"is a replay: it is of {promotion.at}, and one of {newest.at} was read before")
 
 
 def _of_version(version: str, manifest: bytes) -> bytes:

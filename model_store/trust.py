@@ -105,9 +105,7 @@ def signer() -> Signer:
 
     found = KeyHolder(_key("MODEL_SIGNING_KEY", secret))
     if trusted and found.public_key not in trusted:
-        raise SettingsError(
-            "MODEL_PUBLIC_KEY is not the other half of MODEL_SIGNING_KEY: nobody would take what it signs"
-        )
+        raise SettingsError("MODEL_PUBLIC_KEY is not the other half of MODEL_SIGNING_KEY")
     return found
 
 

@@ -15,8 +15,8 @@ WEIGHTS_PART = "table.weights"
 
 _MIB = 1024 * 1024
 MAX_BYTES = {
-    TRIE_PART: 32 * _MIB,
-    WEIGHTS_PART: 32 * _MIB,
+    TRIE_PART: 24 * _MIB,
+    WEIGHTS_PART: 24 * _MIB,
     REFERENCE_PART: 16 * _MIB,
     LABELS_PART: 16 * _MIB,
 }

@@ -22,9 +22,7 @@ from records import BatchRecorder, Records, Spool
 MODEL = Info("predict_model", "The model served")
 SWAPS = Counter("predict_model_swaps", "Models swapped in")
 REFUSED = Counter("predict_model_refused", "Promotions and promoted versions that were refused")
-UNTRUSTED = Counter(
-    "predict_model_untrusted", "Of those that were refused, those not signed as they should be, or replayed"
-)
+UNTRUSTED = Counter("predict_model_untrusted", "Of those refused, the ones unsigned, signed by others, or replayed")
 OUTAGES = Counter("predict_model_store_outages", "Polls of the model store that failed")
 WRITTEN = Counter("predict_records_written", "Records written to MongoDB")
 LOST = Counter("predict_records_lost", "Records of answers that could not be written before the end, and are gone")

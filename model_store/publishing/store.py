@@ -49,7 +49,7 @@ from model_store.publishing.probe import check_conditional_writes
 from model_store.settings import Settings
 from model_store.trust import EVERYBODY, UNSIGNED, Signer, Trust, signer, trust
 from model_store.versions import load_artifact, load_manifest, load_parts, manifest_content, manifest_of
-from sentiment.artifact import Artifact, ArtifactError, check_format, part_of
+from sentiment.artifact import MAX_BYTES, REFERENCE_PART, Artifact, ArtifactError, check_format, part_of
 from sentiment.packing import repack
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ if TYPE_CHECKING:
 
 # A version without manifest may be one that is being written; after this long nobody writes it any more.
 ABANDONED_AFTER = timedelta(days=1)
-MAX_STATISTICS_BYTES = 64 * 1024 * 1024
+MAX_STATISTICS_BYTES = MAX_BYTES[REFERENCE_PART]
 
 
 @dataclass(frozen=True)

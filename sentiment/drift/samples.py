@@ -134,12 +134,15 @@ class Reference(Sample):
                 arrays["rest"].tolist() if "rest" in arrays else (0, 0)
             )  # up to release 0.2: all are kept
             words = tuple(map(short, unpack_words(arrays["words"])))
+            # Before they are made larger.
+            if arrays["word_documents"].shape != (len(words),):
+                raise ValueError(f"it has {len(words)} words and {arrays['word_documents'].size} counts")
+            if any(arrays[name].size > MAXIMUM_SAMPLE for name in MEASURES):
+                raise ValueError(f"a measure has more than {MAXIMUM_SAMPLE} values")
             word_texts = arrays["word_documents"].astype(np.int64)
             measures = {name: arrays[name].astype(np.float32) for name in MEASURES}
         except (KeyError, ValueError) as error:
             raise ArtifactError(f"the drift reference is not one: {error}") from error
-        if len(words) != len(word_texts):
-            raise ArtifactError(f"the drift reference has {len(words)} words and {len(word_texts)} counts")
         kept = WordTexts(words, word_texts, rest_texts, rest_total).strongest(cls.most_words)
         return cls(texts, kept.words, kept.texts, measures, labelled, errors, kept.rest_texts, kept.rest_total)
 

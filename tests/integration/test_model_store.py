@@ -398,7 +398,7 @@ def test_pruning_touches_nothing_when_it_cannot_tell_what_is_served(
 ) -> None:
     models.publish(artifact(), "old")
     client.put_object(Bucket=bucket, Key="current.json", Body=b"oops")
-    with pytest.raises(InvalidDocument, match=r"current\.json is not valid JSON"):
+    with pytest.raises(InvalidDocument, match=r"current\.json is refused: it is not valid JSON"):
         models.prune(keep=0)
     models.load("old")
 

@@ -12,11 +12,11 @@ import pytest
 
 from contracts.manifest import CanaryText, Manifest
 from deploy.runner import wait_until
-from model_store.errors import InvalidDocument, StoreDenied, StoreError, StoreUnavailable, VersionRefused
+from model_store.errors import CurrentRefused, InvalidDocument, StoreDenied, StoreError, StoreUnavailable, VersionRefused
 from model_store.layout import Current, next_promotion
 from model_store.publishing import ModelStore
 from model_store.publishing.objects import client
-from model_store.serving import CurrentPoller, ModelWatcher, Served, StoreReader, load_scorer, reader
+from model_store.serving import CurrentPoller, ModelWatcher, Refusal, Served, StoreReader, load_scorer, reader
 from model_store.serving.reader import Unchanged
 from model_store.settings import Settings
 from sentiment.artifact import TRIE_PART, WEIGHTS_PART, Artifact, part_of
@@ -80,7 +80,7 @@ class Observed:
 
     def __init__(self) -> None:
         self.swaps: list[Served] = []
-        self.refusals: list[VersionRefused] = []
+        self.refusals: list[Refusal] = []
         self.outages: list[StoreError] = []
         self.loads: list[str] = []
         self.reader = StoreReader()
@@ -372,7 +372,9 @@ def test_a_bad_version_is_refused_once_and_the_old_one_stays(
     # Wrong content is not tried again: some polls later there was still one try.
     assert not wait_until(lambda: len(observed.loads) > 2, timeout_seconds=10 * POLL_SECONDS)
     assert observed.version == "good"
-    assert not observed.refusals[0].passing
+    refusal = observed.refusals[0]
+    assert isinstance(refusal, VersionRefused)
+    assert not refusal.passing
     promoted(models, models.publish(artifact(3), "better"))
     assert observed.serves("better")
     assert len(observed.refusals) == 1
@@ -382,9 +384,12 @@ def test_a_current_that_makes_no_sense_keeps_the_old_model(models: ModelStore, o
     first = promoted(models, models.publish(artifact(), "v1"))
     assert observed.serves("v1")
     put(bucket, "current.json", b"oops")
-    assert wait_until(lambda: bool(observed.outages), timeout_seconds=10)
+    assert observed.refuses()
+    # It is said once: some polls later there was still one refusal.
+    assert not wait_until(lambda: len(observed.refusals) > 1, timeout_seconds=10 * POLL_SECONDS)
     assert observed.version == "v1"
-    assert isinstance(observed.outages[0], InvalidDocument)
+    assert isinstance(observed.refusals[0], CurrentRefused)
+    assert not observed.outages
     put(bucket, "current.json", Current.to_bytes(first.promotion))
     promoted(models, models.publish(artifact(2), "v2"))
     assert observed.serves("v2")

@@ -220,7 +220,7 @@ def test_a_vocabulary_that_is_not_sorted_each_word_once_is_refused(words: tuple[
     ids=lambda arrays: f"{next(iter(arrays))}: {next(iter(arrays.values()))}".replace("\n", " "),
 )
 def test_arrays_that_make_no_model_are_refused(arrays: dict[str, NDArray[Any] | None]) -> None:
-    with pytest.raises(ArtifactError, match=r"model\.npz does not hold a model"):
+    with pytest.raises(ArtifactError, match=r"model\.npz (does not hold a model|.* does not hold numbers)"):
         unpack(changed(**arrays))
 
 

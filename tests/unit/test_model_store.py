@@ -14,7 +14,7 @@ from deploy.runner import wait_until
 from model_store.errors import StoreError, StoreUnavailable, VersionRefused
 from model_store.layout import Current, next_promotion, promotion_key, to_bytes
 from model_store.publishing.objects import client
-from model_store.serving import ModelWatcher
+from model_store.serving import ModelWatcher, Refusal
 from model_store.serving.loader import check_canary
 from model_store.serving.reader import Unchanged
 from model_store.serving.watcher import Poller
@@ -149,7 +149,7 @@ def test_a_watcher_without_a_model_keeps_its_pace_through_an_outage() -> None:
 
 def test_a_load_that_failed_in_passing_is_tried_again_and_told_once() -> None:
     failures = [VersionRefused("v1", "away", passing=True)] * 3
-    refusals: list[VersionRefused] = []
+    refusals: list[Refusal] = []
 
     def flaky(version: str) -> tuple[Scorer, Manifest]:
         if failures:
