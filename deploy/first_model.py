@@ -1,6 +1,7 @@
 """Trains, publishes and promotes the first model, unless the store serves one already.
 
-The promotion log says who it was: PROMOTED_BY, the command that the user gave.
+The promotion log says who it was: PROMOTED_BY, the command that the user gave. With SIGN_SERVED=yes a served model that
+no key of MODEL_PUBLIC_KEY has signed is signed, on the user's word.
 """
 
 import os
@@ -9,8 +10,10 @@ from functools import partial
 
 from datasets import DataError, default_cache, load_corpus
 from deploy.training_data import choose
-from model_store.errors import StoreError
+from model_store.errors import CurrentRefused, StoreError
+from model_store.layout import Current
 from model_store.publishing import ModelStore
+from process.settings import SettingsError
 
 HOLDOUT_SHARE = 0.1
 
@@ -24,7 +27,7 @@ def main() -> int:
         store = ModelStore.from_environment()
         store.ensure_bucket()
         store.check_conditional_writes()
-        if current := store.current():
+        if current := served(store, by):
             if upgraded := store.upgrade(current, by=by):
                 say(f"model {current.version} is of an older format: packed again as {upgraded.version}")
             else:
@@ -41,13 +44,29 @@ def main() -> int:
     except DataError as error:
         say(f"no training data: {error} (TRAIN_DATA=imdb|starter|PATH chooses)")
         return 1
-    except (StoreError, ValueError) as error:
+    except (StoreError, SettingsError, ValueError) as error:
         say(f"no first model: {error}")
         return 1
     metrics = artifact.manifest.metrics
     accuracy = f", accuracy {metrics.accuracy:.1%} on {metrics.texts} held out" if metrics else ""
     say(f"model {version}: {artifact.manifest.examples} texts{accuracy}")
     return 0
+
+
+def served(store: ModelStore, by: str) -> Current | None:
+    """Return what is served, signed here where it may be; raises CurrentRefused, and what else signing it raises."""
+    try:
+        return store.current()
+    except CurrentRefused as refused:
+        if refused.version is None:
+            raise
+        if os.environ.get("SIGN_SERVED") != "yes":
+            say(f"where you know who made {refused.version}, SIGN_SERVED=yes signs it")
+            raise
+        store.sign(refused.version)
+        current = store.serve(refused.version, by=by, reason=f"{refused.version} was not signed: signed")
+        say(f"model {current.version} was not signed: signed")
+        return current
 
 
 if __name__ == "__main__":

@@ -42,13 +42,14 @@ def known(path: Path) -> str | None:
 def make(folder: Path, mongodb_host: str, rabbitmq_host: str, given: Mapping[str, str]) -> list[str]:
     """Write the secrets that are `given`, and make the others that `folder` lacks; return the names of the changed.
 
-    The hosts are where clients are to reach the servers, on the usual ports.
+    The hosts are where clients are to reach the servers, on the usual ports. Raises ValueError where the signing key
+    that is given is none.
     """
     mongodb = known(folder / "mongodb-password") or secrets.token_hex(24)
     rabbitmq = known(folder / "rabbitmq-password") or secrets.token_hex(24)
     # Of a key pair of the user's we may have the public half alone: then nothing is signed here.
-    signing = NONE if "model-public-key" in given else known(folder / "model-signing-key") or key_pair.signing_key()
-    signing = given.get("model-signing-key", signing)
+    theirs = NONE if "model-public-key" in given else None
+    signing = given.get("model-signing-key") or theirs or known(folder / "model-signing-key") or key_pair.signing_key()
     wanted = {
         "mongodb-password": mongodb,
         "mongodb-url": f"mongodb://{USER}:{mongodb}@{mongodb_host}:27017/sentiment?authSource=admin",
@@ -66,7 +67,9 @@ def make(folder: Path, mongodb_host: str, rabbitmq_host: str, given: Mapping[str
         "s3-access-key": known(folder / "s3-access-key") or secrets.token_hex(10),
         "s3-secret-key": known(folder / "s3-secret-key") or secrets.token_hex(20),
         "model-signing-key": signing,
-        "model-public-key": NONE if signing == NONE else key_pair.public_key(signing),
+        "model-public-key": known(folder / "model-public-key") or NONE
+        if signing == NONE
+        else key_pair.public_key(signing),
         "alert-webhook-url": known(folder / "alert-webhook-url") or NONE,
         "retrain-token": known(folder / "retrain-token") or secrets.token_urlsafe(32),
     }

@@ -31,7 +31,7 @@ class InvalidDocument(StoreError):
 
 
 class Distrusted(Exception):
-    """A promotion is not one that a trusted key has signed, or it is an old one; its message says of it which: "is not signed"."""
+    """A promotion is not one that a trusted key has signed, or it is an old one: "is not signed", and so on."""
 
 
 class CurrentRefused(InvalidDocument):

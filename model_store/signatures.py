@@ -54,13 +54,12 @@ class KeyHolders:
     def check_version(self, read: "Read", version: str, manifest: bytes) -> None:
         """Raise VersionDistrusted unless one of the keys has signed this manifest for this version."""
         message = _of_version(version, manifest)
-        signed = False
-        for key in self._keys:
-            stored = read(version_key(version, _file_of(key)), MAX_SIGNATURE_BYTES)
-            signed = signed or stored is not None
-            if stored and _has_signed(key, message, stored.content.decode("ascii", "replace").strip()):
-                return
-        raise VersionDistrusted(version, "its signature is wrong, or it was altered" if signed else "no key of MODEL_PUBLIC_KEY has signed it")
+        files = (read(version_key(version, _file_of(key)), MAX_SIGNATURE_BYTES) for key in self._keys)
+        found = [(key, stored.content) for key, stored in zip(self._keys, files, strict=True) if stored]
+        if not found:
+            raise VersionDistrusted(version, "no key of MODEL_PUBLIC_KEY has signed it")
+        if not any(_has_signed(key, message, content.decode("ascii", "replace")) for key, content in found):
+            raise VersionDistrusted(version, "it is not what its signature was made for")
 
     def check_promotion(self, promotion: bytes, signature: str | None) -> None:
         """Raise Distrusted unless one of the keys has signed it."""

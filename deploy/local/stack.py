@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from contracts.names import FUNCTIONS, module_of
+from deploy.key_pair import public_key
 from deploy.local.processes import listener
 from deploy.local.state import ROOT, State
 from deploy.ports import LOOPBACK, free_port, http_status, reserve
@@ -15,16 +16,19 @@ from deploy.runner import Service, ServiceError
 from deploy.servers import MissingServerError, gateway, mongodb, rabbitmq, rabbitmq_container, s3
 from process.memory import small_process
 
+SIGNING_KEY = "model_signing_key"
+
 
 @dataclass
 class Stack:
     """The parts to start, in the order of the fields; our own start when the others are ready.
 
-    `environment` is that of every part; `variables` are the settings that the embedded servers give out;
-    `notes` are for the user to read.
+    `environment` is that of every part, `publishing` what only retrain and the first model get;
+    `variables` are the settings that the embedded servers give out; `notes` are for the user to read.
     """
 
     environment: dict[str, str]
+    publishing: dict[str, str] = field(default_factory=dict)
     servers: list[Service] = field(default_factory=list)
     broker: list[Service] = field(default_factory=list)
     own: list[Service] = field(default_factory=list)
@@ -48,9 +52,17 @@ def plan(state: State, user: Mapping[str, str]) -> Stack:
     def logged(service: Service) -> Service:
         return replace(service, log=state.logs / f"{service.name}.log")
 
+    if "S3_ENDPOINT_URL" not in user and not state.has_credential(SIGNING_KEY):
+        # What an earlier release left in our own store was not signed.
+        stack.environment.setdefault("SIGN_SERVED", "yes")
+    model_keys = _model_keys(state, user)
+    stack.variables |= {name: key for name, key in model_keys.items() if name not in user}
+    if "MODEL_SIGNING_KEY" in model_keys:
+        stack.publishing["MODEL_SIGNING_KEY"] = model_keys["MODEL_SIGNING_KEY"]
     if "GATEWAY_URL" not in user:
         port = _gateway_port(state, user)
-        stack.own += [_process(state, name, module_of(name)) for name in FUNCTIONS]
+        for name in FUNCTIONS:
+            stack.own.append(_process(state, name, module_of(name), stack.publishing if name == "retrain" else None))
         stack.own.append(logged(gateway(folder / "gateway", port, {name: state.port(name) for name in FUNCTIONS})))
         stack.own.append(_schedule(state))
     if "S3_ENDPOINT_URL" not in user:
@@ -69,11 +81,23 @@ def plan(state: State, user: Mapping[str, str]) -> Stack:
         stack.variables |= part.variables
     stack.variables.setdefault("S3_BUCKET", user.get("S3_BUCKET", "models"))
     stack.environment |= stack.variables
+    stack.environment.pop("MODEL_SIGNING_KEY", None)
     stack.environment.setdefault("SENTIMENT_CACHE", str(folder / "cache"))
     # In small letters it takes precedence.
     direct = ",".join(filter(None, (user.get("no_proxy") or user.get("NO_PROXY"), LOOPBACK, "localhost")))
     stack.environment |= {"NO_PROXY": direct, "no_proxy": direct}
     return stack
+
+
+def _model_keys(state: State, user: Mapping[str, str]) -> dict[str, str]:
+    """Return the keys by which models are signed: the user's, else our own; raises ServiceError."""
+    if "MODEL_PUBLIC_KEY" in user:
+        return {name: user[name] for name in ("MODEL_PUBLIC_KEY", "MODEL_SIGNING_KEY") if name in user}
+    signing_key = user.get("MODEL_SIGNING_KEY") or state.credential(SIGNING_KEY, size_bytes=32)
+    try:
+        return {"MODEL_PUBLIC_KEY": public_key(signing_key), "MODEL_SIGNING_KEY": signing_key}
+    except ValueError as error:
+        raise ServiceError(f"MODEL_SIGNING_KEY can't be used: {error}") from error
 
 
 def _gateway_port(state: State, user: Mapping[str, str]) -> int:
@@ -120,8 +144,11 @@ def _schedule(state: State) -> Service:
     return Service("schedule", ROOT, command, ready=lambda: True, log=state.stack_log)
 
 
-def _process(state: State, name: str, module: str) -> Service:
-    """Return a process of this project: HTTP on a port of its own, its log in the stack's, ready when it says so."""
+def _process(state: State, name: str, module: str, settings: Mapping[str, str] | None = None) -> Service:
+    """Return a process of this project: HTTP on a port of its own, its log in the stack's, ready when it says so.
+
+    settings: those that no other part gets.
+    """
     port = state.port(name)
     return Service(
         name=name,
@@ -134,6 +161,7 @@ def _process(state: State, name: str, module: str) -> Service:
             "ENABLE_GENERATE_DRIFT": "true",
             "RECORD_SPOOL_DIR": str(state.folder / "spool"),
             **small_process(state.folder / "bytecode"),
+            **(settings or {}),
         },
         ready=lambda: http_status(port, "/_/ready") == 200,
         ports=(port,),

@@ -56,11 +56,15 @@ class State:
         self.write("ports.json", json.dumps(known | {name: port}, indent=2))
         return port
 
-    def credential(self, name: str) -> str:
+    def has_credential(self, name: str) -> bool:
+        """Tell whether a secret was made at an earlier start."""
+        return name in self._read("credentials.json")
+
+    def credential(self, name: str, *, size_bytes: int = 16) -> str:
         """Return a random secret, the same one at each start."""
         known: dict[str, str] = self._read("credentials.json")
         if name not in known:
-            known[name] = secrets.token_hex(16)
+            known[name] = secrets.token_hex(size_bytes)
             self.write("credentials.json", json.dumps(known, indent=2))
         return known[name]
 

@@ -29,7 +29,10 @@ def apply(commands: Commands, settings: Settings) -> None:
     )  # fmt: skip
     if not commands.dry_run and "rabbitmq" in settings.ours:
         secrets.write(SECRETS, {"rabbitmq-url": _rabbitmq_url(commands), "rabbitmq-stream-url": secrets.NONE})
-    names = ("s3-access-key", "s3-secret-key", "mongodb-url", "rabbitmq-url", "rabbitmq-stream-url", "retrain-token")
+    names = (
+        "s3-access-key", "s3-secret-key", "mongodb-url", "rabbitmq-url", "rabbitmq-stream-url", "retrain-token",
+        "model-signing-key", "model-public-key",
+    )  # fmt: skip
     _put_secret(commands, "sentiment", {name: name for name in names})
     hint = "`kubectl --namespace sentiment logs job/bootstrap` says why there is no first model"
     commands.run(*KUBECTL, "wait", "--for=condition=complete", "job/bootstrap", f"--timeout={WAIT}", hint=hint)

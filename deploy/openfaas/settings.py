@@ -29,6 +29,8 @@ CREDENTIALS = {
     "rabbitmq-stream-url": "RABBITMQ_STREAM_URL",
     "retrain-token": "RETRAIN_TOKEN",
     "alert-webhook-url": "ALERT_WEBHOOK_URL",
+    "model-signing-key": "MODEL_SIGNING_KEY",
+    "model-public-key": "MODEL_PUBLIC_KEY",
 }
 # No function reads streams, so the gateway does not get their address.
 FUNCTION_CREDENTIALS = [name for name in CREDENTIALS if name != "rabbitmq-stream-url"]
@@ -95,7 +97,10 @@ def make_secrets(settings: Settings, environment: Mapping[str, str]) -> list[str
         if "s3" not in settings.ours and name not in given and not (SECRETS / name).exists():
             given[name] = _ask(name, CREDENTIALS[name])
     host = settings.variables["HOST_ADDRESS"]
-    made = secrets.make(SECRETS, host, host, given)
+    try:
+        made = secrets.make(SECRETS, host, host, given)
+    except ValueError as error:
+        raise ServiceError(f"MODEL_SIGNING_KEY can't be used: {error}") from error
     return [name for name in CREDENTIALS if name in made]
 
 

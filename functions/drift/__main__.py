@@ -8,7 +8,7 @@ from functions.drift.checker import Checker
 from functions.drift.references import References
 from functions.drift.settings import Settings
 from messages.alerts import AlertExchange
-from model_store.errors import StoreError
+from model_store.errors import CurrentRefused, StoreError, VersionDistrusted
 from model_store.publishing import ModelStore
 from process.front import Front, Limits
 from process.run import run
@@ -24,7 +24,7 @@ def build(checker: Checker) -> FunctionApp:
     """Return the app over a checker."""
     app = FunctionApp("drift")
     app.answer_errors(400, SettingsError)
-    app.answer_errors(500, InvalidRecord)
+    app.answer_errors(500, InvalidRecord, CurrentRefused, VersionDistrusted)
     app.answer_errors(503, RecordsUnavailable, StoreError, ArtifactError, then="; try again.", Retry_After="5")
 
     @app.route("/", methods=["GET", "POST"])

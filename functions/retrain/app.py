@@ -15,7 +15,7 @@ from contracts.retrain import (
     read_rollback_request,
 )
 from functions.retrain.trainer import TooManyPending, Trainer, UnknownLabel
-from model_store.errors import PromotionConflict, StoreError, VersionNotFound
+from model_store.errors import CurrentRefused, PromotionConflict, StoreError, VersionNotFound
 from process.answers import Problem
 from process.exclusive import Busy
 from process.web import FunctionApp, json_response, parse
@@ -47,6 +47,7 @@ def build(trainer: Trainer, *, token: str | None) -> FunctionApp:
     app.answer_errors(429, TooManyPending, Retry_After="60")
     app.answer_errors(500, InvalidRecord)
     app.answer_errors(500, ArtifactError, then=". Roll back to another version with POST …/rollback.")
+    app.answer_errors(500, CurrentRefused, then=". Roll back to a version by its name with POST …/rollback.")
     app.answer_errors(503, RecordsUnavailable, StoreError, then="; try again.", Retry_After="5")
 
     @app.get("/")

@@ -12,7 +12,14 @@ import pytest
 
 from contracts.manifest import CanaryText, Manifest
 from deploy.runner import wait_until
-from model_store.errors import CurrentRefused, InvalidDocument, StoreDenied, StoreError, StoreUnavailable, VersionRefused
+from model_store.errors import (
+    CurrentRefused,
+    InvalidDocument,
+    StoreDenied,
+    StoreError,
+    StoreUnavailable,
+    VersionRefused,
+)
 from model_store.layout import Current, next_promotion
 from model_store.publishing import ModelStore
 from model_store.publishing.objects import client

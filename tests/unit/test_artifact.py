@@ -3,6 +3,8 @@
 import hashlib
 import io
 import json
+import subprocess
+import sys
 import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -18,13 +20,26 @@ from numpy.typing import NDArray
 
 from contracts.codec import Malformed
 from contracts.manifest import FORMAT, ClassTexts, Manifest, Part, read_manifest
-from sentiment.artifact import HOLDOUT_PART, MODEL_PART, TRIE_PART, WEIGHTS_PART, Artifact, ArtifactError, part_of
+from sentiment import packing
+from sentiment.artifact import (
+    HOLDOUT_PART,
+    LABELS_PART,
+    MODEL_PART,
+    REFERENCE_PART,
+    TRIE_PART,
+    WEIGHTS_PART,
+    Artifact,
+    ArtifactError,
+    check_sizes,
+    part_of,
+)
 from sentiment.counts import count_texts
 from sentiment.evaluation import evaluate
 from sentiment.model import Model
 from sentiment.packing import Holdout, load_arrays, pack, repack, save_arrays, unpack
 from sentiment.training import train
 from tests.models import ABOUT, equal
+from tests.project import ROOT
 from tests.unit.texts import CORPORA, LABELLED
 
 Arrays = dict[str, NDArray[Any]]
@@ -138,6 +153,14 @@ def test_a_version_of_another_format_is_refused_with_what_to_do(number: int, mes
         ({"parts": {"model.npz": {"sha256": "abc", "size_bytes": -1}}}, ">= 0"),
         ({"canary": [{"text": "good"}]}, "probability"),
         ({"ancestors": "v1"}, "ancestors"),
+        ({"parts": {"model.npz": {"sha256": "abc", "size_bytes": True}}}, "Expected `int`"),
+        ({"parts": {"model.npz": {"sha256": "abc", "size_bytes": 1.5}}}, "Expected `int`"),
+        ({"parts": {"model.npz": {"sha256": "abc", "size_bytes": 10**400}}}, ""),
+        ({"parts": {"model.npz": {"sha256": 1, "size_bytes": 1}}}, "Expected `str`"),
+        ({"bias": "0"}, "Expected `float`"),
+        ({"format": 1, "champion": "v1"}, "champion"),
+        ({"format": 1, "champion": ["v1"]}, "champion"),
+        ({"format": 1, "metrics": "good"}, "metrics"),
     ],
 )
 def test_a_manifest_of_another_form_is_refused(change: dict[str, Any], message: str) -> None:
@@ -230,6 +253,124 @@ def zipped(members: Mapping[str, bytes]) -> bytes:
         for name, content in members.items():
             archive.writestr(name, content)
     return buffer.getvalue()
+
+
+BOMB_BYTES = 300_000_000
+MOST_GROWTH_BYTES = 20_000_000
+
+
+def npy(size_bytes: int, *, version: int = 1) -> bytes:
+    """The head of an array of so many bytes."""
+    buffer = io.BytesIO()
+    about = {"descr": "|u1", "fortran_order": False, "shape": (size_bytes,)}
+    write = np.lib.format.write_array_header_1_0 if version == 1 else np.lib.format.write_array_header_2_0
+    write(buffer, about)
+    return buffer.getvalue()
+
+
+def bomb(head: bytes, *, compression: int = zipfile.ZIP_DEFLATED, declared_bytes: int | None = None) -> bytes:
+    """A small archive with a member that begins with `head` and unpacks to BOMB_BYTES of zeros."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", compression) as archive, archive.open("vocabulary.npy", "w") as file:
+        file.write(head)
+        for _ in range(BOMB_BYTES // 1_000_000):
+            file.write(bytes(1_000_000))
+    content = buffer.getvalue()
+    assert len(content) < 400_000
+    if declared_bytes is None:
+        return content
+    # Its size stands in the list at the end, 24 bytes behind the beginning of the entry, which is what zipfile reads.
+    entry = content.rindex(b"PK\x01\x02")
+    return content[: entry + 24] + declared_bytes.to_bytes(4, "little") + content[entry + 28 :]
+
+
+def member_bomb() -> bytes:
+    """An archive that is nothing but a list of members, each of which zipfile makes an object of."""
+    entry = b"PK\x01\x02" + bytes(24) + (1).to_bytes(2, "little") + bytes(16) + b"a"
+    count = 200_000
+    size = (count * len(entry)).to_bytes(4, "little")
+    return entry * count + b"PK\x05\x06" + bytes(4) + b"\xff\xff\xff\xff" + size + bytes(6)
+
+
+def long_header_bomb() -> bytes:
+    """A header of the second version says itself how long it is: here, 300 MB."""
+    head = np.lib.format.magic(2, 0) + BOMB_BYTES.to_bytes(4, "little")
+    return bomb(head, declared_bytes=100_000)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is read from Linux's /proc")
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (bomb(npy(BOMB_BYTES)), "bytes, more than"),
+        (bomb(npy(BOMB_BYTES), declared_bytes=100_000), "not as large as its header says"),
+        (bomb(npy(BOMB_BYTES), compression=zipfile.ZIP_BZIP2), "bytes, more than"),
+        (bomb(npy(1_000), compression=zipfile.ZIP_BZIP2, declared_bytes=1_128), "compressed in a way"),
+        (bomb(npy(1_000), compression=zipfile.ZIP_LZMA, declared_bytes=1_128), "compressed in a way"),
+        (long_header_bomb(), "another version"),
+        (zipped({"vocabulary.npy": npy(2**50)}), "not as large as its header says"),
+        (member_bomb(), "too many members"),
+    ],
+    ids=["large", "lies", "bzip2", "bzip2 lies", "lzma lies", "long header", "huge array", "members"],
+)
+def test_an_archive_that_unpacks_to_far_more_is_refused_in_little_memory(
+    content: bytes, reason: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "bomb.npz"
+    path.write_bytes(content)
+    # In a process of its own, whose peak is that of nothing else.
+    code = """
+import pathlib, sys
+from sentiment.artifact import ArtifactError
+from sentiment.packing import load_arrays
+
+def peak_bytes():
+    status = pathlib.Path("/proc/self/status").read_text()
+    return 1024 * int(status.split("VmHWM:")[1].split()[0])
+
+content = pathlib.Path(sys.argv[1]).read_bytes()
+before = peak_bytes()
+try:
+    load_arrays(content, "model.npz")
+except ArtifactError as error:
+    print(error)
+print(peak_bytes() - before)
+"""
+    done = subprocess.run([sys.executable, "-c", code, path], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    said, growth = done.stdout.splitlines()
+    assert said.startswith("model.npz is not a readable .npz")
+    assert reason in said
+    assert int(growth) < MOST_GROWTH_BYTES
+
+
+def test_words_that_would_take_many_times_their_bytes_are_refused() -> None:
+    with pytest.raises(ArtifactError, match=r"model\.npz .* 3000001 words"):
+        unpack(changed(vocabulary=np.full(3_000_000, ord("\n"), dtype=np.uint8)))
+    with pytest.raises(ArtifactError, match=r"model\.npz .* of 33554433 bytes"):
+        unpack(changed(vocabulary=np.full(2**25 + 1, ord("a"), dtype=np.uint8)))
+
+
+def test_what_could_not_be_read_again_is_not_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packing, "MAX_UNPACKED_BYTES", 1_000)
+    with pytest.raises(ArtifactError, match="1001 bytes, more than the 1000 allowed"):
+        save_arrays(numbers=np.zeros(1_001, dtype=np.uint8))
+    monkeypatch.setattr(packing, "MAX_WORDS", 2)
+    with pytest.raises(ArtifactError, match="3 words"):
+        pack(MODEL, ABOUT)
+
+
+@pytest.mark.parametrize("name", [MODEL_PART, HOLDOUT_PART, REFERENCE_PART, LABELS_PART, TRIE_PART, WEIGHTS_PART, "x"])
+def test_a_part_that_is_too_large_is_refused_by_what_the_manifest_says(name: str) -> None:
+    parts = {**PACKED.manifest.parts, name: Part("0" * 64, 64 * 1024 * 1024 + 1)}
+    with pytest.raises(ArtifactError, match=f"{name} has 67108865 bytes, more than"):
+        check_sizes(msgspec.structs.replace(PACKED.manifest, parts=parts))
+
+
+def test_parts_that_are_too_large_together_are_refused() -> None:
+    parts = {f"part{number}": Part("0" * 64, 64 * 1024 * 1024) for number in range(4)}
+    with pytest.raises(ArtifactError, match="the parts have 268435456 bytes"):
+        check_sizes(msgspec.structs.replace(PACKED.manifest, parts=parts))
 
 
 def as_npy(array: NDArray[Any]) -> bytes:
