@@ -15,8 +15,9 @@ import pytest
 import yaml
 
 from contracts.names import FUNCTIONS
+from deploy.key_pair import public_key, signing_key
 from deploy.openfaas.settings import CREDENTIALS, FUNCTION_CREDENTIALS, Settings
-from deploy.secrets import make
+from deploy.secrets import NONE, make
 from tests.project import ROOT
 
 KUBERNETES = ROOT / "deploy" / "kubernetes"
@@ -195,6 +196,35 @@ def test_the_bridge_gets_every_credential_that_it_reads() -> None:
     volumes = next(pod for name, pod in pods() if name == "bridge.yaml:Deployment")["volumes"]
     items = next(volume["secret"]["items"] for volume in volumes if "secret" in volume)
     assert {item["key"] for item in items} == {item["path"] for item in items} == wanted
+
+
+def test_models_are_signed_by_who_publishes_them_and_checked_by_who_reads_them() -> None:
+    services = {name: set(service.get("secrets", [])) for name, service in COMPOSE["services"].items() if name in OURS}
+    publishing = {"retrain", "bootstrap"}
+    assert {name for name, secrets in services.items() if "model-signing-key" in secrets} == publishing
+    assert {name for name, secrets in services.items() if "model-public-key" in secrets} == {
+        *publishing, "predict", "drift",
+    }  # fmt: skip
+    volumes = next(pod for name, pod in pods() if name == "bootstrap.yaml:Job")["volumes"]
+    items = next(volume["secret"]["items"] for volume in volumes if "secret" in volume)
+    assert {item["key"] for item in items} == {item["path"] for item in items} == services["bootstrap"]
+
+
+def test_the_key_pair_of_a_deployment_is_made_once(tmp_path: Path) -> None:
+    def pair(**given: str) -> tuple[str, str]:
+        make(tmp_path, "mongodb", "rabbitmq", {name.replace("_", "-"): value for name, value in given.items()})
+        return (tmp_path / "model-signing-key").read_text(), (tmp_path / "model-public-key").read_text()
+
+    signing, public = pair()
+    assert public_key(signing) == public
+    assert pair() == (signing, public)
+    theirs = signing_key()
+    assert pair(model_signing_key=theirs) == (theirs, public_key(theirs))
+    # Who gives the public half alone has the other one elsewhere, and so it stays.
+    assert pair(model_public_key=public) == (NONE, public)
+    assert pair() == (NONE, public)
+    with pytest.raises(ValueError, match="hexadecimal"):
+        pair(model_signing_key="mine")
 
 
 def test_clients_of_streams_are_sent_where_they_can_go(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from deploy.key_pair import public_key, signing_key
 from model_store.publishing import ModelStore
 from model_store.publishing.objects import client
 from model_store.settings import Settings
@@ -25,7 +26,7 @@ def reviews(tmp_path: Path) -> str:
     return str(path)
 
 
-def first_model(environment: Mapping[str, str], data: str) -> str:
+def first_model(environment: Mapping[str, str], data: str, *, status: int = 0) -> str:
     """Run the command against the store that the environment names; return what it says."""
     result = subprocess.run(
         [sys.executable, "-m", "deploy.first_model"],
@@ -36,7 +37,7 @@ def first_model(environment: Mapping[str, str], data: str) -> str:
         text=True,
         check=False,
     )
-    assert result.returncode == 0, result.stdout
+    assert result.returncode == status, result.stdout
     return result.stdout
 
 
@@ -61,3 +62,58 @@ def test_a_model_of_an_older_format_is_packed_again_and_one_line_says_so(
     assert current.version != old
     assert current.promotion.by == "a test"
     assert said == f"model {old} is of an older format: packed again as {current.version}\n"
+
+
+@pytest.fixture
+def keys() -> dict[str, str]:
+    secret = signing_key()
+    return {"MODEL_SIGNING_KEY": secret, "MODEL_PUBLIC_KEY": public_key(secret)}
+
+
+def test_the_first_model_is_signed_where_there_is_a_key(
+    environment: dict[str, str], store: ModelStore, reviews: str, keys: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "training the first model" in first_model({**environment, **keys}, reviews)
+    monkeypatch.setenv("MODEL_PUBLIC_KEY", keys["MODEL_PUBLIC_KEY"])
+    reader = ModelStore.from_environment()
+    current = reader.current()
+    assert current is not None
+    assert current == store.current()
+    reader.load(current.version)
+
+
+def test_a_model_that_was_not_signed_is_signed_on_the_users_word_alone(
+    environment: dict[str, str], store: ModelStore, keys: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.ensure_bucket()
+    old = promote(artifact())
+    said = first_model({**environment, **keys}, "not needed", status=1).splitlines()
+    assert said == [
+        f"where you know who made {old}, SIGN_SERVED=yes signs it",
+        "no first model: current.json is refused: it is not signed",
+    ]
+    said = first_model({**environment, **keys, "SIGN_SERVED": "yes"}, "not needed").splitlines()
+    assert said == [f"model {old} was not signed: signed", f"model {old} is there: no training"]
+    monkeypatch.setenv("MODEL_PUBLIC_KEY", keys["MODEL_PUBLIC_KEY"])
+    reader = ModelStore.from_environment()
+    assert [promotion.version for promotion in reader.history()] == [old, old]
+    reader.load(old)
+
+
+def test_an_unsigned_model_of_an_older_format_is_signed_and_packed_again(
+    environment: dict[str, str], bucket: str, keys: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = promote(artifact())
+    as_the_first_format(client(Settings()), bucket, old)
+    first_model({**environment, **keys, "SIGN_SERVED": "yes"}, "not needed")
+    monkeypatch.setenv("MODEL_PUBLIC_KEY", keys["MODEL_PUBLIC_KEY"])
+    reader = ModelStore.from_environment()
+    current = reader.current()
+    assert current is not None
+    assert reader.load(current.version).manifest.parent == old
+
+
+def test_keys_that_are_no_pair_are_one_clear_line(environment: dict[str, str], keys: dict[str, str]) -> None:
+    wrong = {**keys, "MODEL_PUBLIC_KEY": public_key(signing_key())}
+    said = first_model({**environment, **wrong}, "not needed", status=1)
+    assert said == "no first model: MODEL_PUBLIC_KEY is not the other half of MODEL_SIGNING_KEY\n"

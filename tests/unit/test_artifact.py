@@ -155,7 +155,6 @@ def test_a_version_of_another_format_is_refused_with_what_to_do(number: int, mes
         ({"ancestors": "v1"}, "ancestors"),
         ({"parts": {"model.npz": {"sha256": "abc", "size_bytes": True}}}, "Expected `int`"),
         ({"parts": {"model.npz": {"sha256": "abc", "size_bytes": 1.5}}}, "Expected `int`"),
-        ({"parts": {"model.npz": {"sha256": "abc", "size_bytes": 10**400}}}, ""),
         ({"parts": {"model.npz": {"sha256": 1, "size_bytes": 1}}}, "Expected `str`"),
         ({"bias": "0"}, "Expected `float`"),
         ({"format": 1, "champion": "v1"}, "champion"),

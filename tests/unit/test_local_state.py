@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from deploy.key_pair import public_key
 from deploy.local.processes import listener
-from deploy.local.stack import plan
+from deploy.local.stack import Stack, plan
 from deploy.local.state import ROOT, State
 from deploy.ports import LOOPBACK, free_port
 from deploy.runner import ServiceError
@@ -112,6 +113,54 @@ def test_servers_of_the_user_replace_all_embedded_ones(tmp_path: Path) -> None:
     stack = plan(State(tmp_path), USER)
     assert {part.name for part in stack.parts} <= {"bridge"}
     assert USER.items() <= stack.environment.items()
+
+
+def key_settings(stack: Stack) -> dict[str, set[str]]:
+    """The keys of models that each part has in its environment."""
+    names = {"MODEL_PUBLIC_KEY", "MODEL_SIGNING_KEY"}
+    return {part.name: names & (stack.environment | dict(part.environment)).keys() for part in stack.parts}
+
+
+@pytest.mark.parametrize("given", [{}, {"MODEL_SIGNING_KEY": "5" * 64}])
+def test_retrain_alone_may_sign_models(tmp_path: Path, given: dict[str, str]) -> None:
+    user = {"MONGODB_URL": "mongodb", "RABBITMQ_URL": "amqp", "LOCAL_PORT": str(_unused_port()), **given}
+    stack = plan(State(tmp_path), user)
+    keys = key_settings(stack)
+    assert keys.pop("retrain") == {"MODEL_PUBLIC_KEY", "MODEL_SIGNING_KEY"}
+    assert {"predict", "drift"} <= keys.keys()
+    assert all(has == {"MODEL_PUBLIC_KEY"} for has in keys.values())
+    signing_key = given.get("MODEL_SIGNING_KEY") or stack.variables["MODEL_SIGNING_KEY"]  # .local/env is the operator's
+    assert stack.publishing == {"MODEL_SIGNING_KEY": signing_key}
+    assert stack.environment["MODEL_PUBLIC_KEY"] == public_key(signing_key)
+
+
+def test_the_pair_of_keys_stays_the_same_over_starts(tmp_path: Path) -> None:
+    first = plan(State(tmp_path), USER)
+    State(tmp_path).keep_variables(first.variables)
+    again = plan(State(tmp_path), {**USER, **first.variables})
+    assert first.publishing == again.publishing
+    assert first.environment["MODEL_PUBLIC_KEY"] == again.environment["MODEL_PUBLIC_KEY"]
+
+
+def test_a_public_key_of_the_user_comes_without_one_of_ours(tmp_path: Path) -> None:
+    stack = plan(State(tmp_path), {**USER, "MODEL_PUBLIC_KEY": "a" * 64})
+    assert stack.environment["MODEL_PUBLIC_KEY"] == "a" * 64
+    assert stack.publishing == {}
+    assert not {"MODEL_PUBLIC_KEY", "MODEL_SIGNING_KEY"} & stack.variables.keys()
+
+
+def test_a_signing_key_that_is_none_is_said(tmp_path: Path) -> None:
+    with pytest.raises(ServiceError, match=r"MODEL_SIGNING_KEY can't be used: .*hexadecimal"):
+        plan(State(tmp_path), {**USER, "MODEL_SIGNING_KEY": "mine"})
+
+
+def test_what_an_earlier_release_left_in_our_own_store_is_signed_when_there_is_a_key_for_the_first_time(
+    tmp_path: Path,
+) -> None:
+    ours = {name: value for name, value in USER.items() if name != "S3_ENDPOINT_URL"}
+    assert plan(State(tmp_path / "ours"), ours).environment["SIGN_SERVED"] == "yes"
+    assert "SIGN_SERVED" not in plan(State(tmp_path / "ours"), ours).environment
+    assert "SIGN_SERVED" not in plan(State(tmp_path / "theirs"), USER).environment
 
 
 def test_settings_out_of_the_stacks_own_env_file_are_not_the_users_choice(tmp_path: Path) -> None:
