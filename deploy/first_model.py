@@ -63,9 +63,8 @@ def served(store: ModelStore, by: str) -> Current | None:
         if os.environ.get("SIGN_SERVED") != "yes":
             say(f"where you know who made {refused.version}, SIGN_SERVED=yes signs it")
             raise
-        store.sign(refused.version)
-        current = store.serve(refused.version, by=by, reason=f"{refused.version} was not signed: signed")
-        say(f"model {current.version} was not signed: signed")
+        current = store.sign_current(refused, by=by)
+        say(f"model {refused.version} was not signed: signed")
         return current
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from contracts.codec import extended, indented
-from model_store.errors import CurrentRefused, StoreError
+from model_store.errors import CurrentRefused, StoreError, VersionNotFound
 from model_store.publishing import ModelStore, VersionInfo
 from process.settings import SettingsError
 from sentiment.artifact import ArtifactError
@@ -44,16 +44,19 @@ def _parser() -> argparse.ArgumentParser:
     command("history", _history, "list the promotions, newest first")
     command("check", _check, "check that the store can be reached and honours conditional writes")
     show = command("show", _show, "show what a version's manifest says, and check all of its parts")
-    sign = command("sign", _sign, "sign a version that you know, whoever made it, after checking all of its parts")
+    sign = command(
+        "sign", _sign, "sign a version that you know, whoever made it, by default the served one, and its promotion"
+    )
     promote = command("promote", _promote, "serve a version")
     rollback = command("rollback", _rollback, "serve the version before the present one, or VERSION")
     show.add_argument("version", metavar="VERSION")
-    sign.add_argument("version", metavar="VERSION")
+    sign.add_argument("version", metavar="VERSION", nargs="?")
     promote.add_argument("version", metavar="VERSION")
     rollback.add_argument("version", metavar="VERSION", nargs="?")
-    for moving in (promote, rollback):
-        who = os.environ.get("USER") or f"uid {os.getuid()}"
+    who = os.environ.get("USER") or f"uid {os.getuid()}"
+    for moving in (promote, rollback, sign):
         moving.add_argument("--by", default=who, help="who (default: %(default)s)")
+    for moving in (promote, rollback):
         moving.add_argument("--reason", default="by hand", help="why (default: %(default)s)")
     return parser
 
@@ -89,8 +92,14 @@ def _show(store: ModelStore, options: argparse.Namespace) -> Answer:
 
 
 def _sign(store: ModelStore, options: argparse.Namespace) -> Answer:
-    store.sign(options.version)
-    return {"signed": options.version}, [f"signed {options.version}"]
+    version = options.version
+    if version:
+        store.sign(version)
+    elif current := store.current():
+        version = store.sign_current(current, by=options.by).version
+    else:
+        raise VersionNotFound("no version is served")
+    return {"signed": version}, [f"signed {version}"]
 
 
 def _promote(store: ModelStore, options: argparse.Namespace) -> Answer:

@@ -156,25 +156,20 @@ class ModelStore:
         what is served is its successor.
         """
         version = self._in_this_format(version)
-        last = None
-        if isinstance(expected, Current):
-            if expected.version == version:
-                return self._unchanged(expected)
-            last = expected.promotion
-            self._log(last)
-        elif expected is not None:
-            last = self._current.newest
-        promotion = next_promotion(last, version=version, by=by, reason=reason)
-        content = Current.to_bytes(promotion, self._signer)
-        etag = self._objects.put_if(CURRENT_KEY, content, etag=expected.etag if expected else None)
-        if etag is None:
-            winner = self.current()
-            # The write may have been ours: when its answer is lost, the client sends it again, in vain.
-            if winner is None or winner.promotion != promotion:
-                raise PromotionConflict(version, winner)
-            etag = winner.etag
-        self._log(promotion)
-        return Current(version, etag, promotion)
+        if isinstance(expected, Current) and expected.version == version:
+            return self._unchanged(expected)
+        return self._move(version, expected, by, reason)
+
+    def sign_current(self, found: Current | CurrentRefused, *, by: str) -> Current:
+        """Sign what is served, and its promotion, on the caller's word; `found` is what `current` returned or raised.
+
+        So it is taken by those who trust another key than the one that signed it, if any did. Raises `found` where it
+        names no version, and what `sign` and `promote` raise.
+        """
+        if found.version is None:
+            raise found
+        self.sign(found.version)
+        return self._move(self._in_this_format(found.version), found, by, "signed")
 
     def serve(self, version: str, *, by: str, reason: str) -> Current:
         """Promote a version whatever is served, also in the place of a current.json that is refused."""
@@ -270,6 +265,26 @@ class ModelStore:
             if version not in files or version in doomed:
                 self._objects.delete(entry.key)
         return doomed
+
+    def _move(self, version: str, expected: Current | CurrentRefused | None, by: str, reason: str) -> Current:
+        """Write current.json and the log; raises PromotionConflict."""
+        last = None
+        if isinstance(expected, Current):
+            last = expected.promotion
+            self._log(last)
+        elif expected is not None:
+            last = self._current.newest
+        promotion = next_promotion(last, version=version, by=by, reason=reason)
+        content = Current.to_bytes(promotion, self._signer)
+        etag = self._objects.put_if(CURRENT_KEY, content, etag=expected.etag if expected else None)
+        if etag is None:
+            winner = self.current()
+            # The write may have been ours: when its answer is lost, the client sends it again, in vain.
+            if winner is None or winner.promotion != promotion:
+                raise PromotionConflict(version, winner)
+            etag = winner.etag
+        self._log(promotion)
+        return Current(version, etag, promotion)
 
     def _in_this_format(self, version: str) -> str:
         """Return the id of a version whose parts are whole, of its successor where it is of an earlier format."""

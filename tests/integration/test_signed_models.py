@@ -367,14 +367,26 @@ def test_a_reader_takes_what_is_signed_by_either_of_two_keys(
     current = both.current()
     assert current
     assert current.version == "good"
-    both.sign("good")
-    both.publish(HATING, "newer")
-    both.serve("newer", by="operator", reason="signed by the new key")
+    assert main(["sign"]) == 0
     monkeypatch.setenv("MODEL_PUBLIC_KEY", new["MODEL_PUBLIC_KEY"])
     after = ModelStore.from_environment()
-    assert after.rollback(by="operator", reason="signed by both").version == "good"
+    current = after.current()
+    assert current
+    assert current.version == "good"
+    assert after.load("good") == LOVING
     with pytest.raises(CurrentRefused):
         bucket.operator.current()
+
+
+def test_what_is_served_and_refused_is_not_signed_without_its_name(
+    bucket: Bucket, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bucket.publish(HATING, "bad", bucket.attacker)
+    bucket.point_at("bad", bucket.attacker)
+    assert main(["sign"]) == 1
+    assert "current.json is refused" in capsys.readouterr().err
+    with pytest.raises(VersionDistrusted):
+        bucket.operator.load("bad")
 
 
 def test_an_operator_signs_what_an_earlier_release_left(
