@@ -14,6 +14,7 @@ from urllib.request import urlopen
 import psutil
 import pytest
 
+from contracts.names import FUNCTIONS
 from deploy.runner import wait_until
 from tests.project import Project, copy_project
 
@@ -33,6 +34,10 @@ def test_stack_starts_answers_stops_whole_and_resumes(project: Project) -> None:
     assert "it runs already" in project.deploy("--local", "--detach").stdout
     addresses = (project.folder / ".local" / "env").read_text()
     assert f"export GATEWAY_URL=http://127.0.0.1:{project.port}\n" in addresses
+    # What it serves is signed, and by none but retrain of its functions could it have been.
+    assert "all parts are whole" in with_its_addresses(project, f"-m model_store show {answer['model']}")
+    may_sign = {name for name in FUNCTIONS if "MODEL_SIGNING_KEY" in psutil.Process(part_pid(project, name)).environ()}
+    assert may_sign == {"retrain"}
     for private in (".local", ".local/env", ".local/credentials.json", ".local/supervisord.conf"):
         assert (project.folder / private).stat().st_mode & 0o077 == 0
 
@@ -86,11 +91,22 @@ def part_pid(project: Project, name: str) -> int:
 
 
 def answers_by_stream(project: Project) -> bool:
-    command = '. .local/env; exec "$VENV/bin/python" -m bridge.client "I love you"'
-    asked = subprocess.run(
-        ["sh", "-c", command], cwd=project.folder, env=project.environment, capture_output=True, check=False, timeout=60
+    return "positive" in with_its_addresses(project, '-m bridge.client "I love you"')
+
+
+def with_its_addresses(project: Project, arguments: str) -> str:
+    """Run Python with what `.local/env` says, as a user does; return what it prints, nothing where it fails."""
+    command = f'. .local/env; exec "$VENV/bin/python" {arguments}'
+    done = subprocess.run(
+        ["sh", "-c", command],
+        cwd=project.folder,
+        env=project.environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
     )
-    return asked.returncode == 0 and b"positive" in asked.stdout
+    return done.stdout if done.returncode == 0 else ""
 
 
 def test_a_port_that_another_program_takes_meanwhile_is_one_clear_line(project: Project) -> None:
