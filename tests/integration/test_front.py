@@ -19,7 +19,8 @@ from prometheus_client import REGISTRY
 import process.server
 from deploy.runner import wait_until
 from process.answers import Answer, json_answer
-from process.front import SMALL_BODY_BYTES, Front, Limits, Request
+from process.front import Front, Limits, Request
+from process.http1 import SMALL_BODY_BYTES
 from process.web import FunctionApp
 from tests.http import HttpClient, serving
 
@@ -56,7 +57,7 @@ class Held:
         return None
 
 
-async def size(request: Request) -> Answer | None:
+def size(request: Request) -> Answer | None:
     if request.path == "/large":
         return Answer(200, [], b"x" * 8 * MIB)
     return json_answer(len(request.body)) if request.path == "/size" else None
@@ -125,6 +126,7 @@ def test_a_body_that_does_not_come_is_given_up_and_others_are_answered_meanwhile
 def test_a_head_that_does_not_come_is_given_up(client: HttpClient) -> None:
     with connection(client) as opened:
         opened.sendall(b"POST /size HTTP/1.1\r\nHos")
+        assert status(opened) == 408
         assert opened.recv(1) == b""
 
 
