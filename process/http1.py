@@ -23,8 +23,10 @@ if TYPE_CHECKING:
 
 SMALL_BODY_BYTES = 16 * 1024
 """What a sender may always have in a process; only what is larger takes part of the budget."""
-MAX_HEAD_BYTES = 2 * SMALL_BODY_BYTES
-"""Looked at after each piece, which while a head comes has at most SMALL_BODY_BYTES."""
+PIECE_BYTES = 16 * 1024
+"""How much is read at a time, unless it is known to be a large body: what others wait for meanwhile is short."""
+MAX_REST_BYTES = 16 * 1024
+"""Of a head, beyond its first piece; of what stands between the parts of a body, beyond as many bytes as it has."""
 MAX_HEADERS = 100
 MOST_PIPELINED = 16
 LINGER_SECONDS = 2.0
@@ -44,12 +46,20 @@ class _Incoming:
     def __init__(self) -> None:
         self.target = b""
         self.headers: dict[str, str] = {}
+        self.header_count = 0
         self.is_head_whole = False
+        self.method = ""
+        self.announced_bytes = 0
         self.body: bytes | bytearray = b""
         self.counted_bytes = 0
-        self.passed_over_bytes = 0
         self.refusal: Problem | None = None
-        self.method = ""
+        # Of what came since the piece in which it began, and of that what belongs to the body.
+        self.read_bytes: int | None = None
+        self.body_bytes = 0
+
+    def waits(self) -> bool:
+        """Whether the client wants to know if the body is taken, before it sends that."""
+        return self.headers.get("expect", "").lower() == "100-continue"
 
     def request(self) -> Request:
         """Return it, whole; raises Problem."""
@@ -81,7 +91,6 @@ class Connection(asyncio.BufferedProtocol):
         self._limits = server.front.limits
         self._parser = httptools.HttpRequestParser(self)
         self._incoming: _Incoming | None = None
-        self._head_bytes = 0
         self._whole: deque[_Incoming] = deque()
         self._answering: asyncio.Future[Answer] | None = None
         self._takes_answers = True
@@ -102,7 +111,7 @@ class Connection(asyncio.BufferedProtocol):
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002
         """Return the server's one buffer: what is in it has been parsed before another connection reads."""
         buffer = self._server.buffer
-        return buffer if self._incoming and self._incoming.is_head_whole else buffer[:SMALL_BODY_BYTES]
+        return buffer if self._incoming and self._incoming.announced_bytes else buffer[:PIECE_BYTES]
 
     def buffer_updated(self, nbytes: int) -> None:
         """Parse what came, and answer what is whole."""
@@ -113,7 +122,8 @@ class Connection(asyncio.BufferedProtocol):
         except httptools.HttpParserUpgrade:
             self._ends = True  # there is no other protocol: it is answered as if it had not asked
         except httptools.HttpParserError as error:
-            self._refuse(Problem(400, f"This is no HTTP/1.1: {error}."))
+            if not self._ends:
+                self._refuse(Problem(400, f"This is no HTTP/1.1: {error}."))
         else:
             self._look_at_incoming(nbytes)
         self._go_on()
@@ -165,7 +175,8 @@ class Connection(asyncio.BufferedProtocol):
         if incoming is None or incoming.is_head_whole:
             return
         headers = incoming.headers
-        if len(headers) >= MAX_HEADERS:
+        incoming.header_count += 1
+        if incoming.header_count > MAX_HEADERS:
             incoming.refusal = Problem(431, f"The request has more than {MAX_HEADERS} headers.")
             return
         key, text = name.decode("latin-1").lower(), value.decode("latin-1")
@@ -179,9 +190,10 @@ class Connection(asyncio.BufferedProtocol):
         incoming.is_head_whole = True
         incoming.method = self._parser.get_method().decode("latin-1")
         self._server.due.pop(self, None)  # the body has its own time
-        if int(incoming.headers.get("content-length", 0)) > self._limits.max_body_bytes:
+        incoming.announced_bytes = int(incoming.headers.get("content-length", 0))
+        if incoming.announced_bytes > self._limits.max_body_bytes:
             incoming.refusal = incoming.refusal or self._too_large()
-        elif incoming.headers.get("expect", "").lower() == "100-continue" and not self._whole and not self._answering:
+        elif incoming.waits() and not self._whole and not self._answering:
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def on_body(self, body: bytes) -> None:
@@ -193,8 +205,8 @@ class Connection(asyncio.BufferedProtocol):
         incoming = self._incoming
         if incoming is None:
             return
+        incoming.body_bytes += len(body)
         if incoming.refusal:
-            incoming.passed_over_bytes += len(body)
             return
         if not incoming.body:
             incoming.body = body
@@ -244,17 +256,17 @@ class Connection(asyncio.BufferedProtocol):
         incoming = self._incoming
         if incoming is None:
             return
-        if not incoming.is_head_whole:
-            self._head_bytes += new_bytes
-            if incoming.refusal or self._head_bytes > MAX_HEAD_BYTES:
-                self._refuse(Problem(431, f"The head is larger than {MAX_HEAD_BYTES} bytes."))
-            return
-        self._head_bytes = 0
+        incoming.read_bytes = 0 if incoming.read_bytes is None else incoming.read_bytes + new_bytes
         most = self._limits.max_body_bytes
-        announced_bytes = int(incoming.headers.get("content-length", 0))
-        is_enough = incoming.passed_over_bytes > most or announced_bytes > 2 * most or "expect" in incoming.headers
-        if incoming.refusal and is_enough:
+        if not incoming.is_head_whole:
+            if incoming.refusal or incoming.read_bytes > MAX_REST_BYTES:
+                self._refuse(incoming.refusal or Problem(431, "The head is too large; send fewer and shorter headers."))
+        elif incoming.refusal and (max(incoming.announced_bytes, incoming.body_bytes) > 2 * most or incoming.waits()):
             self._refuse(incoming.refusal)
+        elif not incoming.announced_bytes and incoming.read_bytes > 2 * incoming.body_bytes + MAX_REST_BYTES:
+            self._refuse(
+                Problem(400, "The body's chunks are too small, or its trailers too large; send larger chunks.")
+            )
 
     def _refuse(self, problem: Problem) -> None:
         """Answer what is incoming with a problem, and read nothing more."""
@@ -295,7 +307,7 @@ class Connection(asyncio.BufferedProtocol):
             self._answer(self._whole.popleft())
         if self._answering is None and self._ends:
             self._end()
-        elif self._incoming is None:
+        elif self._incoming is None or self._answering:
             self._server.due.pop(self, None)
         else:
             self._server.due.setdefault(self, self._server.time() + self._limits.body_timeout_seconds)

@@ -132,7 +132,8 @@ def serve_in_thread(front: Front, address: str, port: int) -> Callable[[], None]
             started.set_exception(error)
 
     def end() -> None:
-        stop()
+        if thread.is_alive():
+            stop()
         thread.join()
 
     thread = threading.Thread(target=run, name="front", daemon=True)

@@ -22,7 +22,7 @@ HEAD = b"POST /?record=false HTTP/1.1\r\nHost: x\r\nContent-Type: application/js
 CONNECTIONS = 8
 # Three times a quiet machine's 99th percentile would be 3 ms or so, and on two cores, of which the attacker takes its
 # share, the scheduler alone makes longer pauses.
-FLOOR_SECONDS, PARSING_SECONDS = 0.02, 0.04
+FLOOR_SECONDS, PARSING_SECONDS = 0.02, 0.06
 CONNECTING_AT_ONCE = 100
 
 
@@ -100,6 +100,16 @@ ATTACKS = {
         CONNECTIONS,
         lambda: chain(begins(b"Transfer-Encoding: chunked")(), repeat(b"10000\r\n" + b"x" * 65_536 + b"\r\n")),
         answers("408", "413", "503", "closed"),
+    ),
+    "chunks of one byte": Attack(
+        CONNECTIONS,
+        lambda: chain(begins(b"Transfer-Encoding: chunked")(), repeat(b"1\r\nx\r\n" * 10_000)),
+        answers("400", "closed"),
+    ),
+    "trailers without end": Attack(
+        CONNECTIONS,
+        lambda: chain(begins(b"Transfer-Encoding: chunked", b"0\r\nX-a: ")(), repeat(b"x" * 65_536)),
+        answers("400", "closed"),
     ),
     "8 MiB of numbers": Attack(
         2, body(lambda: filling(b"1")), BUSY | answers("400", "413"), floor_seconds=PARSING_SECONDS
