@@ -4,6 +4,7 @@ With MODEL_PUBLIC_KEY readers believe the holders of its other half alone, which
 model-signing-key. Without it they believe whoever can write to the bucket.
 """
 
+import logging
 import re
 from collections.abc import Mapping
 from datetime import datetime
@@ -15,6 +16,8 @@ from process.settings import SettingsError, read_secret
 
 if TYPE_CHECKING:
     from model_store.versions import Read
+
+logger = logging.getLogger(__name__)
 
 PUBLIC_KEY = "model-public-key"
 SIGNING_KEY = "model-signing-key"
@@ -89,6 +92,7 @@ def trust() -> Trust:
     """Return whom the environment tells to believe; raises SettingsError."""
     keys = _public_keys()
     if not keys:
+        logger.info("MODEL_PUBLIC_KEY is not set: a model is taken from whoever can write to the bucket")
         return EVERYBODY
     # Not at the top: it takes memory, and who has no key does without.
     from model_store.signatures import KeyHolders

@@ -72,7 +72,10 @@ class StoreReader:
     def _read(self, url: str, key: str, max_bytes: int, etag: str | None) -> StoredObject | Unchanged | None:
         headers = {"If-None-Match": etag} if etag else {}
         try:
-            with self._pool.request("GET", url, headers=headers, preload_content=False) as response:
+            # As it is: what an object says of itself may make it many times as large.
+            with self._pool.request(
+                "GET", url, headers=headers, preload_content=False, decode_content=False
+            ) as response:
                 limit = max_bytes if response.status == 200 else MAX_ERROR_BYTES
                 content = response.read(limit + 1)
         except urllib3.exceptions.HTTPError as error:

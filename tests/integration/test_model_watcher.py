@@ -1,5 +1,6 @@
 """How a serving process follows the store: polling, loading, swapping."""
 
+import gzip
 import socketserver
 import threading
 from collections.abc import Iterator
@@ -274,6 +275,16 @@ def test_an_object_that_is_too_large_is_not_read_to_its_end(monkeypatch: pytest.
     with answering(head + bytes(100_000)) as url, pytest.raises(StoreError, match="larger than the 1000 bytes"):
         monkeypatch.setenv("S3_ENDPOINT_URL", url)
         StoreReader().get("big", 1000)
+
+
+def test_an_object_that_says_it_is_compressed_is_taken_as_it_is(models: ModelStore, bucket: str) -> None:
+    """Who wrote it could have said so: 300 kB would become 300 MB."""
+    assert models.current() is None
+    content = gzip.compress(bytes(1_000_000))
+    client(Settings()).put_object(Bucket=bucket, Key="packed", Body=content, ContentEncoding="gzip")
+    stored = StoreReader().get("packed", 10_000)
+    assert stored is not None
+    assert stored.content == content
 
 
 def test_a_version_is_loaded_as_it_was_published(models: ModelStore) -> None:

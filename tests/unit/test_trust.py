@@ -41,8 +41,10 @@ def promoted(version: str, last: Promotion | None = None) -> Promotion:
     return next_promotion(last, version=version, by="ann", reason="naïve “reason” 🙂 \\ \n")
 
 
-def test_without_keys_everybody_is_believed_and_nothing_signed() -> None:
+def test_without_keys_everybody_is_believed_and_nothing_signed(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
     assert trust() is EVERYBODY
+    assert "MODEL_PUBLIC_KEY is not set" in caplog.text
     assert signer() is UNSIGNED
     unsigned = Current.to_bytes(promoted("v1"))
     assert "signature" not in json.loads(unsigned)
