@@ -52,10 +52,11 @@ def plan(state: State, user: Mapping[str, str]) -> Stack:
     def logged(service: Service) -> Service:
         return replace(service, log=state.logs / f"{service.name}.log")
 
-    if "S3_ENDPOINT_URL" not in user and not state.has_credential(SIGNING_KEY):
-        # What an earlier release left in our own store was not signed.
-        stack.environment.setdefault("SIGN_SERVED", "yes")
+    had_key = state.has_credential(SIGNING_KEY)
     model_keys = _model_keys(state, user)
+    if "S3_ENDPOINT_URL" not in user and not had_key and state.has_credential(SIGNING_KEY):
+        # The key is new and so is nobody's yet: what is served was left by an earlier release, in our own store.
+        stack.environment.setdefault("SIGN_SERVED", "yes")
     stack.variables |= {name: key for name, key in model_keys.items() if name not in user}
     if "MODEL_SIGNING_KEY" in model_keys:
         stack.publishing["MODEL_SIGNING_KEY"] = model_keys["MODEL_SIGNING_KEY"]

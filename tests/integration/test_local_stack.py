@@ -96,7 +96,8 @@ def answers_by_stream(project: Project) -> bool:
 
 def with_its_addresses(project: Project, arguments: str) -> str:
     """Run Python with what `.local/env` says, as a user does; return what it prints, nothing where it fails."""
-    command = f'. .local/env; exec "$VENV/bin/python" {arguments}'
+    # Without a proxy, through which nobody on this machine can be reached.
+    command = f'unset http_proxy; . .local/env; exec "$VENV/bin/python" {arguments}'
     done = subprocess.run(
         ["sh", "-c", command],
         cwd=project.folder,

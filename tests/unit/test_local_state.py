@@ -161,6 +161,8 @@ def test_what_an_earlier_release_left_in_our_own_store_is_signed_when_there_is_a
     assert plan(State(tmp_path / "ours"), ours).environment["SIGN_SERVED"] == "yes"
     assert "SIGN_SERVED" not in plan(State(tmp_path / "ours"), ours).environment
     assert "SIGN_SERVED" not in plan(State(tmp_path / "theirs"), USER).environment
+    for name in ("MODEL_SIGNING_KEY", "MODEL_PUBLIC_KEY"):
+        assert "SIGN_SERVED" not in plan(State(tmp_path / name), {**ours, name: "5" * 64}).environment
 
 
 def test_settings_out_of_the_stacks_own_env_file_are_not_the_users_choice(tmp_path: Path) -> None:
