@@ -263,6 +263,18 @@ def test_predict_refuses_a_promotion_that_is_replayed(bucket: Bucket, predict: F
     assert predict.serves("better")
 
 
+def test_an_old_promotion_that_the_operator_put_back_is_taken_once_it_is_signed_anew(
+    bucket: Bucket, predict: Following
+) -> None:
+    backup = bucket.get("current.json")
+    bucket.promote(bucket.operator.publish(HATING, "better"))
+    assert predict.serves("better")
+    bucket.put("current.json", backup)
+    assert predict.refuses(1)
+    assert main(["sign"]) == 0
+    assert predict.serves("good")
+
+
 def test_predict_refuses_a_replay_after_current_was_removed(bucket: Bucket, predict: Following) -> None:
     replayed = bucket.get("current.json")
     bucket.promote(bucket.operator.publish(HATING, "better"))
