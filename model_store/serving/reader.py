@@ -78,6 +78,8 @@ class StoreReader:
             ) as response:
                 limit = max_bytes if response.status == 200 else MAX_ERROR_BYTES
                 content = response.read(limit + 1)
+                if len(content) <= limit:
+                    response.read(1)  # only a read that meets the end is checked against the length announced
         except urllib3.exceptions.HTTPError as error:
             raise StoreUnavailable(f"the store can't be reached, or broke off while {key} was read: {error}") from error
         if response.status == 304:
