@@ -139,13 +139,13 @@ class VersionSummary(Struct, frozen=True, kw_only=True):
 
 
 class Overview(Struct, frozen=True, kw_only=True):
-    """The answer to `GET retrain`."""
+    """The answer to `GET retrain`; conflicts: for whoever has the token."""
 
     model: str | None
     pending: int
     used: int
     refused: int
-    conflicts: list[Conflict]
+    conflicts: list[Conflict] | UnsetType
     running: Progress | None
     last_run: LastRun | None
     versions: list[VersionSummary]

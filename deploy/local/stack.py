@@ -68,6 +68,7 @@ def plan(state: State, user: Mapping[str, str]) -> Stack:
     for part in stack.parts:
         stack.variables |= part.variables
     stack.variables.setdefault("S3_BUCKET", user.get("S3_BUCKET", "models"))
+    stack.variables.setdefault("RETRAIN_TOKEN", user.get("RETRAIN_TOKEN") or state.credential("retrain_token"))
     stack.environment |= stack.variables
     stack.environment.setdefault("SENTIMENT_CACHE", str(folder / "cache"))
     # In small letters it takes precedence.

@@ -51,7 +51,8 @@ def main() -> None:
     checker.show_last()
     for courier in couriers:
         courier.start()
-    serve(Front(not_ready, limits, others=build(checker).answer, threads=2))
+    # A GET has the texts checked, too, and its report kept.
+    serve(Front(not_ready, limits, others=build(checker).answer, threads=2, safe_methods=frozenset({"OPTIONS"})))
     for courier in couriers:
         courier.close()  # alerts not sent stay due
     all_records.close()

@@ -333,7 +333,7 @@ def retrain_url(champion: str, environment: Mapping[str, str], tmp_path: Path) -
 
 
 def call(method: str, url: str, body: object = None, token: str | None = TOKEN) -> tuple[int, dict[str, Any]]:
-    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {token}"} if token else {})
     data = b"" if body is None else json.dumps(body).encode()
     response = urllib3.request(method, url, body=data, headers=headers, retries=False)
     return response.status, json.loads(response.data)
@@ -374,7 +374,68 @@ def test_what_changes_the_model_wants_the_token(retrain_url: str) -> None:
             assert (status, answer["status"]) == (401, 401)
             assert "Bearer" in answer["detail"]
     assert call("POST", f"{retrain_url}/?now=true", token=None)[0] == 401
-    assert call("GET", retrain_url, token=None)[0] == 200
+
+
+def test_texts_of_labels_are_for_whoever_has_the_token(retrain_url: str) -> None:
+    for label in (0, 1):
+        call("POST", retrain_url, {"text": "a private text", "label": label})
+    assert call("GET", retrain_url)[1]["conflicts"][0]["text"] == "a private text"
+    status, answer = call("GET", retrain_url, token=None)
+    assert (status, "conflicts" in answer, "a private text" in str(answer)) == (200, False, False)
+
+
+def test_a_body_that_is_not_said_to_be_json_is_refused(retrain_url: str) -> None:
+    headers = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "text/plain"}
+    response = urllib3.request("POST", retrain_url, body=b'{"text": "a", "label": 1}', headers=headers)
+    assert (response.status, "Content-Type" in json.loads(response.data)["detail"]) == (415, True)
+    assert call("GET", retrain_url)[1]["pending"] == 0
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Origin": "https://evil.example"},
+        {"Origin": "null"},
+        {"Origin": "http://localhost:1"},
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site"},
+        {"Host": "evil.example"},
+    ],
+    ids=str,
+)
+def test_a_page_of_another_origin_changes_nothing(
+    headers: Mapping[str, str], champion: str, environment: Mapping[str, str], tmp_path: Path
+) -> None:
+    """There is no token here, as on somebody's own machine."""
+    service = python_service("functions.retrain", tmp_path, environment)
+    url = service.variables["URL"]
+    with running(service):
+        for method, path, body in (
+            ("POST", "/", b'{"text": "a", "label": 1}'),
+            ("POST", "/", b""),
+            ("POST", "/rollback", b""),
+        ):
+            sent = {"Content-Type": "application/json", **headers}
+            response = urllib3.request(method, url + path, body=body, headers=sent, retries=False)
+            assert (response.status, json.loads(response.data)["status"]) == (403, 403)
+        own = {"Origin": url, "Sec-Fetch-Site": "same-origin"}
+        assert urllib3.request("GET", url, headers=own).status == 200
+        state = call("GET", url, token=None)[1]
+        assert (state["model"], state["pending"], state["last_run"]) == (champion, 0, None)
+        if "Host" in headers:
+            assert urllib3.request("GET", url, headers=headers, retries=False).status == 403
+
+
+@pytest.mark.parametrize("token", [{}, {"RETRAIN_TOKEN": ""}, {"RETRAIN_TOKEN": "  "}], ids=str)
+def test_without_a_token_it_listens_to_its_own_machine_alone(
+    token: Mapping[str, str], environment: Mapping[str, str], tmp_path: Path
+) -> None:
+    service = python_service("functions.retrain", tmp_path, {**environment, **token, "LISTEN_HOST": "::"})
+    with (
+        pytest.raises(runner.ServiceError, match=r"ended with status 2\n.*retrain-token.*must be set"),
+        running(service),
+    ):
+        pass
 
 
 def test_the_schedule_needs_no_token(retrain_url: str) -> None:
@@ -409,7 +470,8 @@ def test_bad_labels_get_a_clear_error_and_none_of_the_request_counts(retrain_url
         assert found == status
         assert words in answer["detail"]
     body = b'{"more": ' + b"[" * 100_000
-    nested = urllib3.request("POST", retrain_url, body=body, headers={"Authorization": f"Bearer {TOKEN}"})
+    headers = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"}
+    nested = urllib3.request("POST", retrain_url, body=body, headers=headers)
     assert (nested.status, "nested too deeply" in json.loads(nested.data)["detail"]) == (400, True)
     assert call("GET", retrain_url)[1]["pending"] == 0
 
