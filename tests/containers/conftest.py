@@ -49,6 +49,9 @@ def images(docker_engine: None) -> Iterator[dict[str, str]]:  # noqa: ARG001 - f
     engine.docker("image", "rm", *built.values())
 
 
+RETRAIN_TOKEN = "a-token-for-tests"
+
+
 @dataclass(frozen=True)
 class Servers:
     """The servers that containers talk to: settings for the environment, credentials for files."""
@@ -68,6 +71,7 @@ def servers(s3_server: S3Server, mongodb_url: str, rabbitmq: RabbitMQNode, bucke
             "mongodb-url": f"{mongodb_url}/{database_name}",
             "rabbitmq-url": rabbitmq.amqp_url,
             "rabbitmq-stream-url": rabbitmq.stream_url,
+            "retrain-token": RETRAIN_TOKEN,
         },
     )
 
