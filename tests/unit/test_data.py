@@ -196,6 +196,8 @@ def test_jsonl_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
     ("line", "message"),
     [
         ("not JSON", "line 2: not JSON"),
+        pytest.param('{"text": "Good", "id": ' + "7" * 5_000 + "}", "line 2: not JSON .*limit", id="5,000 digits"),
+        pytest.param("[" * 100_000, "line 2: not JSON .*recursion", id="100,000 brackets"),
         ('["Good", 1]', 'line 2: must be an object with "text"'),
         ('{"label": 1}', "line 2: has no `text`"),
         ('{"text": 5, "label": 1}', "line 2: has no `text`"),
