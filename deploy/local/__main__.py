@@ -155,7 +155,7 @@ def _explain(state: State, stack: Stack) -> None:
     print("\nready:")
     for name in ("GATEWAY_URL", "S3_ENDPOINT_URL", "MONGODB_URL", "RABBITMQ_URL"):
         if url := environment.get(name):
-            print(f"  {name:15} {re.sub('//[^/@]*@', '//', url)}")  # without the password
+            print(f"  {name:15} {re.sub('//.*@', '//', url)}")  # without the password
     print(f"""
 try it:
   curl -H 'content-type: application/json' -d '{{"text": "I love you"}}' \\

@@ -10,6 +10,7 @@ from deploy.openfaas.commands import Commands
 from deploy.openfaas.settings import CREDENTIALS, SECRETS, Settings, secrets_digest
 from deploy.ports import accepts
 from deploy.runner import ServiceError, wait_until
+from process.settings import SettingsError, checked_url
 
 OTHER_IMAGES = ("bridge", "bootstrap")
 """The services of compose.yml that are of our images and no functions."""
@@ -57,8 +58,12 @@ def start_servers(commands: Commands, settings: Settings) -> None:
     for variable, url in urls.items():
         if not url:
             continue  # of streams, where the bridge takes the host of RABBITMQ_URL
-        if not wait_until(lambda: _reachable(url), SERVERS_TIMEOUT_SECONDS if settings.ours else 0):  # noqa: B023 - called in the loop
-            raise ServiceError(f"{variable}: nobody listens at {urlsplit(url).hostname}:{urlsplit(url).port}")
+        try:
+            host, port = _address(checked_url(variable, url, _address, "<scheme>://user:password@host:port/path"))
+        except SettingsError as error:
+            raise ServiceError(str(error)) from None
+        if not wait_until(lambda: accepts(port, host), SERVERS_TIMEOUT_SECONDS if settings.ours else 0):  # noqa: B023 - called in the loop
+            raise ServiceError(f"{variable}: nobody listens at {host}:{port}")
 
 
 def train_first_model(commands: Commands, _settings: Settings) -> None:
@@ -93,8 +98,9 @@ def remove(commands: Commands, _settings: Settings, *, data: bool) -> None:
     compose(commands, "down", *(["--volumes"] if data else []), hint="`docker ps` shows what is left")
 
 
-def _reachable(url: str) -> bool:
+def _address(url: str) -> tuple[str, int]:
+    """Return host and port; raises ValueError."""
     parts = urlsplit(url.replace("mongodb+srv", "mongodb"))
     # MongoDB's addresses may name several hosts; the first one tells enough.
     host, _, port = parts.netloc.rpartition("@")[2].split(",")[0].partition(":")
-    return accepts(int(port or DEFAULT_PORTS.get(parts.scheme, 0)), host)
+    return host, int(port or DEFAULT_PORTS.get(parts.scheme, 0))
