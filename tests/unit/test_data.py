@@ -384,8 +384,20 @@ def test_another_archive_than_imdbs_is_refused(tmp_path: Path, monkeypatch: pyte
     with serving(sends(ARCHIVE, size=len(ARCHIVE))) as url:
         monkeypatch.setenv("IMDB_URL", url)
         monkeypatch.delenv("IMDB_CHECKSUM", raising=False)
-        with pytest.raises(DataError, match="MD5 hash of downloaded file"):
+        with pytest.raises(DataError, match="SHA256 hash of downloaded file"):
             imdb.fetch(tmp_path)
+
+
+def test_another_archive_in_the_cache_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cached = written(tmp_path / imdb.ARCHIVE, archive_of({"aclImdb/train/pos/1_9.txt": b"Forged"}))
+    monkeypatch.setenv("IMDB_CHECKSUM", f"sha256:{hashlib.sha256(ARCHIVE).hexdigest()}")
+    monkeypatch.setenv("IMDB_URL", f"http://127.0.0.1:{free_port()}/aclImdb_v1.tar.gz")
+    with pytest.raises(DataError, match="can't be fetched"):
+        imdb.fetch(tmp_path)
+    with serving(sends(ARCHIVE, size=len(ARCHIVE))) as url:
+        monkeypatch.setenv("IMDB_URL", url)
+        assert imdb.fetch(tmp_path) == cached
+    assert cached.read_bytes() == ARCHIVE
 
 
 # --- the starter sentences ---
