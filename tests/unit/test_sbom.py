@@ -13,7 +13,7 @@ LOCKED = re.compile(r"^([a-z0-9-]+)==(\S+)", re.MULTILINE)
 
 def test_each_lock_file_has_its_packages_versions_and_hashes_in_an_sbom(tmp_path: Path) -> None:
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    command = [ROOT / "requirements" / "sbom.sh", "a folder"]
+    command = [str(ROOT / "requirements" / "sbom.sh"), "a folder"]
     subprocess.run(command, cwd=tmp_path, env={**os.environ, "PATH": path}, check=True, timeout=300)
     written = {file.name.removesuffix(".cdx.json"): file for file in (tmp_path / "a folder").iterdir()}
     images = set(re.findall(r"LOCK: ([a-z-]+)", (ROOT / "compose.yml").read_text()))
