@@ -33,9 +33,10 @@ def compose(commands: Commands, *arguments: str, hint: str) -> None:
 
 
 def build(commands: Commands, _settings: Settings) -> None:
-    """Build all images; layers that did not change are taken from the engine's cache."""
+    """Build all images, on BASE_IMAGE where it is set; layers that did not change are from the engine's cache."""
+    base = [f"--build-arg=BASE_IMAGE={image}"] if (image := os.environ.get("BASE_IMAGE")) else []
     hint = "see its last lines; the base image and the packages come from the network"
-    compose(commands, "build", *FUNCTIONS, *OTHER_IMAGES, hint=hint)
+    compose(commands, "build", *base, *FUNCTIONS, *OTHER_IMAGES, hint=hint)
 
 
 def push(commands: Commands, settings: Settings) -> None:
