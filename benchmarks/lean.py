@@ -13,10 +13,7 @@ FUNCTIONS = ROOT / "requirements" / "functions.lock"
 
 
 def as_deployed(service: Service, folder: Path, lock: Path = FUNCTIONS) -> Service:
-    """Return a service that runs on a virtual environment made from `lock` in `folder`.
-
-    What else is installed in ours, as uvloop is, granian would load too.
-    """
+    """Return a service that runs on a virtual environment made from `lock` in `folder`."""
     python = folder / "venv" / "bin" / "python"
     subprocess.run([sys.executable, "-m", "venv", folder / "venv"], check=True)
     packages = ("--require-hashes", "--requirement", lock)

@@ -2,4 +2,4 @@
 
 from process.extras import require
 
-require("functions", "flask", "granian")
+require("functions", "flask", "httptools")

@@ -1,69 +1,90 @@
-"""Runs a front on granian, in this very process.
-
-granian, since its HTTP runs in Rust, outside of Python's lock, since it drains at a signal, and since it is kept well.
-Its interface RSGI, since with it a body can be given up: by WSGI one that comes slowly holds a thread.
-"""
+"""Serves a front: listens, ends what does not come in time, and drains when it is told to stop."""
 
 import asyncio
-import os
 import resource
+import signal
 import socket
 import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
-from functools import partial
-from typing import Any
+from email.utils import formatdate
 
-from granian._granian import SocketHolder
-from granian.constants import HTTPModes, Interfaces
-from granian.http import HTTP1Settings
-from granian.log import LogLevels
-from granian.server.common import AbstractServer
-from granian.server.embed import Server
-from granian.server.mt import MTServer
+from prometheus_client import Gauge
 
 from process.front import Front, Limits
+from process.http1 import Connection
 from process.settings import SettingsError
 
-MAX_CONNECTIONS = 100_000
 WAITING_CONNECTIONS = 1024
+BUFFER_BYTES = 128 * 1024
 SILENT_SECONDS = 15
 """How long a client may take no part of its answer, until its connection is closed."""
+LONGEST_SWEEP_SECONDS = 0.25
+
+RECEIVED = Gauge("http_body_bytes", "Bytes of large bodies that are received and not answered yet")
 
 
-class _OwnSocket(AbstractServer):  # type: ignore[type-arg]
-    """Makes its socket itself, so that it can be set."""
+class Server:
+    """What the connections of one front share; `due` says until when something must have come over a connection."""
 
-    def _init_shared_socket(self) -> None:
-        super()._init_shared_socket()  # type: ignore[no-untyped-call]
-        sockets: dict[str, Any] = vars(self)  # of a class without types
-        holder: SocketHolder = sockets["_shd"] or sockets["_ssp"].build()
-        sockets |= {"_shd": holder, "_ssp": None}
-        # Each connection has what its listener has.
-        with socket.socket(fileno=os.dup(holder.get_fd())) as listener:
-            if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux's alone
+    def __init__(self, front: Front) -> None:
+        """Serve `front`."""
+        self.front = front
+        self.connections: set[Connection] = set()
+        self.due: dict[Connection, float] = {}
+        self.received_bytes = 0
+        self.buffer = memoryview(bytearray(BUFFER_BYTES))
+        self.is_draining = False
+        self.date = ""
+        self._has_gone = asyncio.Event()
+        RECEIVED.set_function(lambda: self.received_bytes)
+
+    def time(self) -> float:
+        """Return the time of `due`, in seconds."""
+        return asyncio.get_running_loop().time()
+
+    async def serve(self, address: str, port: int, stop: asyncio.Event, started: Callable[[], None]) -> None:
+        """Serve until `stop` is set, then answer what is in hand; raises SettingsError without the address.
+
+        started: called once it is served.
+        """
+        try:
+            server = await asyncio.get_running_loop().create_server(
+                lambda: Connection(self), address, port, backlog=WAITING_CONNECTIONS
+            )
+        except OSError as error:
+            raise SettingsError(f"LISTEN_PORT must be a free port of LISTEN_HOST: {address}:{port}: {error}") from error
+        if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux's alone
+            for listener in server.sockets:  # each connection has what its listener has
                 listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, SILENT_SECONDS * 1000)
-            listener.listen(WAITING_CONNECTIONS)  # so that nobody is refused from now on
+        sweeping = asyncio.create_task(self._sweep())
+        started()
+        await stop.wait()
+        server.close()
+        self.is_draining = True
+        for connection in tuple(self.connections):
+            connection.drain()
+        while self.connections:
+            self._has_gone.clear()
+            await self._has_gone.wait()
+        sweeping.cancel()
 
+    def forget(self, connection: Connection) -> None:
+        """Have nothing more to do with a connection that is closed."""
+        self.connections.discard(connection)
+        self.due.pop(connection, None)
+        self._has_gone.set()
 
-class _ThreadServer(_OwnSocket, MTServer):
-    """granian's thread server, allowed on a Python with a GIL.
-
-    The usual server forks a worker process, which for one worker costs 20 MB and the start-up of a second
-    interpreter and buys nothing: HTTP runs in Rust outside the GIL either way, and a container's restart
-    policy supervises the process.
-    """
-
-    def _check_gil(self) -> None:
-        """Skip the check: threads of one worker are right with a GIL too."""
-
-    def serve(self, *arguments: Any, **options: Any) -> None:
-        AbstractServer.serve(self, *arguments, **options)
-
-
-class _EmbeddedServer(_OwnSocket, Server):
-    """granian's server for an event loop that runs already."""
+    async def _sweep(self) -> None:
+        """Tell the date, and end what did not come in time."""
+        while True:
+            self.date = f"date: {formatdate(usegmt=True)}\r\n"
+            now = self.time()
+            for connection in [each for each, due in self.due.items() if due <= now]:
+                del self.due[connection]
+                connection.time_out()
+            await asyncio.sleep(min(LONGEST_SWEEP_SECONDS, self.front.limits.body_timeout_seconds / 10))
 
 
 def serve(front: Front) -> None:
@@ -71,11 +92,17 @@ def serve(front: Front) -> None:
 
     Raises SettingsError.
     """
-    options = _options(front, *front.address)
-    # While a batch is scored, the thread that brings requests gets Python's lock only once it has waited for so long
-    # since the lock was last free for a moment: with the usual 5 ms never, until the batch is done.
+    _allow_many_files()
+    # A thread that works gives way to the event loop after so long: with the usual 5 ms whoever asks waits for that.
     sys.setswitchinterval(0.0001)
-    _ThreadServer("front", workers=1, **options).serve(target_loader=lambda: front, wrap_loader=False)
+
+    async def main() -> None:
+        stop = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        await Server(front).serve(*front.address, stop, lambda: None)
+
+    asyncio.run(main())
 
 
 def serve_probes(not_ready: Callable[[], str | None], default_port: int) -> None:
@@ -89,43 +116,33 @@ def serve_probes(not_ready: Callable[[], str | None], default_port: int) -> None
 
 def serve_in_thread(front: Front, address: str, port: int) -> Callable[[], None]:
     """Return once it is served; what is returned ends that, when it is called. Raises SettingsError."""
-    options = _options(front, address, port)
+    _allow_many_files()
     started: Future[Callable[[], object]] = Future()
 
     async def main() -> None:
-        server = _EmbeddedServer(front, **options)
-        end = partial(asyncio.get_running_loop().call_soon_threadsafe, server.stop)
-        server.on_startup(lambda: started.set_result(end))
-        await server.serve()
+        stop, loop = asyncio.Event(), asyncio.get_running_loop()
+        await Server(front).serve(
+            address, port, stop, lambda: started.set_result(lambda: loop.call_soon_threadsafe(stop.set))
+        )
 
-    def stop() -> None:
-        end()
+    def run() -> None:
+        try:
+            asyncio.run(main())
+        except SettingsError as error:
+            started.set_exception(error)
+
+    def end() -> None:
+        if thread.is_alive():
+            stop()
         thread.join()
 
-    thread = threading.Thread(target=lambda: asyncio.run(main()), name="front", daemon=True)
+    thread = threading.Thread(target=run, name="front", daemon=True)
     thread.start()
-    end = started.result(timeout=10)
-    return stop
+    stop = started.result(timeout=10)
+    return end
 
 
-def _options(front: Front, address: str, port: int) -> dict[str, Any]:
-    """Return how granian is to serve; raises SettingsError where the address can't be had."""
-    try:
-        socket.create_server((address, port)).close()
-    except OSError as error:
-        raise SettingsError(f"LISTEN_PORT must be a free port of LISTEN_HOST: {address}:{port}: {error}") from error
-    # Each connection is an open file.
+def _allow_many_files() -> None:
+    """Each connection is an open file."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    return {
-        "address": address,
-        "port": port,
-        "interface": Interfaces.RSGI,
-        "http": HTTPModes.http1,
-        "http1_settings": HTTP1Settings(header_read_timeout=int(front.limits.body_timeout_seconds * 1000)),
-        "backlog": WAITING_CONNECTIONS,
-        # granian counts connections, not requests: with its usual 1,024, so many idle ones would keep all others out.
-        "backpressure": MAX_CONNECTIONS,
-        "log_level": LogLevels.error,
-        "websockets": False,
-    }

@@ -35,13 +35,14 @@ class FunctionApp(Flask):
         environ = EnvironBuilder(
             path=request.path,
             query_string=request.query,
-            method=request.method,
+            method="GET" if request.method == "HEAD" else request.method,  # whose body the front leaves out
             input_stream=BytesIO(request.body),
             content_length=len(request.body),
             headers=request.headers.items(),
         ).get_environ()
         body, status, headers = run_wsgi_app(self, environ, buffered=True)
-        return Answer(int(status.split()[0]), [(name.lower(), value) for name, value in headers], b"".join(body))
+        kept = [(name.lower(), value) for name, value in headers if name.lower() != "content-length"]
+        return Answer(int(status.split()[0]), kept, b"".join(body))
 
     def answer_errors(self, status: int, *kinds: type[Exception], then: str = ".", **headers: str) -> None:
         """Answer errors of these kinds with `status`, and in words with what they say, and `then` what to do."""

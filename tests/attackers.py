@@ -83,7 +83,7 @@ ATTACKS = {
     "8 slow bodies": slow_bodies(8),
     "200 slow bodies": slow_bodies(200),
     "slow headers": Attack(
-        200, lambda: chain([HEAD[:20]], repeat(b"X-a: b\r\n", 1_000)), answers("408", "closed"), seconds=0.2
+        200, lambda: chain([HEAD], repeat(b"X-a: b\r\n", 1_000)), answers("408", "closed"), seconds=0.2
     ),
     "2,000 idle connections": Attack(2_000, lambda: iter([]), answers()),
     "pipelined garbage": Attack(
@@ -100,6 +100,16 @@ ATTACKS = {
         CONNECTIONS,
         lambda: chain(begins(b"Transfer-Encoding: chunked")(), repeat(b"10000\r\n" + b"x" * 65_536 + b"\r\n")),
         answers("408", "413", "503", "closed"),
+    ),
+    "chunks of one byte": Attack(
+        CONNECTIONS,
+        lambda: chain(begins(b"Transfer-Encoding: chunked")(), repeat(b"1\r\nx\r\n" * 10_000)),
+        answers("400", "closed"),
+    ),
+    "trailers without end": Attack(
+        CONNECTIONS,
+        lambda: chain(begins(b"Transfer-Encoding: chunked", b"0\r\nX-a: ")(), repeat(b"x" * 65_536)),
+        answers("400", "closed"),
     ),
     "8 MiB of numbers": Attack(
         2, body(lambda: filling(b"1")), BUSY | answers("400", "413"), floor_seconds=PARSING_SECONDS

@@ -1,7 +1,7 @@
 """A front that is served for a test, and a client that asks it."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -34,10 +34,11 @@ class Response:
 
 
 class HttpClient:
-    """Asks one server, over connections that it keeps."""
+    """Asks one server, over connections that it keeps; `end` ends the server."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, end: Callable[[], None]) -> None:
         self.url = url
+        self.end = end
         self._pool = urllib3.PoolManager(retries=False, timeout=30)
 
     def open(
@@ -69,7 +70,7 @@ def serving(front: Front) -> Iterator[HttpClient]:
     """Serve a front on a free port."""
     port = free_port()
     stop = serve_in_thread(front, "127.0.0.1", port)
-    client = HttpClient(f"http://127.0.0.1:{port}")
+    client = HttpClient(f"http://127.0.0.1:{port}", stop)
     try:
         yield client
     finally:

@@ -1,5 +1,6 @@
 """The HTTP interface of predict; see docs/http.md."""
 
+from collections.abc import Awaitable, Callable
 from functools import partial
 from urllib.parse import parse_qs
 
@@ -13,7 +14,7 @@ from process.answers import RETRY_AFTER_SECONDS, Answer, Overloaded, Problem, js
 from process.front import Request
 from process.turns import NoTurn
 from process.web import FunctionApp, json_response, parse
-from records import RecordsFull
+from records import RecordsFull, now
 
 MOST_TEXT_BYTES = 12 * MAX_TEXT_CHARACTERS + 100_000
 """How large the body of a single text can be: JSON writes a character in at most 12 bytes; and some room around it."""
@@ -36,43 +37,49 @@ def build(predictor: Predictor) -> FunctionApp:
 class Scoring:
     """The one hot route, `POST /`, on the event loop.
 
-    Flask's contexts, routing and request and response objects take 60 of the 75 microseconds of a request, and
-    scoring a short text takes 2. Every other request goes on to Flask.
+    Flask's contexts, routing and request and response objects take 60 microseconds, and scoring a short text takes 1.
+    Every other request goes on to Flask.
     """
 
     def __init__(self, predictor: Predictor) -> None:
         """Answer with what `predictor` says."""
         self._predictor = predictor
 
-    async def __call__(self, request: Request) -> Answer | None:
-        """Answer one request, or return None where it is for Flask; raises Problem."""
-        if request.path not in ("/", "") or request.method in ("GET", "HEAD", "OPTIONS"):
+    def __call__(self, request: Request) -> Answer | Awaitable[Answer] | None:
+        """Answer a text at once where there is room for its record, what else there is later; None is for Flask.
+
+        Both raise Problem.
+        """
+        if request.path != "/" or request.method in ("GET", "HEAD", "OPTIONS"):
             return None
         if request.method != "POST":
             raise Problem(405, "Send the text with POST.", Allow="GET, HEAD, OPTIONS, POST")
         options = parse_qs(request.query) if request.query else {}
         record, synthetic = options.get("record") != ["false"], options.get("synthetic") == ["true"]
         try:
-            if request.content_type.partition(";")[0].strip().lower() == "text/plain":
-                return _answer(await self._predictor.score(request.body.decode(), record=record, synthetic=synthetic))
-            # What is larger than a text can be is read once it is its turn, and a batch only then in full: while it
-            # waits, its items would take many times their bytes.
-            text = _text(request.body) if len(request.body) <= MOST_TEXT_BYTES else None
+            text = _only_text(request)
             if text is None:
-                read = partial(_texts, request.body)
+                return self._later(partial(_texts, request.body), record, synthetic)
+            if record and not self._predictor.has_room():
+                return self._later(text, record, synthetic)
+            return _answer(self._predictor.score(text, record=record, synthetic=synthetic))
+        except REFUSALS as error:
+            raise _problem(error) from error
+
+    async def _later(self, asked: str | Callable[[], list[Raw]], record: bool, synthetic: bool) -> Answer:
+        """Answer a text, or a batch that is read once it is its turn; raises Problem."""
+        try:
+            if not isinstance(asked, str):
                 try:
-                    return _answer(await self._predictor.score_batch(read, record=record, synthetic=synthetic))
+                    return _answer(await self._predictor.score_batch(asked, record=record, synthetic=synthetic))
                 except _OneText as found:
-                    text = found.text
-            return _answer(await self._predictor.score(text, record=record, synthetic=synthetic))
-        except UnicodeDecodeError as error:
-            raise Problem(400, f"The text is not UTF-8 ({error.reason} at byte {error.start}).") from error
-        except TextTooLong as error:
-            raise Problem(413, f"The text {error}.") from error
-        except (NoModel, RecordsFull) as error:
-            raise Overloaded(str(error)) from error
-        except NoTurn as error:
-            raise Overloaded("Too many batches wait already; send this one again.") from error
+                    asked = found.text
+            received_at = now()
+            if record:
+                await self._predictor.room()
+            return _answer(self._predictor.score(asked, record=record, synthetic=synthetic, received_at=received_at))
+        except REFUSALS as error:
+            raise _problem(error) from error
 
 
 class _OneText(Exception):
@@ -82,9 +89,17 @@ class _OneText(Exception):
         self.text = text
 
 
-def _text(body: bytes | bytearray) -> str | None:
-    """Return the one text of a request, None where it has many; raises Problem."""
-    found = _request(body)
+def _only_text(request: Request) -> str | None:
+    """Return the text of a request, None where it has many, or may have; raises Problem, UnicodeDecodeError.
+
+    What is larger than a text can be is read once it is its turn, and a batch only then in full: while it waits, its
+    items would take many times their bytes.
+    """
+    if request.content_type.partition(";")[0].strip().lower() == "text/plain":
+        return request.body.decode()
+    if len(request.body) > MOST_TEXT_BYTES:
+        return None
+    found = _request(request.body)
     return None if found.text is UNSET else found.text
 
 
@@ -106,3 +121,18 @@ def _request(body: bytes | bytearray) -> PredictRequest:
 
 def _answer(scored: Scored | Answers) -> Answer:
     return json_answer(scored, headers={"x-model-version": scored.model})
+
+
+REFUSALS = (UnicodeDecodeError, TextTooLong, NoModel, RecordsFull, NoTurn)
+
+
+def _problem(refusal: Exception) -> Problem:
+    """Return what a client is told of one of REFUSALS."""
+    match refusal:
+        case UnicodeDecodeError():
+            return Problem(400, f"The text is not UTF-8 ({refusal.reason} at byte {refusal.start}).")
+        case TextTooLong():
+            return Problem(413, f"The text {refusal}.")
+        case NoTurn():
+            return Overloaded("Too many batches wait already; send this one again.")
+    return Overloaded(str(refusal))

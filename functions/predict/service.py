@@ -81,16 +81,27 @@ class Predictor:
         served = self._require()
         return extended(served.manifest, ServedModel, model=served.version)
 
-    async def score(self, text: str, *, record: bool = True, synthetic: bool = False) -> Scored:
-        """Return the answer for one text; raises NoModel, TextTooLong, RecordsFull."""
-        started, received_at = time.perf_counter(), now()
+    def has_room(self) -> bool:
+        """Whether answers can be recorded."""
+        return self._recorder.has_room()
+
+    async def room(self) -> None:
+        """Return once answers can be recorded; raises RecordsFull."""
+        await self._recorder.room()
+
+    def score(
+        self, text: str, *, record: bool = True, synthetic: bool = False, received_at: datetime | None = None
+    ) -> Scored:
+        """Return the answer for one text, for whose record there has to be room; raises NoModel, TextTooLong.
+
+        received_at: without it, now.
+        """
+        started = time.perf_counter()
         within_limit(text)
-        if record and not self._recorder.has_room():
-            await self._recorder.room()
         served = self._require()
         score = served.scorer.score(text)
         if record:
-            self._recorder.record([self._encoded(text, score, served.version, received_at, synthetic)])
+            self._recorder.record([self._encoded(text, score, served.version, received_at or now(), synthetic)])
         SECONDS.observe(time.perf_counter() - started)
         TEXTS[score.prediction].inc()
         return Scored(score.prediction, score.probability, served.version)

@@ -1,12 +1,15 @@
 """The HTTP front, by senders of the worst kind: what they can take of a process, and that others are answered."""
 
+import asyncio
 import socket
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from http.client import parse_headers
+from itertools import pairwise
 from urllib.parse import quote, urlencode
 
 import psutil
@@ -19,7 +22,8 @@ from prometheus_client import REGISTRY
 import process.server
 from deploy.runner import wait_until
 from process.answers import Answer, json_answer
-from process.front import SMALL_BODY_BYTES, Front, Limits, Request
+from process.front import Front, Limits, Request
+from process.http1 import MOST_PIPELINED, SMALL_BODY_BYTES
 from process.web import FunctionApp
 from tests.http import HttpClient, serving
 
@@ -56,10 +60,24 @@ class Held:
         return None
 
 
-async def size(request: Request) -> Answer | None:
-    if request.path == "/large":
-        return Answer(200, [], b"x" * 8 * MIB)
-    return json_answer(len(request.body)) if request.path == "/size" else None
+def size(request: Request) -> Answer | Awaitable[Answer] | None:
+    match request.path:
+        case "/large":
+            return Answer(200, [], b"x" * 8 * MIB)
+        case "/size":
+            return json_answer(len(request.body))
+        case "/later" | "/later-bug":
+            return later(request)
+        case "/bug":
+            raise ZeroDivisionError("a bug of the test")
+    return None
+
+
+async def later(request: Request) -> Answer:
+    await asyncio.sleep(0)
+    if request.path == "/later-bug":
+        raise ZeroDivisionError("a bug of the test")
+    return json_answer(len(request.body))
 
 
 @pytest.fixture
@@ -125,6 +143,7 @@ def test_a_body_that_does_not_come_is_given_up_and_others_are_answered_meanwhile
 def test_a_head_that_does_not_come_is_given_up(client: HttpClient) -> None:
     with connection(client) as opened:
         opened.sendall(b"POST /size HTTP/1.1\r\nHos")
+        assert status(opened) == 408
         assert opened.recv(1) == b""
 
 
@@ -332,3 +351,156 @@ def test_thousands_of_silent_connections_keep_nobody_out(client: HttpClient) -> 
         for _ in range(2_000):
             stack.enter_context(connection(client))
         assert client.post("/size", data=b"x").status_code == 200
+
+
+REQUESTS = st.lists(
+    st.tuples(
+        st.sampled_from(["/size", "/echo/a", "/later", "/_/health", "/nowhere"]), st.binary(max_size=60), st.booleans()
+    ),
+    min_size=1,
+    max_size=6,
+)
+
+
+def as_sent(path: str, body: bytes, chunked: bool) -> bytes:
+    """Write a request, in chunks of different sizes where it is chunked."""
+    if not chunked:
+        return b"POST %b HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%b" % (path.encode(), len(body), body)
+    chunks = [chunk for chunk in (body[:1], body[1:]) if chunk]
+    written = b"".join(b"%x\r\n%b\r\n" % (len(chunk), chunk) for chunk in chunks)
+    return b"POST %b HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n%b0\r\n\r\n" % (path.encode(), written)
+
+
+def answers(opened: socket.socket) -> list[tuple[int, bytes]]:
+    """Return all answers until the connection is closed: their status and body."""
+    found = []
+    with opened.makefile("rb") as stream:
+        while line := stream.readline():
+            headers = parse_headers(stream)
+            found.append((int(line.split()[1]), stream.read(int(headers["content-length"]))))
+    return found
+
+
+@settings(max_examples=150, deadline=None)
+@given(REQUESTS, st.data())
+def test_requests_are_answered_in_their_order_however_they_are_cut(
+    shared: HttpClient, requests: Sequence[tuple[str, bytes, bool]], data: st.DataObject
+) -> None:
+    sent = b"".join(as_sent(*each) for each in requests)
+    cuts = data.draw(st.lists(st.integers(0, len(sent)), max_size=4).map(sorted))
+    expected = {"/size": 200, "/later": 200, "/echo/a": 200, "/_/health": 405, "/nowhere": 404}
+    with connection(shared) as opened:
+        opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for start, end in pairwise([0, *cuts, len(sent)]):
+            opened.sendall(sent[start:end])
+        opened.shutdown(socket.SHUT_WR)
+        found = answers(opened)
+    assert [status for status, _ in found] == [expected[path] for path, _, _ in requests]
+    sizes = [(path, len(body)) for path, body, _ in requests]
+    assert all(
+        answer == str(length).encode()
+        for (path, length), (_, answer) in zip(sizes, found, strict=True)
+        if path in ("/size", "/later")
+    )
+
+
+def test_who_sends_more_at_once_than_may_wait_has_the_first_answered(client: HttpClient) -> None:
+    with connection(client) as opened:
+        opened.sendall(as_sent("/later", b"", False) + as_sent("/size", b"four", False) * 100)
+        found = answers(opened)
+    assert [status for status, _ in found] == [200] * MOST_PIPELINED
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"GET /size HTTP/1.1\r\n" + b"X-a: b\r\n" * 101 + b"\r\n",
+        b"GET /size HTTP/1.1\r\nX-a: " + b"b" * 50_000,
+        b"GET /" + b"s" * 50_000,
+    ],
+    ids=["many headers", "a long header", "a long target"],
+)
+def test_a_large_head_is_refused(client: HttpClient, head: bytes) -> None:
+    with connection(client) as opened:
+        opened.sendall(head)
+        assert status(opened) == 431
+
+
+@pytest.mark.parametrize("rest", [b"1\r\nx\r\n" * 20_000, b"0\r\nX-a: " + b"x" * 100_000], ids=["chunks", "trailers"])
+def test_a_body_that_is_mostly_something_else_is_refused(client: HttpClient, rest: bytes) -> None:
+    with connection(client) as opened:
+        opened.sendall(b"POST /size HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n" + rest)
+        assert status(opened) == 400
+
+
+def test_a_request_behind_one_that_takes_long_has_its_time_once_that_is_answered(
+    client: HttpClient, held: Held
+) -> None:
+    with connection(client) as opened:
+        begin(opened, 1, b"x", "/held")
+        begin(opened, 2, b"x")
+        assert wait_until(lambda: held.count == 1, 5)
+        time.sleep(1.5 * LIMITS.body_timeout_seconds)  # what is tested
+        held.gate.set()
+        assert status(opened) == 200
+        opened.sendall(b"x")
+        assert status(opened) == 200
+
+
+def test_a_client_that_asks_whether_to_send_is_told(client: HttpClient) -> None:
+    with connection(client) as opened:
+        opened.sendall(b"POST /size HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n")
+        assert status(opened) == 100
+        opened.sendall(b"four")
+        assert opened.recv(65536).endswith(b"4")
+    with connection(client) as opened:
+        opened.sendall(
+            b"POST /size HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\nExpect: 100-continue\r\n\r\n" % (MIB + 1)
+        )
+        assert status(opened) == 413
+
+
+def test_the_head_of_an_answer_is_had_alone(client: HttpClient) -> None:
+    for path in ("/size", "/echo/a", "/_/health"):
+        head, whole = client.head(path), client.get(path)
+        assert (head.status_code, head.data) == (200, b"")
+        assert head.headers["content-length"] == whole.headers["content-length"] == str(len(whole.data))
+
+
+@pytest.mark.parametrize(("version", "header"), [(b"1.0", b""), (b"1.1", b"Connection: close\r\n")])
+def test_a_connection_is_closed_where_the_client_wants_it(client: HttpClient, version: bytes, header: bytes) -> None:
+    with connection(client) as opened:
+        opened.sendall(b"GET /size HTTP/%b\r\nHost: x\r\n%b\r\n" % (version, header))
+        assert answers(opened) == [(200, b"0")]
+
+
+def test_a_bug_is_answered_500_told_to_the_log_and_leaves_the_others_alone(
+    client: HttpClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    for path in ("/bug", "/later-bug"):
+        caplog.clear()
+        with connection(client) as opened:
+            opened.sendall(b"GET %b HTTP/1.1\r\nHost: x\r\n\r\n" % path.encode())
+            assert status(opened) == 500
+        assert "a bug of the test" in caplog.text
+        assert client.post("/size", data=b"x").get_json() == 1
+
+
+def test_who_is_in_hand_is_answered_before_the_end_and_idle_connections_are_closed(held: Held) -> None:
+    with serving(Front(held.not_ready, LIMITS, hot=size, others=held.app().answer)) as client, ExitStack() as stack:
+        idle, busy, sending = [stack.enter_context(connection(client)) for _ in range(3)]
+        begin(busy, 1, b"x", "/held")
+        begin(sending, 2, b"x")
+        assert wait_until(lambda: held.count == 1, 5)
+        ending = threading.Thread(target=client.end)
+        ending.start()
+        assert idle.recv(1) == b""
+        sending.sendall(b"x")
+        assert answers(sending) == [(200, b"2")]
+        assert ending.is_alive()
+        held.gate.set()
+        assert answers(busy) == [(200, b"1")]
+        ending.join(10)
+        assert not ending.is_alive()
+        with pytest.raises(ConnectionRefusedError), connection(client):
+            pass

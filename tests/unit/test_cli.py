@@ -220,7 +220,7 @@ def test_a_damaged_model_is_told_in_a_line(model: Path, tmp_path: Path) -> None:
         ("sentiment", "tqdm", "train"),
         ("bridge", "pika", "bridge"),
         ("bridge.client", "pika", "bridge"),
-        ("functions.predict", "granian", "functions"),
+        ("functions.predict", "httptools", "functions"),
         ("functions.retrain", "sklearn", "train"),
         ("functions.drift", "scipy", "drift"),
     ],
