@@ -71,7 +71,8 @@ SERVE = [sys.executable, "server.py"]
 WRITER = """
 import itertools, sys, time
 for number in itertools.count():
-    print(f"{sys.argv[1]} {number:98}", flush=True)
+    sys.stdout.write(f"{sys.argv[1]} {number:98}\\n")
+    sys.stdout.flush()
     time.sleep(0.005)
 """
 # As a broker's start script runs its node: not in its place.
