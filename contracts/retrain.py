@@ -12,12 +12,18 @@ Id = Annotated[str, Meta(max_length=MAX_ID_CHARACTERS)] | Annotated[int, Meta(ge
 """What a sender may name something by."""
 
 
+Source = Annotated[
+    str, Meta(min_length=1, max_length=MAX_SOURCE_CHARACTERS, pattern="^[^\\x00]*$", description="Without NUL.")
+]
+"""Who says so. Without NUL, which parts it from the text where a label's id is made."""
+
+
 class LabelExample(Struct, frozen=True, omit_defaults=True):
     """A text and its label as `parse_label` reads it; who says so, and the sender's own id for it."""
 
     text: str
     label: int | str
-    source: Annotated[str, Meta(min_length=1, max_length=MAX_SOURCE_CHARACTERS)] | UnsetType = UNSET
+    source: Source | UnsetType = UNSET
     id: Id | None = None
 
 

@@ -12,8 +12,9 @@ import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from functools import cache
-from typing import Any, NamedTuple, Self, TypeVar
+from typing import Any, Self, TypeVar
 from urllib.parse import unquote, urlsplit
 
 import rstream.connection
@@ -44,13 +45,14 @@ def at_offset(offset: int) -> schema.OffsetSpec:
     return schema.OffsetSpecOffset(OffsetType.OFFSET, offset)
 
 
-class Address(NamedTuple):
+@dataclass(frozen=True)
+class Address:
     """Where a broker speaks the stream protocol, and as whom."""
 
     host: str
     port: int
     user: str
-    password: str
+    password: str = field(repr=False)
     virtual_host: str
     tls: bool
 

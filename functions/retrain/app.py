@@ -19,7 +19,7 @@ from process.exclusive import Busy
 from process.guard import SAFE_METHODS
 from process.web import FunctionApp, json_response, no_token, parse
 from records import InvalidRecord, RecordsUnavailable
-from records.labels import Label
+from records.labels import AmbiguousLabel, Label
 from sentiment.artifact import ArtifactError
 
 EXPECTED = '{"text": "...", "label": 0 or 1, "negative" or "positive"} or {"examples": [...]}'
@@ -43,6 +43,7 @@ def build(trainer: Trainer, *, token: str | None) -> FunctionApp:
     app.answer_errors(404, UnknownLabel)
     app.answer_errors(404, VersionNotFound, then="; GET this address lists the versions.")
     app.answer_errors(409, Busy, PromotionConflict)
+    app.answer_errors(409, AmbiguousLabel, then="; name one of them by that.")
     app.answer_errors(429, TooManyPending, Retry_After="60")
     app.answer_errors(500, InvalidRecord)
     app.answer_errors(500, ArtifactError, then=". Roll back to another version with POST …/rollback.")

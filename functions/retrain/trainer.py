@@ -132,7 +132,7 @@ class Trainer:
     def take_back(self, identifier: str, *, by: str) -> TakenBack:
         """Forget a label, and subtract it from the served model if that has learned it.
 
-        Raises UnknownLabel, Busy, and PromotionConflict where something else was promoted meanwhile.
+        Raises UnknownLabel, AmbiguousLabel, Busy, and PromotionConflict where something else was promoted meanwhile.
         """
         with self._working(by):
             champion = self._champion()

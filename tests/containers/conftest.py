@@ -31,7 +31,7 @@ def docker_engine() -> Iterator[None]:
     """A Docker engine and the base image; a skip with its reason where there is none, a failure in CI."""
     try:
         with engine.engine():
-            engine.ensure_base_image()
+            engine.base_image()
             yield
     except engine.MissingEngineError as error:
         if os.environ.get("CI") == "true":

@@ -16,7 +16,7 @@ from functions.retrain.trainer import Trainer, UnknownLabel
 from model_store.publishing import ModelStore
 from process.exclusive import Busy
 from records import Records
-from records.labels import Label, Labels
+from records.labels import AmbiguousLabel, Label, Labels
 from sentiment.artifact import LABELS_PART
 from sentiment.counts import count_texts
 from sentiment.packing import unpack
@@ -148,13 +148,25 @@ def test_the_same_label_counts_once_and_a_contradiction_is_shown(labels: Labels)
     first = Label("good", 1, "http", "one")
     assert labels.add([first, first]) == [first.id]
     assert labels.add([first]) == []
-    assert labels.add([Label("another text", 0, "http", "one")]) == [], "the same id"
     assert labels.add([Label("good", 1, "http", "two")]) == [], "the same text, label and source"
     assert labels.conflicts() == []
     assert len(labels.add([Label("good", 0, "stream")])) == 1
     (conflict,) = labels.conflicts()
     assert conflict.text == "good"
     assert {(each.label, each.source) for each in conflict.labels} == {(1, "http"), (0, "stream")}
+
+
+def test_a_strangers_id_keeps_no_label_out_and_names_no_other(champion: str, trainer: Trainer, labels: Labels) -> None:
+    assert champion
+    mine = Label("good", 1, "support", "t-17")
+    by_my_id = Label("mine is older", 1, "stranger", mine.id)
+    labels.add([Label("nonsense", 0, "stranger", "t-17"), by_my_id])
+    assert labels.add([mine]) == [mine.id]
+    with pytest.raises(AmbiguousLabel, match=f"the id 't-17': .*{mine.id}"):
+        trainer.take_back("t-17", by="test")
+    assert trainer.take_back(mine.id, by="test").deleted == mine.id
+    assert labels.find(by_my_id.id) is not None
+    assert trainer.take_back("t-17", by="test").deleted == Label("nonsense", 0, "stranger").id
 
 
 def test_a_label_that_was_learned_is_subtracted_exactly(
