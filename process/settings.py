@@ -76,12 +76,14 @@ def checked_url(variable: str, url: str, read: Callable[[str], object], form: st
 def _is_clear(url: str, read: Callable[[str], object]) -> bool:
     try:
         parts = urlsplit(url)
+        # An @ behind the host is the one before the host where a / ? or # in the password is not escaped.
+        behind = parts.path + parts.query + parts.fragment
+        if "://" not in url or "@" in behind or parts.fragment or " " in url or not url.isprintable():
+            return False
         read(url)
     except (ValueError, TypeError, SyntaxError):  # the last two from pika, of a missing password and of its options
         return False
-    # An @ behind the host is the one before the host where a / ? or # in the password is not escaped.
-    behind = parts.path + parts.query + parts.fragment
-    return bool(parts.scheme) and "@" not in behind and not parts.fragment and url.isprintable() and " " not in url
+    return True
 
 
 def listen_address(default_port: int) -> tuple[str, int]:

@@ -36,6 +36,7 @@ BADLY_ESCAPED = [
     "amqp:/user:hush@broker/v",
     "amqp:user:hush@broker/v",
     "user:hush@broker/v",
+    "hush",
     "hush://user:hush@broker/v",
     "amqp://user:hush@broker:hist/v",
     "amqp://user:hush@broker:99999/v",
