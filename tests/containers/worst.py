@@ -9,7 +9,7 @@ _PLANE = [chr(0x20000 + number) for number in range(20_000)]
 
 
 def ascii_text(number: int) -> str:
-    """14,283 words of six characters, after one that says the class of the text; of 152,000 texts none has another's."""
+    """14,283 words of six characters, after one that says the class of the text; `number` is at most 152,000."""
     first = number * 14_283
     words = (_TRIPLES[n // len(_TRIPLES)] + _TRIPLES[n % len(_TRIPLES)] for n in range(first, first + 14_283))
     return f"class{number % 2} " + " ".join(words)

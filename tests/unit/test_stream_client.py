@@ -66,7 +66,7 @@ class Received:
 @pytest.fixture(autouse=True)
 def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stream_connection, "PART_BYTES", PART_BYTES)
-    monkeypatch.setattr(stream_connection, "MAX_ENTRY_BYTES", MAX_ENTRY_BYTES)
+    monkeypatch.setattr("messages.ports.MAX_MESSAGE_BYTES", MAX_ENTRY_BYTES)
 
 
 bodies = st.binary(max_size=40)
