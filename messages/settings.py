@@ -1,7 +1,7 @@
 """The broker's addresses, from secrets or the environment."""
 
 from messages.amqp import parameters
-from messages.stream_client import Address, stream_url_of
+from messages.stream_address import Address, stream_url_of
 from process.settings import checked_url, read_secret
 
 AMQP = "amqp://user:password@host:5672/vhost, or amqps://…"

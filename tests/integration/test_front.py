@@ -487,7 +487,7 @@ def test_a_bug_is_answered_500_told_to_the_log_and_leaves_the_others_alone(
         with connection(client) as opened:
             opened.sendall(b"GET %b HTTP/1.1\r\nHost: localhost\r\n\r\n" % path.encode())
             assert status(opened) == 500
-        assert "a bug of the test" in caplog.text
+        assert wait_until(lambda: "a bug of the test" in caplog.text, 5)
         assert client.post("/size", data=b"x").get_json() == 1
 
 

@@ -14,7 +14,7 @@ from deploy.local.state import State
 from deploy.openfaas.containers import _address
 from deploy.runner import Service
 from functions.drift.settings import Settings as DriftSettings
-from messages.stream_client import Address
+from messages.stream_address import Address
 from messages.stream_source import Group
 from model_store.settings import Settings as StoreSettings
 from process.settings import SettingsError, checked_url

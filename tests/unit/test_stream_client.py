@@ -14,7 +14,7 @@ from rstream.encoding import encode_frame
 from messages import stream_connection
 from messages.amqp10 import Unreadable
 from messages.chunks import Chunk, entries
-from messages.stream_client import Address, stream_url_of
+from messages.stream_address import Address, stream_url_of
 from messages.stream_connection import ChunkConnection, Subscription
 
 PART_BYTES = 64
