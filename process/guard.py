@@ -13,6 +13,8 @@ from urllib.parse import urlsplit
 from process.answers import Problem
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+SAFE_WHERE_GET_CHANGES = frozenset({"OPTIONS"})
+"""Those of a function that does its work when it is asked by GET, too."""
 
 
 class Guard:

@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -63,7 +64,7 @@ def start_servers(commands: Commands, settings: Settings) -> None:
             host, port = _address(checked_url(variable, url, _address, "<scheme>://user:password@host:port/path"))
         except SettingsError as error:
             raise ServiceError(str(error)) from None
-        if not wait_until(lambda: accepts(port, host), SERVERS_TIMEOUT_SECONDS if settings.ours else 0):  # noqa: B023 - called in the loop
+        if not wait_until(partial(accepts, port, host), SERVERS_TIMEOUT_SECONDS if settings.ours else 0):
             raise ServiceError(f"{variable}: nobody listens at {host}:{port}")
 
 

@@ -10,7 +10,7 @@ from functions.generate_drift.generator import Generator, NotScored
 from process.answers import Problem
 from process.exclusive import Busy
 from process.front import Front, Limits
-from process.guard import is_loopback
+from process.guard import SAFE_WHERE_GET_CHANGES, is_loopback
 from process.run import run
 from process.server import serve
 from process.settings import SettingsError, listen_address, number, read_secret, whole_number
@@ -66,7 +66,7 @@ def main() -> None:
         check_token_is_set(token, "retrain-token", address)
     app = build(generator, enabled=enabled, token=None if is_loopback(address) else token)
     # It is asked by GET, so that a browser's address line will do.
-    serve(Front(not_ready, limits, others=app.answer, threads=2, safe_methods=frozenset({"OPTIONS"})))
+    serve(Front(not_ready, limits, others=app.answer, threads=2, safe_methods=SAFE_WHERE_GET_CHANGES))
     records.close()
 
 
