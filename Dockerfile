@@ -1,7 +1,8 @@
 # Every function and the bridge, each an image of its own: LOCK says what is installed, MODULE what runs.
 #   docker build --build-arg LOCK=functions --build-arg MODULE=functions.predict --tag sentiment-predict .
 # Builds with and without BuildKit. Sizes and how to run them: docs/deploying.md.
-ARG BASE_IMAGE=python:3.11-slim-bookworm
+# Why by digest, and which images are not: docs/deploying.md.
+ARG BASE_IMAGE=python:3.11.16-slim-bookworm@sha256:a36c24f9cbdf4fd0f52d67f0823eeac19c2028c637cecc392d97f980d4fec56b
 
 # The lock files before the code: this layer is built again only when a dependency changes, and images with the
 # same lock share it. Bytecode is compiled here since a read-only file system can't keep any; not by date, so that

@@ -22,6 +22,9 @@ ruff check
 ruff format --check
 mypy
 shellcheck ./*.sh deploy/local/*.sh deploy/local/rabbitmq/*.sh tests/*/*.sh requirements/*.sh .ci/run
-# Of all tests together, the lines that none of them runs are shown.
-if [ $# = 0 ]; then set -- --cov --cov-report=term; fi
+# Of all tests together, the lines that none of them runs are shown; and what is tested is listed.
+if [ $# = 0 ]; then
+  requirements/sbom.sh build/sbom
+  set -- --cov --cov-report=term
+fi
 exec pytest "$@"

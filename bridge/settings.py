@@ -9,7 +9,8 @@ from contracts.names import ALERTS, PREDICTIONS, REJECTED
 from messages.lock import lock_queue
 from messages.ports import Source
 from messages.queue_source import QueueSource
-from messages.stream_client import SHARED_SINCE, Address, asking, partitions, stream_url_of
+from messages.settings import amqp_url, stream_url
+from messages.stream_client import SHARED_SINCE, asking, partitions
 from messages.stream_source import Group, StreamSource
 from messages.topology import dead_letter_queue, declare_queue, declare_streams, declare_super_stream
 from process.settings import SettingsError, number, read_secret, setting, whole_number
@@ -110,17 +111,7 @@ def _ascii(variable: str, name: str) -> str:
 
 
 def _amqp_url() -> str:
-    return read_secret("rabbitmq-url", "RABBITMQ_URL") or "amqp://guest:guest@127.0.0.1:5672/"
-
-
-def _stream_url() -> str:
-    """Return RABBITMQ_STREAM_URL, or what follows of RABBITMQ_URL: the same host, at the protocol's own port."""
-    url = read_secret("rabbitmq-stream-url", "RABBITMQ_STREAM_URL") or stream_url_of(_amqp_url())
-    try:
-        Address.parse(url)
-    except ValueError as error:
-        raise SettingsError(f"RABBITMQ_STREAM_URL {error}") from error
-    return url
+    return amqp_url() or "amqp://guest:guest@127.0.0.1:5672/"
 
 
 @dataclass(frozen=True)
@@ -128,7 +119,7 @@ class Settings:
     """What is not given is read from the environment; raises SettingsError. labels: a stream, empty to read none."""
 
     rabbitmq_url: str = setting(_amqp_url)
-    rabbitmq_stream_url: str = field(default_factory=_stream_url, repr=False)
+    rabbitmq_stream_url: str = setting(lambda: stream_url(_amqp_url()))
     gateway_url: str = setting(lambda: os.environ.get("GATEWAY_URL") or "http://127.0.0.1:8080")
     reviews: StreamInput | QueueInput = field(default_factory=_reviews)
     labels: str = setting(lambda: _ascii("BRIDGE_LABELS", os.environ.get("BRIDGE_LABELS", "labels")))

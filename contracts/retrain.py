@@ -12,12 +12,18 @@ Id = Annotated[str, Meta(max_length=MAX_ID_CHARACTERS)] | Annotated[int, Meta(ge
 """What a sender may name something by."""
 
 
+Source = Annotated[
+    str, Meta(min_length=1, max_length=MAX_SOURCE_CHARACTERS, pattern="^[^\\x00]*$", description="Without NUL.")
+]
+"""Who says so. Without NUL, which parts it from the text where a label's id is made."""
+
+
 class LabelExample(Struct, frozen=True, omit_defaults=True):
     """A text and its label as `parse_label` reads it; who says so, and the sender's own id for it."""
 
     text: str
     label: int | str
-    source: Annotated[str, Meta(min_length=1, max_length=MAX_SOURCE_CHARACTERS)] | UnsetType = UNSET
+    source: Source | UnsetType = UNSET
     id: Id | None = None
 
 
@@ -139,13 +145,13 @@ class VersionSummary(Struct, frozen=True, kw_only=True):
 
 
 class Overview(Struct, frozen=True, kw_only=True):
-    """The answer to `GET retrain`."""
+    """The answer to `GET retrain`; conflicts: for whoever has the token."""
 
     model: str | None
     pending: int
     used: int
     refused: int
-    conflicts: list[Conflict]
+    conflicts: list[Conflict] | UnsetType
     running: Progress | None
     last_run: LastRun | None
     versions: list[VersionSummary]

@@ -115,8 +115,8 @@ def read_json_lines(file: Iterable[str], name: str) -> Iterator[Example]:
         where = f"{name}, line {number}"
         try:
             row = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise DataError(f"{where}: not JSON ({error.msg}); each line must be one JSON object") from error
+        except (ValueError, RecursionError) as error:  # the number of digits, for one, has a limit of Python's own
+            raise DataError(f"{where}: not JSON ({error}); each line must be one JSON object") from error
         if not isinstance(row, dict):
             raise DataError(f'{where}: must be an object with "text"')
         yield _example(row.get("text"), row.get("label"), where)

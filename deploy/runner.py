@@ -29,8 +29,8 @@ class Service:
     command: tuple[str, ...]
     ready: Callable[[], bool]
     log: Path
-    environment: Mapping[str, str] = field(default_factory=dict)
-    variables: Mapping[str, str] = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+    variables: Mapping[str, str] = field(default_factory=dict, repr=False)
     ports: tuple[int, ...] = ()
 
 

@@ -18,7 +18,9 @@ from string import Template
 from deploy.ports import LOOPBACK, Ports, accepts, http_status
 from deploy.runner import Service, ServiceError
 
-RABBITMQ_IMAGE = "docker.io/library/rabbitmq:3.13"
+RABBITMQ_IMAGE = (
+    "docker.io/library/rabbitmq:3.13.7@sha256:87178a0ee3e2f52980ba356d38646ed1056705ff2d5ff281f8965456eaa0c1e3"
+)
 CADDYFILE = Path(__file__).with_name("Caddyfile")
 SEAWEEDFS_OPTIONS = Path(__file__).parent / "local" / "seaweedfs.conf"
 RABBITMQ_SETTINGS = Path(__file__).parent / "local" / "rabbitmq"

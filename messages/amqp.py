@@ -103,6 +103,11 @@ class Connection:
         """How many bytes a frame may have, as was agreed with the broker."""
         return self._connection.params.frame_max
 
+    @property
+    def body_bytes(self) -> int:
+        """How large the body is of the message that is being delivered: it is left out where that is too large."""
+        return self._connection.body_bytes
+
     def write(self, frames: bytes) -> None:
         """Send frames that are written already; for what `call` calls."""
         self._connection.write(frames)

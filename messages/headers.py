@@ -1,17 +1,23 @@
-"""The headers of messages by AMQP 0.9.1, left out before pika reads them, since nothing here does.
+"""What of messages by AMQP 0.9.1 is left out before pika reads it: all headers, and bodies that are too large.
 
-pika can't read some that RabbitMQ takes, such as a time behind the year 9999, or tables nested deeply. Then it closes
-the connection, and each later one at the same message.
+Of headers nothing is used, and pika can't read some that RabbitMQ takes, such as a time behind the year 9999, or tables
+nested deeply. Then it closes the connection, and each later one at the same message. Of a body pika makes two copies,
+and RabbitMQ takes 128 MiB: one such message would have a small process killed, and each that is started in its place.
 """
+
+# What pika lets its adapters use, its stubs leave out.
+# mypy: disable-error-code="attr-defined"
 
 from struct import Struct
 
 import pika
-from pika.frame import Frame, ProtocolHeader, decode_frame
+from pika.frame import Frame, Header, ProtocolHeader, decode_frame
+
+from messages.ports import size_problem
 
 _START = Struct(">BHI")  # type, channel, size
 _END_BYTES = 1
-_CONTENT_HEADER = 2
+_CONTENT_HEADER, _BODY = 2, 3
 # Behind the start come the class, a weight and the size of the body; then flags, and the properties that these say.
 _FLAGS = Struct(">H")
 _FLAGS_AT = _START.size + 12
@@ -20,16 +26,39 @@ _LENGTH = Struct(">I")
 
 
 class HeaderlessConnection(pika.SelectConnection):
-    """A connection whose messages come without headers."""
+    """A connection whose messages come without headers, and those that are too large without their bodies."""
+
+    body_bytes = 0
+    """How large the body is of the message that comes, also where it is left out."""
+    _unwanted_bytes = 0
 
     def _read_frame(self) -> tuple[int, Frame | ProtocolHeader | None]:
         """Return the size of the next frame, and the frame, None where it is not whole yet."""
-        buffer: bytes = self._frame_buffer  # type: ignore[attr-defined]  # pika's stubs leave out what adapters may use
+        self._leave_out_body()
+        buffer: bytes = self._frame_buffer
         if len(buffer) >= _START.size and buffer[0] == _CONTENT_HEADER:
             size = _START.size + _START.unpack_from(buffer)[2] + _END_BYTES
             if len(buffer) >= size:
-                return size, decode_frame(without_headers(buffer[:size]))[1]
+                return size, self._bounded(decode_frame(without_headers(buffer[:size]))[1])
         return decode_frame(buffer)
+
+    def _bounded(self, frame: Frame | ProtocolHeader | None) -> Frame | ProtocolHeader | None:
+        """Note how large a message is, and have pika wait for no body that is too large."""
+        if isinstance(frame, Header):
+            self.body_bytes = frame.body_size
+            if size_problem(frame.body_size):
+                self._unwanted_bytes, frame.body_size = frame.body_size, 0
+        return frame
+
+    def _leave_out_body(self) -> None:
+        """Drop the frames of a body that is too large, as far as they are here."""
+        while self._unwanted_bytes and len(self._frame_buffer) >= _START.size:
+            kind, _, size_bytes = _START.unpack_from(self._frame_buffer)
+            whole_bytes = _START.size + size_bytes + _END_BYTES
+            if kind != _BODY or len(self._frame_buffer) < whole_bytes:
+                return
+            self._trim_frame_buffer(whole_bytes)
+            self._unwanted_bytes -= size_bytes
 
 
 def without_headers(frame: bytes) -> bytes:

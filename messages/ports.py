@@ -3,6 +3,16 @@
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
+MAX_MESSAGE_BYTES = 8 * 1024 * 1024
+"""A larger message can't be a text within limits, escaped in the longest way: its body is not read."""
+
+
+def size_problem(size_bytes: int) -> str | None:
+    """Return why a message of so many bytes is not read, None where it is."""
+    return (
+        f"it has {size_bytes} bytes; at most {MAX_MESSAGE_BYTES} are read" if size_bytes > MAX_MESSAGE_BYTES else None
+    )
+
 
 class BrokerUnavailable(Exception):
     """The broker can't be reached or refuses for now; trying again later is right."""

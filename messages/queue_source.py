@@ -14,7 +14,7 @@ from pika.spec import Basic, BasicProperties
 from contracts.limits import MAX_ID_CHARACTERS
 from messages.amqp import Connection
 from messages.amqp10 import short
-from messages.ports import BrokerUnavailable, Message, Progress, Source
+from messages.ports import BrokerUnavailable, Message, Progress, Source, size_problem
 
 PERSISTENT = DeliveryMode.Persistent.value
 BUFFER_BYTES = 4 * 1024 * 1024
@@ -117,7 +117,9 @@ class QueueSource(Source):
         # A sender's id alone would let it overwrite another's record, and without one a message that is delivered
         # again would be recorded twice.
         content = (message_id, correlation_id, reply_to, properties.content_type, str(properties.timestamp))
-        digest = hashlib.sha256(repr(content).encode(errors="surrogateescape") + body).hexdigest()[:32]
+        problem = size_problem(connection.body_bytes)
+        known = problem.encode() if problem else body
+        digest = hashlib.sha256(repr(content).encode(errors="surrogateescape") + known).hexdigest()[:32]
         message_id = message_id and message_id[:MAX_ID_CHARACTERS]
         message = Message(
             position,
@@ -128,6 +130,7 @@ class QueueSource(Source):
             reply_to,
             properties.content_type,
             properties.delivery_mode == PERSISTENT,
+            problem=problem,
         )
         with self._changed:
             self._arrived.append(message)

@@ -16,6 +16,7 @@ from rstream import schema
 from rstream.encoding import decode_frame
 
 from messages.chunks import Chunk
+from messages.ports import size_problem
 
 # rstream reads 256 bytes at a time, five turns of the event loop for a review.
 rstream.connection.CHUNK_SIZE = 65_536
@@ -24,8 +25,6 @@ ANSWER_BYTES = 1024 * 1024
 """A frame that is no chunk is never larger: what says so is garbage, and would be waited for until heartbeats miss."""
 PART_BYTES = 1024 * 1024
 """A chunk that is larger is read in parts of about this size."""
-MAX_ENTRY_BYTES = 8 * 1024 * 1024
-"""A larger entry can't be a text within limits, escaped in the longest way, and is skipped."""
 
 
 class Subscription(NamedTuple):
@@ -102,14 +101,13 @@ class ChunkConnection(rstream.connection.Connection):
             crc = zlib.crc32(head, crc)
             if (left := left - len(head) - size) < 0:
                 raise ValueError(f"the chunk at offset {whole.first} holds more than it says")
-            too_large = size > MAX_ENTRY_BYTES
-            if data and (too_large or len(data) + size > PART_BYTES):
+            problem = size_problem(size)
+            if data and (problem or len(data) + size > PART_BYTES):
                 await self._deliver(subscription, part._replace(data=bytes(data)))
                 part, data = part._replace(first=part.end, entries=0, records=0), bytearray()
             part = part._replace(entries=part.entries + 1, records=part.records + records, ends=number == whole.entries)
-            if too_large:
+            if problem:
                 crc = await self._skip(size, crc)
-                problem = f"it has {size} bytes; at most {MAX_ENTRY_BYTES} are read"
                 await self._deliver(subscription, part._replace(problem=problem))
                 part = part._replace(first=part.end, entries=0, records=0)
             else:

@@ -9,8 +9,8 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from itertools import islice
-from typing import NamedTuple
 from urllib.parse import unquote
 
 from rstream import schema
@@ -33,7 +33,8 @@ PROBE_SECONDS = 1.0
 READING, ASKING = 0, 1
 
 
-class Group(NamedTuple):
+@dataclass(frozen=True)
+class Group:
     """Who shares a stream: one reader of the name is active at a time.
 
     amqp_url: where the lock is, at a broker that chooses no active reader. super_stream: whose partition the stream
@@ -41,7 +42,7 @@ class Group(NamedTuple):
     """
 
     name: str
-    amqp_url: str
+    amqp_url: str = field(repr=False)
     super_stream: str | None = None
 
 

@@ -27,7 +27,7 @@ class Problem(Exception):
         super().__init__(detail)
         self.status = status
         self.detail = detail
-        self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
+        self.headers = {name.replace("_", "-").lower(): value for name, value in headers.items()}
 
     def answer(self) -> Answer:
         """Return the answer."""

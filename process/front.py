@@ -12,6 +12,7 @@ from typing import NamedTuple
 from prometheus_client import Counter
 
 from process.answers import Answer, Overloaded, Problem
+from process.guard import SAFE_METHODS, Guard
 from process.probes import PATHS, Probes
 from process.settings import listen_address, number, setting, whole_number
 
@@ -65,15 +66,18 @@ class Front:
         hot: Callable[[Request], Answer | Awaitable[Answer] | None] | None = None,
         others: Callable[[Request], Answer] | None = None,
         threads: int = 1,
+        safe_methods: frozenset[str] = SAFE_METHODS,
         default_port: int = 8080,
     ) -> None:
         """not_ready: returns why the process can't work yet, None once it can.
 
         hot: answers at once, or later but on the event loop, or says None. threads: how many requests `others` gets at
-        a time. Its address is LISTEN_HOST and LISTEN_PORT, or `default_port`. Raises SettingsError.
+        a time. safe_methods: see Guard. Its address is LISTEN_HOST and LISTEN_PORT, or `default_port`. Raises
+        SettingsError.
         """
         self.address = listen_address(default_port)
         self.limits = limits
+        self._guard = Guard(self.address[0], safe_methods=safe_methods)
         self._probes = Probes(not_ready)
         self._hot = hot
         self._others = others
@@ -83,6 +87,7 @@ class Front:
 
     def answer(self, request: Request) -> Answer | Awaitable[Answer]:
         """Answer one request, at once or later; both raise Problem."""
+        self._guard.check(request.method, request.headers)
         if request.path in PATHS:
             return self._probes.answer(request.method, request.path)
         if self._hot and (answer := self._hot(request)):

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 SMALL_BODY_BYTES = 16 * 1024
 """What a sender may always have in a process; only what is larger takes part of the budget."""
-PIECE_BYTES = 16 * 1024
-"""How much is read at a time, unless it is known to be a large body: what others wait for meanwhile is short."""
+HEAD_PIECE_BYTES, CHUNKS_PIECE_BYTES = 16 * 1024, 4 * 1024
+"""How much is read at a time where no large body is announced: others wait while it is parsed."""
 MAX_REST_BYTES = 16 * 1024
 """Of a head, beyond its first piece; of what stands between the parts of a body, beyond as many bytes as it has."""
 MAX_HEADERS = 100
@@ -110,8 +110,10 @@ class Connection(asyncio.BufferedProtocol):
 
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002
         """Return the server's one buffer: what is in it has been parsed before another connection reads."""
-        buffer = self._server.buffer
-        return buffer if self._incoming and self._incoming.announced_bytes else buffer[:PIECE_BYTES]
+        buffer, incoming = self._server.buffer, self._incoming
+        if incoming is None or not incoming.is_head_whole:
+            return buffer[:HEAD_PIECE_BYTES]
+        return buffer if incoming.announced_bytes else buffer[:CHUNKS_PIECE_BYTES]
 
     def buffer_updated(self, nbytes: int) -> None:
         """Parse what came, and answer what is whole."""

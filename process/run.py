@@ -6,7 +6,8 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from typing import NoReturn
+from types import TracebackType
+from typing import Any, NoReturn
 
 from process.settings import SettingsError, choice
 
@@ -24,16 +25,47 @@ def run(name: str, main: Callable[[], int | None]) -> NoReturn:
 
 
 def log_to_stdout(name: str) -> None:
-    """Log to standard output, a line a message with the time in UTC and `name`, from LOG_LEVEL on."""
-    logging.Formatter.converter = time.gmtime
-    logging.basicConfig(
-        stream=sys.stdout,
-        level=choice("LOG_LEVEL", LOG_LEVELS).upper(),
-        format=f"%(asctime)s.%(msecs)03dZ {name} %(levelname)s %(message)s",
-        datefmt="%Y-%m-%dT%H:%M:%S",
-    )
+    """Log to standard output as LineFormatter writes, from LOG_LEVEL on, and what nobody caught, too."""
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(LineFormatter(name))
+    logging.basicConfig(level=choice("LOG_LEVEL", LOG_LEVELS).upper(), handlers=[handler])
     # pika logs every connection, and every error that is raised too.
     logging.getLogger("pika").setLevel(logging.CRITICAL)
+    sys.excepthook = _uncaught
+    threading.excepthook = lambda found: _uncaught(found.exc_type, found.exc_value, found.exc_traceback)
+
+
+def _uncaught(kind: type[BaseException], error: BaseException | None, traceback: TracebackType | None) -> None:
+    if not issubclass(kind, SystemExit):
+        logging.getLogger(__name__).critical("uncaught", exc_info=(kind, error or kind(), traceback))
+
+
+class LineFormatter(logging.Formatter):
+    """Writes a record as one line, with the time in UTC and the process's name; below it, indented, its traceback.
+
+    What can't be printed, such as a line break, is escaped: messages have in them what strangers send, who could else
+    write lines of their own, or to the terminal of whoever reads them.
+    """
+
+    converter = staticmethod(time.gmtime)
+
+    def __init__(self, name: str) -> None:
+        """name: of the process."""
+        super().__init__(f"%(asctime)s.%(msecs)03dZ {name} %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%S")
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - its name in logging
+        """Return the record's own line."""
+        return _printable(super().formatMessage(record))
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802
+        """Return the lines of a traceback."""
+        return "\n".join(f"  {_printable(line)}" for line in super().formatException(ei).split("\n"))
+
+
+def _printable(text: str) -> str:
+    if text.isprintable():
+        return text
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
 
 
 def stop_at_signal(stop: threading.Event, *, then: Callable[[], None] = lambda: None) -> None:

@@ -6,6 +6,7 @@ from dataclasses import field
 from functools import partial
 from pathlib import Path
 from typing import ParamSpec, TypeVar
+from urllib.parse import urlsplit
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -56,6 +57,33 @@ def choice(name: str, choices: Sequence[str]) -> str:
 def setting(read: Callable[P, T], *arguments: P.args, **options: P.kwargs) -> T:
     """Return a dataclass's field that, where it is not given, is what `read` reads; no `repr` shows it."""
     return field(default_factory=partial(read, *arguments, **options), repr=False)
+
+
+def checked_url(variable: str, url: str, read: Callable[[str], object], form: str) -> str:
+    """Return a URL that `read` can read and in which nothing is escaped badly; raises SettingsError.
+
+    form: how it must be. The error shows nothing of what it is: it has a password in it, and where that is badly
+    escaped no part is surely another one's.
+    """
+    if not _is_clear(url, read):
+        raise SettingsError(
+            f"{variable} must be {form}; in a name and in the password %2F must stand for /, %3F for ?, %23 for #, "
+            "%40 for @, %5B for [, %25 for %"
+        )
+    return url
+
+
+def _is_clear(url: str, read: Callable[[str], object]) -> bool:
+    try:
+        parts = urlsplit(url)
+        # An @ behind the host is the one before the host where a / ? or # in the password is not escaped.
+        behind = parts.path + parts.query + parts.fragment
+        if "://" not in url or "@" in behind or parts.fragment or " " in url or not url.isprintable():
+            return False
+        read(url)
+    except (ValueError, TypeError, SyntaxError):  # the last two from pika, of a missing password and of its options
+        return False
+    return True
 
 
 def listen_address(default_port: int) -> tuple[str, int]:

@@ -1,10 +1,13 @@
 """What functions share whose requests Flask answers: errors as problem+json, bodies that are parsed."""
 
+import hmac
+import logging
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from io import BytesIO
 from typing import TypeVar
 
+import flask
 from flask import Flask, Response
 from werkzeug.exceptions import HTTPException
 from werkzeug.test import EnvironBuilder, run_wsgi_app
@@ -12,8 +15,12 @@ from werkzeug.test import EnvironBuilder, run_wsgi_app
 from contracts.codec import Malformed, TooMany
 from process.answers import Answer, Problem, json_answer
 from process.front import Request
+from process.guard import is_loopback
+from process.settings import SettingsError
 
 T = TypeVar("T")
+
+logger = logging.getLogger("http")
 
 
 def json_response(body: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
@@ -44,6 +51,11 @@ class FunctionApp(Flask):
         kept = [(name.lower(), value) for name, value in headers if name.lower() != "content-length"]
         return Answer(int(status.split()[0]), kept, b"".join(body))
 
+    def has_token(self, token: str | None) -> bool:
+        """Return whether the request that is answered brings the token; where there is none, each does."""
+        given = flask.request.headers.get("Authorization", "")
+        return token is None or hmac.compare_digest(given.encode(), f"Bearer {token}".encode())
+
     def answer_errors(self, status: int, *kinds: type[Exception], then: str = ".", **headers: str) -> None:
         """Answer errors of these kinds with `status`, and in words with what they say, and `then` what to do."""
 
@@ -63,6 +75,23 @@ def _response(answer: Answer) -> Response:
 def _http_error(error: HTTPException) -> Response:
     headers = {key: value for key, value in error.get_headers() if key == "Allow"}
     return _response(Problem(error.code or 500, error.description or "", **headers).answer())
+
+
+def no_token(name: str, what: str) -> Problem:
+    """Return the answer to who does not bring the token of that name; what: what it would do."""
+    return Problem(401, f"{what}: send Authorization: Bearer <{name}>.", WWW_Authenticate="Bearer")
+
+
+def check_token_is_set(token: str | None, name: str, address: str) -> None:
+    """Raise SettingsError where a process without its token would listen to more than this machine; else say so."""
+    if token is None and is_loopback(address):
+        logger.warning("there is no secret %s: whoever is on this machine may change what this process keeps", name)
+    elif token is None:
+        variable = name.upper().replace("-", "_")
+        raise SettingsError(
+            f"the secret {name}, or {variable}, must be set, since LISTEN_HOST is {address}: without it, whoever "
+            "reaches this process could change what it keeps"
+        )
 
 
 def ready_if(*checks: Callable[[], object], errors: tuple[type[Exception], ...]) -> Callable[[], str | None]:

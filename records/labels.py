@@ -15,6 +15,11 @@ from records.mongo import Records, now, read, read_valid, unavailable
 from records.pieces import in_pieces
 
 CONFLICTS_SHOWN = 20
+SAME_NAME_SHOWN = 5
+
+
+class AmbiguousLabel(Exception):
+    """Several labels have what their senders call the same id; says which."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +36,7 @@ class Label:
 
     @property
     def id(self) -> str:
-        """The label's id: the same for the same text, label and source."""
+        """The label's id: the same for the same text, label and source, which has no NUL (`contracts.retrain`)."""
         return _digest(f"{self.label}\0{self.source}\0{self.text}")
 
 
@@ -50,18 +55,18 @@ class Labels:
     def add(self, labels: Sequence[Label]) -> list[str]:
         """Store labels, each once; returns the ids of those that were not there yet.
 
-        A label is there already if one of the same text, label and source is, or one of the same client_id.
+        A label is there already if one of the same text, label and source is. A client_id decides nothing: whoever
+        guesses one could else keep somebody's label out.
         """
         by_id = {label.id: label for label in labels}
-        client_ids = [label.client_id for label in labels if label.client_id is not None]
-        known_ids, known_client_ids = self._known("_id", [*by_id]), self._known("client_id", client_ids)
-        new: list[LabelRecord] = []
+        with unavailable():
+            known = {found["_id"] for found in self._collection.find({"_id": {"$in": [*by_id]}}, {"_id": 1})}
         received_at = now()
-        for label in by_id.values():
-            if label.id not in known_ids and label.client_id not in known_client_ids:
-                if label.client_id is not None:
-                    known_client_ids.add(label.client_id)
-                new.append(extended(label, LabelRecord, received_at=received_at, text_sha256=_digest(label.text)))
+        new = [
+            extended(label, LabelRecord, received_at=received_at, text_sha256=_digest(label.text))
+            for label in by_id.values()
+            if label.id not in known
+        ]
         if new:
             documents = to_documents(new)
             writes = [UpdateOne({"_id": each.pop("_id")}, {"$setOnInsert": each}, upsert=True) for each in documents]
@@ -69,11 +74,6 @@ class Labels:
                 self._collection.bulk_write(writes, ordered=False)
             self._mark_conflicts({label.text_sha256 for label in new})
         return [label.id for label in new]
-
-    def _known(self, field: str, values: Sequence[str]) -> set[str]:
-        """Return those of `values` that labels have in a field already."""
-        with unavailable():
-            return {found[field] for found in self._collection.find({field: {"$in": values}}, {field: 1})}
 
     def _mark_conflicts(self, keys: set[str]) -> None:
         """Mark the labels of texts that have both; keys: the hashes of texts that have got a new one."""
@@ -147,11 +147,17 @@ class Labels:
                 self._collection.update_many({"_id": {"$in": list(ids[start : start + 1000])}}, {"$set": dict(values)})
 
     def find(self, identifier: str) -> LabelRecord | None:
-        """Return the label of this id, or of this client_id, None if there is none; raises InvalidRecord."""
+        """Return the label of this id, else of this client_id, None if there is none.
+
+        Raises AmbiguousLabel where several labels have that client_id, InvalidRecord.
+        """
         with unavailable():
-            by_id = self._collection.find_one({"_id": identifier})
-            document = by_id or self._collection.find_one({"client_id": identifier})
-        return read(document, LabelRecord) if document else None
+            found = [*self._collection.find({"_id": identifier})]
+            found = found or [*self._collection.find({"client_id": identifier}).limit(SAME_NAME_SHOWN)]
+        if len(found) > 1:
+            ids = ", ".join(str(each["_id"]) for each in found)
+            raise AmbiguousLabel(f"Several labels came with the id {identifier!r}: {ids}")
+        return read(found[0], LabelRecord) if found else None
 
     def delete(self, identifier: str) -> None:
         """Forget a label."""

@@ -1,7 +1,7 @@
 """The project's own processes, as tests and benchmarks start them on servers that run already."""
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -68,7 +68,7 @@ class Client:
         self.channel = self.connection.channel()
 
     def publish(
-        self, queue: str, bodies: Sequence[bytes], *, reply_to: str | None = None, persistent: bool = False
+        self, queue: str, bodies: Iterable[bytes], *, reply_to: str | None = None, persistent: bool = False
     ) -> None:
         """Publish messages with message_id and correlation_id counted from 0."""
         mode = DeliveryMode.Persistent if persistent else DeliveryMode.Transient

@@ -155,7 +155,7 @@ def _explain(state: State, stack: Stack) -> None:
     print("\nready:")
     for name in ("GATEWAY_URL", "S3_ENDPOINT_URL", "MONGODB_URL", "RABBITMQ_URL"):
         if url := environment.get(name):
-            print(f"  {name:15} {re.sub('//[^/@]*@', '//', url)}")  # without the password
+            print(f"  {name:15} {re.sub('//.*@', '//', url)}")  # without the password
     print(f"""
 try it:
   curl -H 'content-type: application/json' -d '{{"text": "I love you"}}' \\
@@ -168,16 +168,33 @@ try it:
 def _show_log(log: Path, process: "Popen[bytes]") -> int:
     """Copy what is written to the log from now on, until supervisord ends; return 0 where it was told to, else 1."""
     print("Ctrl-C stops all of it; the log follows\n")
-    with log.open(errors="replace") as file:
+    with ExitStack() as opened:
+        file = opened.enter_context(log.open(errors="replace"))
         file.seek(0, os.SEEK_END)
-        while process.poll() is None:
+        while True:
+            # Asked before the rest is read: nothing is written any more once supervisord has ended, or has gone over to
+            # another file.
+            ended, turned_over = process.poll() is not None, _is_another(log, file.fileno())
             shutil.copyfileobj(file, sys.stdout)
             sys.stdout.flush()
-            with suppress(TimeoutExpired):
-                process.wait(0.25)
+            if turned_over:
+                opened.close()
+                file = opened.enter_context(log.open(errors="replace"))
+            elif ended:
+                break
+            else:
+                with suppress(TimeoutExpired):
+                    process.wait(0.25)
     if process.returncode:
         print(f"supervisord ended with status {process.returncode}")
     return int(process.returncode != 0)
+
+
+def _is_another(log: Path, file: int) -> bool:
+    """Return whether there is another file of the log's name than the one that is open."""
+    with suppress(FileNotFoundError):
+        return not os.path.samestat(log.stat(), os.fstat(file))
+    return False
 
 
 def _stop(supervisor: Supervisor) -> None:

@@ -19,9 +19,18 @@ find_python() {
 is_root() { [ "$(id -u)" = 0 ]; }
 has_apt() { command -v apt-get >/dev/null; }
 
+# Says what it is about to install, and asks where somebody is at a terminal: apt_install package ...
 apt_install() {
+  local answer output
+  if [ -t 0 ] && [ -t 2 ] && [ "${CI:-}" != true ]; then
+    say "$* is missing, and apt-get can install it on this system."
+    read -r -p "Install it? [Y/n] " answer || answer=no # the end of the input, too
+    case $answer in
+      '' | [Yy]*) ;;
+      *) say "$* is not installed"; return 1 ;;
+    esac
+  fi
   say "installing $* with apt-get ..."
-  local output
   output=$(
     {
       apt-get update -qq || true
@@ -67,7 +76,7 @@ install_rabbitmq() {
   # shellcheck disable=SC2086 # a list of words
   if [ $systemd ]; then systemctl --quiet mask --runtime $units; fi
   # The run level of a system that starts nothing: package scripts honour it where there is no systemd.
-  RUNLEVEL=1 apt_install rabbitmq-server || say "can't install rabbitmq-server with apt-get, see above"
+  RUNLEVEL=1 apt_install rabbitmq-server || say "going on without rabbitmq-server, see above"
   # shellcheck disable=SC2086
   if [ $systemd ]; then
     systemctl --quiet unmask --runtime $units

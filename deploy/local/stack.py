@@ -14,7 +14,10 @@ from deploy.local.state import ROOT, State
 from deploy.ports import LOOPBACK, free_port, http_status, reserve
 from deploy.runner import Service, ServiceError
 from deploy.servers import MissingServerError, gateway, mongodb, rabbitmq, rabbitmq_container, s3
+from messages.amqp import parameters
+from messages.settings import AMQP
 from process.memory import small_process
+from process.settings import checked_url
 
 SIGNING_KEY = "model_signing_key"
 
@@ -27,12 +30,12 @@ class Stack:
     `variables` are the settings that the embedded servers give out; `notes` are for the user to read.
     """
 
-    environment: dict[str, str]
-    publishing: dict[str, str] = field(default_factory=dict)
+    environment: dict[str, str] = field(repr=False)
+    publishing: dict[str, str] = field(default_factory=dict, repr=False)
     servers: list[Service] = field(default_factory=list)
     broker: list[Service] = field(default_factory=list)
     own: list[Service] = field(default_factory=list)
-    variables: dict[str, str] = field(default_factory=dict)
+    variables: dict[str, str] = field(default_factory=dict, repr=False)
     notes: list[str] = field(default_factory=list)
 
     @property
@@ -44,9 +47,12 @@ class Stack:
 def plan(state: State, user: Mapping[str, str]) -> Stack:
     """Choose the parts, prepare their folders and reserve their ports; `user` is the environment of the command.
 
-    Raises ServiceError where another program has the gateway's port, or the virtual environment lacks a server.
+    Raises ServiceError where another program has the gateway's port, or the virtual environment lacks a server,
+    SettingsError for a RABBITMQ_URL that can't be read.
     """
     user = _without_our_own(user, state.variables())
+    if url := user.get("RABBITMQ_URL"):
+        checked_url("RABBITMQ_URL", url, parameters, AMQP)
     folder, stack = state.folder, Stack(dict(user))
 
     def logged(service: Service) -> Service:
@@ -81,6 +87,7 @@ def plan(state: State, user: Mapping[str, str]) -> Stack:
     for part in stack.parts:
         stack.variables |= part.variables
     stack.variables.setdefault("S3_BUCKET", user.get("S3_BUCKET", "models"))
+    stack.variables.setdefault("RETRAIN_TOKEN", user.get("RETRAIN_TOKEN") or state.credential("retrain_token"))
     stack.environment |= stack.variables
     stack.environment.pop("MODEL_SIGNING_KEY", None)
     stack.environment.setdefault("SENTIMENT_CACHE", str(folder / "cache"))

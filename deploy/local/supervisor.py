@@ -16,6 +16,7 @@ from xmlrpc.client import Fault, ServerProxy, Transport
 import psutil
 
 from bridge.settings import DRAIN_SECONDS
+from deploy.local.log import MAX_LOG_BYTES
 from deploy.local.processes import PART, STACK, end, listener, of_stack, ports_of
 from deploy.local.stack import Stack
 from deploy.local.state import ROOT, State
@@ -29,7 +30,6 @@ _MARGIN_SECONDS = 10
 _STOP_SECONDS = 300
 _ANSWER_SECONDS = 10
 _ENDED = ("BACKOFF", "EXITED", "FATAL")
-_MAX_LOG_BYTES = 10_000_000
 
 
 class Supervisor:
@@ -40,7 +40,7 @@ class Supervisor:
         program = (sys.executable, "-m", "supervisor.supervisord", "--nodaemon")
         self.service = Service(
             name="supervisord",
-            folder=state.folder,
+            folder=ROOT,  # where it finds deploy.local.log
             command=(*program, "--configuration", str(state.folder / "supervisord.conf")),
             ready=lambda: self.status() is not None,
             log=state.logs / "supervisord.out",
@@ -49,11 +49,7 @@ class Supervisor:
 
     def start(self, stack: Stack) -> "subprocess.Popen[bytes]":
         """Start supervisord, which knows the parts in their order but starts none yet."""
-        log = self._state.stack_log
-        log.touch(mode=0o600)
-        if log.stat().st_size > _MAX_LOG_BYTES:
-            log.replace(log.with_suffix(".log.1"))
-            log.touch(mode=0o600)
+        self._state.stack_log.touch(mode=0o600)
         self._state.write("supervisord.conf", self._settings(stack.parts))
         # A process group of its own: Ctrl-C goes to the terminal's, and these are to end in order.
         return launch(self.service, stack.environment)
@@ -127,7 +123,9 @@ class Supervisor:
 
     def _settings(self, parts: list[Service]) -> str:
         folder, log = self._state.folder, self._state.stack_log
-        text = _filled("supervisord.conf", socket=self._state.socket, log=log, folder=folder)
+        text = _filled(
+            "supervisord.conf", socket=self._state.socket, log=log, folder=folder, max_log_bytes=MAX_LOG_BYTES
+        )
         if os.getuid() == 0:
             text += "user = root\n"  # else it warns of that
         seconds = kill_seconds()
@@ -143,8 +141,8 @@ class Supervisor:
                 environment=",".join(f"{name}={_quoted(value)}" for name, value in part.environment.items()),
                 priority=priority,
                 log=part.log,
-                # Several parts write the stack's log, so none of them may turn it over.
-                max_log_bytes=0 if part.log == log else _MAX_LOG_BYTES,
+                # Several parts write the stack's log: deploy.local.log turns it over.
+                max_log_bytes=0 if part.log == log else MAX_LOG_BYTES,
             )
         return text
 

@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -10,6 +11,7 @@ from deploy.openfaas.commands import Commands
 from deploy.openfaas.settings import CREDENTIALS, SECRETS, Settings, secrets_digest
 from deploy.ports import accepts
 from deploy.runner import ServiceError, wait_until
+from process.settings import SettingsError, checked_url
 
 OTHER_IMAGES = ("bridge", "bootstrap")
 """The services of compose.yml that are of our images and no functions."""
@@ -32,9 +34,10 @@ def compose(commands: Commands, *arguments: str, hint: str) -> None:
 
 
 def build(commands: Commands, _settings: Settings) -> None:
-    """Build all images; layers that did not change are taken from the engine's cache."""
+    """Build all images, on BASE_IMAGE where it is set; layers that did not change are from the engine's cache."""
+    base = [f"--build-arg=BASE_IMAGE={image}"] if (image := os.environ.get("BASE_IMAGE")) else []
     hint = "see its last lines; the base image and the packages come from the network"
-    compose(commands, "build", *FUNCTIONS, *OTHER_IMAGES, hint=hint)
+    compose(commands, "build", *base, *FUNCTIONS, *OTHER_IMAGES, hint=hint)
 
 
 def push(commands: Commands, settings: Settings) -> None:
@@ -57,8 +60,12 @@ def start_servers(commands: Commands, settings: Settings) -> None:
     for variable, url in urls.items():
         if not url:
             continue  # of streams, where the bridge takes the host of RABBITMQ_URL
-        if not wait_until(lambda: _reachable(url), SERVERS_TIMEOUT_SECONDS if settings.ours else 0):  # noqa: B023 - called in the loop
-            raise ServiceError(f"{variable}: nobody listens at {urlsplit(url).hostname}:{urlsplit(url).port}")
+        try:
+            host, port = _address(checked_url(variable, url, _address, "<scheme>://user:password@host:port/path"))
+        except SettingsError as error:
+            raise ServiceError(str(error)) from None
+        if not wait_until(partial(accepts, port, host), SERVERS_TIMEOUT_SECONDS if settings.ours else 0):
+            raise ServiceError(f"{variable}: nobody listens at {host}:{port}")
 
 
 def train_first_model(commands: Commands, _settings: Settings) -> None:
@@ -93,8 +100,9 @@ def remove(commands: Commands, _settings: Settings, *, data: bool) -> None:
     compose(commands, "down", *(["--volumes"] if data else []), hint="`docker ps` shows what is left")
 
 
-def _reachable(url: str) -> bool:
+def _address(url: str) -> tuple[str, int]:
+    """Return host and port; raises ValueError."""
     parts = urlsplit(url.replace("mongodb+srv", "mongodb"))
     # MongoDB's addresses may name several hosts; the first one tells enough.
     host, _, port = parts.netloc.rpartition("@")[2].split(",")[0].partition(":")
-    return accepts(int(port or DEFAULT_PORTS.get(parts.scheme, 0)), host)
+    return host, int(port or DEFAULT_PORTS.get(parts.scheme, 0))

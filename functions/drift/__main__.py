@@ -11,6 +11,7 @@ from messages.alerts import AlertExchange
 from model_store.errors import CurrentRefused, StoreError, VersionDistrusted
 from model_store.publishing import ModelStore
 from process.front import Front, Limits
+from process.guard import SAFE_WHERE_GET_CHANGES
 from process.run import run
 from process.server import serve
 from process.settings import SettingsError, whole_number
@@ -51,7 +52,8 @@ def main() -> None:
     checker.show_last()
     for courier in couriers:
         courier.start()
-    serve(Front(not_ready, limits, others=build(checker).answer, threads=2))
+    # A GET has the texts checked, too, and its report kept.
+    serve(Front(not_ready, limits, others=build(checker).answer, threads=2, safe_methods=SAFE_WHERE_GET_CHANGES))
     for courier in couriers:
         courier.close()  # alerts not sent stay due
     all_records.close()

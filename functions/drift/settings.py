@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Final
 
+from messages.settings import amqp_url
 from process.settings import SettingsError, choice, number, read_secret, setting, whole_number
 from sentiment.drift.check import DEFAULT_LEVEL, DEFAULT_MINIMUM_TEXTS
 
@@ -26,7 +27,7 @@ class Settings:
     reference_texts: int = setting(whole_number, "DRIFT_REFERENCE_TEXTS", 1_000, least=1, most=100_000)
     maximum_labels: int = setting(whole_number, "DRIFT_MAX_LABELS", 500, least=1, most=100_000)
     alert_timeout_seconds: float = setting(number, "ALERT_TIMEOUT_SECONDS", 60, least=0)
-    rabbitmq_url: str | None = setting(read_secret, "rabbitmq-url", "RABBITMQ_URL")
+    rabbitmq_url: str | None = setting(amqp_url)
     webhook_url: str | None = setting(read_secret, "alert-webhook-url", "ALERT_WEBHOOK_URL")
 
     def __post_init__(self) -> None:

@@ -9,7 +9,7 @@ from model_store.publishing import ModelStore
 from process.front import Front, Limits
 from process.run import run
 from process.server import serve
-from process.web import ready_if
+from process.web import check_token_is_set, ready_if
 from records import Records, RecordsUnavailable
 from records.labels import Labels
 
@@ -22,7 +22,9 @@ def main() -> None:
     trainer = Trainer(store, Labels(records), settings)
     not_ready = ready_if(store.current, records.ping, errors=(StoreError, RecordsUnavailable))
     # Labels are taken while one thread trains.
-    serve(Front(not_ready, limits, others=build(trainer, token=settings.token).answer, threads=4))
+    front = Front(not_ready, limits, others=build(trainer, token=settings.token).answer, threads=4)
+    check_token_is_set(settings.token, "retrain-token", front.address[0])
+    serve(front)
     records.close()
 
 

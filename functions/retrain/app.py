@@ -1,7 +1,5 @@
 """The HTTP interface of retrain; see docs/http.md."""
 
-import hmac
-
 from flask import Response, g, request
 from msgspec import UNSET
 
@@ -18,9 +16,10 @@ from functions.retrain.trainer import TooManyPending, Trainer, UnknownLabel
 from model_store.errors import CurrentRefused, PromotionConflict, StoreError, VersionNotFound
 from process.answers import Problem
 from process.exclusive import Busy
-from process.web import FunctionApp, json_response, parse
+from process.guard import SAFE_METHODS
+from process.web import FunctionApp, json_response, no_token, parse
 from records import InvalidRecord, RecordsUnavailable
-from records.labels import Label
+from records.labels import AmbiguousLabel, Label
 from sentiment.artifact import ArtifactError
 
 EXPECTED = '{"text": "...", "label": 0 or 1, "negative" or "positive"} or {"examples": [...]}'
@@ -34,16 +33,17 @@ def build(trainer: Trainer, *, token: str | None) -> FunctionApp:
     @app.before_request
     def authorize() -> None:
         g.body = request.get_data()
-        if token is None or request.method not in ("POST", "PUT", "PATCH", "DELETE") or is_schedule():
+        if request.method in SAFE_METHODS or is_schedule():
             return
-        given = request.headers.get("Authorization", "")
-        if not hmac.compare_digest(given.encode(), f"Bearer {token}".encode()):
-            detail = "This changes the model: send Authorization: Bearer <retrain-token>."
-            raise Problem(401, detail, WWW_Authenticate="Bearer")
+        if not app.has_token(token):
+            raise no_token("retrain-token", "This changes the model")
+        if g.body.strip() and request.mimetype != "application/json":
+            raise Problem(415, "Send JSON, and say so: Content-Type: application/json.", Accept="application/json")
 
     app.answer_errors(404, UnknownLabel)
     app.answer_errors(404, VersionNotFound, then="; GET this address lists the versions.")
     app.answer_errors(409, Busy, PromotionConflict)
+    app.answer_errors(409, AmbiguousLabel, then="; name one of them by that.")
     app.answer_errors(429, TooManyPending, Retry_After="60")
     app.answer_errors(500, InvalidRecord)
     app.answer_errors(500, ArtifactError, then=". Roll back to another version with POST …/rollback.")
@@ -52,7 +52,7 @@ def build(trainer: Trainer, *, token: str | None) -> FunctionApp:
 
     @app.get("/")
     def describe() -> Response:
-        return json_response(trainer.overview())
+        return json_response(trainer.overview(with_texts=app.has_token(token)))
 
     @app.post("/")
     def learn() -> Response:

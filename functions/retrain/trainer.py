@@ -18,6 +18,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache
 
+from msgspec import UNSET
 from msgspec.structs import asdict, replace
 from prometheus_client import Counter
 
@@ -78,14 +79,14 @@ class Trainer:
         self._last_run: LastRun | None = None
         self._progress: Progress | None = None
 
-    def overview(self) -> Overview:
-        """Return the labels, what runs do and did, the versions and their promotions."""
+    def overview(self, *, with_texts: bool) -> Overview:
+        """Return the labels, what runs do and did, the versions and their promotions; with_texts: of labels, too."""
         return Overview(
             model=self._served(),
             pending=self._labels.count("pending"),
             used=self._labels.count("used"),
             refused=self._labels.count("refused"),
-            conflicts=self._labels.conflicts(),
+            conflicts=self._labels.conflicts() if with_texts else UNSET,
             running=self._progress,
             last_run=self._last_run,
             versions=[summary(info) for info in self._store.versions()[-VERSIONS_SHOWN:][::-1]],
@@ -131,7 +132,7 @@ class Trainer:
     def take_back(self, identifier: str, *, by: str) -> TakenBack:
         """Forget a label, and subtract it from the served model if that has learned it.
 
-        Raises UnknownLabel, Busy, and PromotionConflict where something else was promoted meanwhile.
+        Raises UnknownLabel, AmbiguousLabel, Busy, and PromotionConflict where something else was promoted meanwhile.
         """
         with self._working(by):
             champion = self._champion()

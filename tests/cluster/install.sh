@@ -11,7 +11,7 @@ install_rabbitmq4() {
   install_missing debootstrap:debootstrap
   # The keys by which Debian's packages are known, which Ubuntu does not have by itself.
   if [ ! -e /usr/share/keyrings/debian-archive-keyring.gpg ]; then
-    apt_install debian-archive-keyring || say "can't install debian-archive-keyring with apt-get, see above"
+    apt_install debian-archive-keyring || say "going on without debian-archive-keyring, see above"
   fi
   say "making a root directory with RabbitMQ 4 in .cache; this takes a minute or more, once ..."
   "$VENV/bin/python" -m tests.cluster.installation || say "can't make it, see above"

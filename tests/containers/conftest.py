@@ -31,7 +31,7 @@ def docker_engine() -> Iterator[None]:
     """A Docker engine and the base image; a skip with its reason where there is none, a failure in CI."""
     try:
         with engine.engine():
-            engine.ensure_base_image()
+            engine.base_image()
             yield
     except engine.MissingEngineError as error:
         if os.environ.get("CI") == "true":
@@ -47,6 +47,9 @@ def images(docker_engine: None) -> Iterator[dict[str, str]]:  # noqa: ARG001 - f
     yield built
     # The layers stay in the engine's cache, for the next run.
     engine.docker("image", "rm", *built.values())
+
+
+RETRAIN_TOKEN = "a-token-for-tests"
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,7 @@ def servers(s3_server: S3Server, mongodb_url: str, rabbitmq: RabbitMQNode, bucke
             "mongodb-url": f"{mongodb_url}/{database_name}",
             "rabbitmq-url": rabbitmq.amqp_url,
             "rabbitmq-stream-url": rabbitmq.stream_url,
+            "retrain-token": RETRAIN_TOKEN,
         },
     )
 

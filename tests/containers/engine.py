@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,9 @@ from deploy.runner import tail, wait_until
 from tests import debian
 from tests.project import ROOT
 
-BASE_IMAGE = "python:3.11-slim-bookworm"
+BASE_IMAGE: str = re.findall("^ARG BASE_IMAGE=(.+)", (ROOT / "Dockerfile").read_text(), re.MULTILINE)[0]
+# What is made in its place has no digest.
+MADE_BASE_IMAGE = "sentiment-base:bookworm"
 BASE_SUITE = "bookworm"  # the Debian release whose Python is 3.11
 CA_BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
 ENGINE_TIMEOUT_SECONDS = 60
@@ -127,16 +130,23 @@ def _restore(name: str, value: str | None) -> None:
         os.environ[name] = value
 
 
-def ensure_base_image() -> None:
-    """Have the Dockerfile's base image: there, pulled, or made of the distribution's packages under its name."""
-    if subprocess.run(["docker", "image", "inspect", BASE_IMAGE], capture_output=True, check=False).returncode == 0:
-        return
+@cache
+def base_image() -> str:
+    """Return the base image of builds: the Dockerfile's, pulled where it is not there, else one of Debian's packages.
+
+    Raises MissingEngineError.
+    """
+    for image in (BASE_IMAGE, MADE_BASE_IMAGE):
+        if subprocess.run(["docker", "image", "inspect", image], capture_output=True, check=False).returncode == 0:
+            return image
     try:
         subprocess.run(
             ["docker", "pull", "--quiet", BASE_IMAGE], capture_output=True, check=True, timeout=PULL_TIMEOUT_SECONDS
         )
     except (subprocess.CalledProcessError, subprocess.TimeoutExpired):
         _make_base_image()
+        return MADE_BASE_IMAGE
+    return BASE_IMAGE
 
 
 def _make_base_image() -> None:
@@ -160,7 +170,7 @@ def _make_base_image() -> None:
         ) as tar:
             environment = {"PATH": "/usr/local/bin:/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
             changes = [f"--change=ENV {name}={value}" for name, value in environment.items()]
-            subprocess.run(["docker", "import", *changes, "-", BASE_IMAGE], stdin=tar.stdout, check=True)
+            subprocess.run(["docker", "import", *changes, "-", MADE_BASE_IMAGE], stdin=tar.stdout, check=True)
 
 
 def _index() -> str:
@@ -172,7 +182,8 @@ def _index() -> str:
 def build(part: Part, tag: str) -> str:
     """Build one image and return its name."""
     image = f"sentiment-{part.name}:{tag}"
-    arguments = [f"--build-arg={name}={value}" for name, value in part.build_args.items()]
+    build_args = {**part.build_args, "BASE_IMAGE": base_image()}
+    arguments = [f"--build-arg={name}={value}" for name, value in build_args.items()]
     docker("build", "--quiet", *arguments, "--tag", image, str(ROOT))
     return image
 

@@ -10,7 +10,7 @@ install_missing() {
     if [ ! -x "/usr/sbin/${tool%%:*}" ] && ! command -v "${tool%%:*}" >/dev/null; then missing+=("${tool##*:}"); fi
   done
   if [ ${#missing[@]} -gt 0 ]; then
-    RUNLEVEL=1 apt_install "${missing[@]}" || say "can't install ${missing[*]} with apt-get, see above"
+    RUNLEVEL=1 apt_install "${missing[@]}" || say "going on without ${missing[*]}, see above"
   fi
 }
 

@@ -20,7 +20,7 @@ from sentiment.model import Model
 from sentiment.packing import pack
 from tests.conftest import RabbitMQNode
 from tests.containers.conftest import Servers
-from tests.containers.engine import BASE_IMAGE, Container, docker, parts, run
+from tests.containers.engine import Container, base_image, docker, parts, run
 from tests.models import ABOUT
 from tests.running import running
 from tests.system import Client, promote
@@ -79,7 +79,7 @@ def test_an_image_names_a_numeric_user_that_is_not_root_and_how_it_ends(images: 
 
 @pytest.mark.parametrize("name", sorted(parts()))
 def test_an_image_adds_no_more_than_its_part_needs(images: dict[str, str], name: str, measured: Measured) -> None:
-    sizes = [int(docker("image", "inspect", "--format", "{{.Size}}", image)) for image in (images[name], BASE_IMAGE)]
+    sizes = [int(docker("image", "inspect", "--format", "{{.Size}}", image)) for image in (images[name], base_image())]
     megabytes = (sizes[0] - sizes[1]) / MEGABYTE
     measured(f"{megabytes:.0f} MB above the base image")
     assert megabytes < MAX_MEGABYTES[parts()[name].build_args["LOCK"]]

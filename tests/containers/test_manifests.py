@@ -18,6 +18,8 @@ from contracts.names import FUNCTIONS
 from deploy.key_pair import public_key, signing_key
 from deploy.openfaas.settings import CREDENTIALS, FUNCTION_CREDENTIALS, Settings
 from deploy.secrets import NONE, make
+from deploy.servers import RABBITMQ_IMAGE
+from tests.containers import engine
 from tests.project import ROOT
 
 KUBERNETES = ROOT / "deploy" / "kubernetes"
@@ -359,3 +361,28 @@ def test_every_pod_of_the_namespace_is_closed_but_to_those_named() -> None:
     for policy in policies:
         for rule in policy["spec"].get("ingress", ()):
             assert rule["from"]
+
+
+# Of these no registry's digest is known (docs/deploying.md), so each is named by its patch release.
+WITHOUT_DIGEST = {"rabbitmq:4.1.8", "rabbitmq:4.1.8-management", "ghcr.io/openfaas/cron-connector:0.7.0"}
+
+
+def images_of_others() -> Iterator[tuple[str, str]]:
+    """Yield each image that is not of ours, and the file that names it."""
+    files = [ROOT / "compose.yml", ROOT / "deploy/compose/s3.yml", *KUBERNETES.rglob("*.yaml")]
+    named = [(path, image) for path in files for image in re.findall(r"image: (?:&\S+ )?(\S+)", path.read_text())]
+    named += [(ROOT / "Dockerfile", engine.BASE_IMAGE), (ROOT / "deploy/servers.py", RABBITMQ_IMAGE)]
+    for path, image in named:
+        # Of ours the tag follows, and a reference has its image where it is defined.
+        if not re.search(r"sentiment-|^\*", image):
+            yield str(path.relative_to(ROOT)), re.sub(r"^\$\{[A-Z0-9_]+:-(.+)\}$", r"\1", image)
+
+
+def test_images_of_others_are_named_by_digest_wherever_one_is_known() -> None:
+    digests: dict[str, set[str]] = {}
+    for file, image in images_of_others():
+        name, _, digest = image.partition("@")
+        assert image in WITHOUT_DIGEST or re.fullmatch("sha256:[0-9a-f]{64}", digest), (file, image)
+        digests.setdefault(name, set()).add(digest)
+    assert {name for name, found in digests.items() if len(found) != 1} == set(), "one image, one digest"
+    assert len(digests) == 10

@@ -14,7 +14,7 @@ from deploy.runner import wait_until
 from records import Records, now
 from sentiment.text import Corpus
 from sentiment.training import train_artifact
-from tests.containers.conftest import Servers
+from tests.containers.conftest import RETRAIN_TOKEN, Servers
 from tests.containers.engine import Container, memory_limit, run
 from tests.containers.worst import MAX_CHARACTERS, ascii_text, four_byte_text
 from tests.system import promote
@@ -61,7 +61,8 @@ def retrain(images: dict[str, str], servers: Servers) -> Iterator[Container]:
 
 def call(method: str, url: str, body: bytes = b"", timeout_seconds: float = 600) -> tuple[int, dict[str, object]]:
     with urllib3.PoolManager(retries=False) as pool:
-        response = pool.request(method, url, body=body, timeout=timeout_seconds)
+        headers = {"Authorization": f"Bearer {RETRAIN_TOKEN}", "Content-Type": "application/json"}
+        response = pool.request(method, url, body=body, headers=headers, timeout=timeout_seconds)
         return response.status, response.json()
 
 

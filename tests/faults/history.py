@@ -104,7 +104,7 @@ class Askers:
         self._history.asked.add(text)
         status = 0
         try:
-            response = self._pool.request("POST", url, body=encode(body))
+            response = self._pool.request("POST", url, body=encode(body), headers={"Content-Type": "application/json"})
             status = response.status
             if status in (200, 202):
                 return read(response.data)

@@ -54,7 +54,7 @@ def slow_bodies(port: int) -> Iterator[None]:
         for _ in range(SLOW_CONNECTIONS):
             connection = stack.enter_context(socket.create_connection((LOOPBACK, port), timeout=5))
             path = b"/function/predict"
-            connection.sendall(b"POST " + path + b" HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
+            connection.sendall(b"POST " + path + b" HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{")
         yield
 
 

@@ -62,6 +62,8 @@ def environment(
 @pytest.fixture
 def client(environment: Mapping[str, str]) -> Iterator[Client]:
     found = Client(environment["RABBITMQ_URL"])
+    for name in STREAMS:  # another test may have left one
+        found.channel.queue_delete(name)
     declare_streams(environment["RABBITMQ_URL"], [*STREAMS, source_of(environment)], 1_000_000_000)
     found.declare("replies")
     yield found

@@ -1,22 +1,26 @@
 """What the local stack's supervisor does with parts that die, stay, hang, or are not those that answer."""
 
 import contextlib
+import io
+import itertools
 import os
 import shlex
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import psutil
 import pytest
 
 from deploy import ports
-from deploy.local.__main__ import status
+from deploy.local.__main__ import _show_log, status
+from deploy.local.log import before
 from deploy.local.stack import Stack
 from deploy.local.state import State
 from deploy.local.supervisor import Supervisor
@@ -63,6 +67,14 @@ class OnePart:
 
 
 SERVE = [sys.executable, "server.py"]
+# Writes numbered lines of 100 characters.
+WRITER = """
+import itertools, sys, time
+for number in itertools.count():
+    sys.stdout.write(f"{sys.argv[1]} {number:98}\\n")
+    sys.stdout.flush()
+    time.sleep(0.005)
+"""
 # As a broker's start script runs its node: not in its place.
 SERVE_UNDER_A_SHELL = ["sh", "-c", f"{shlex.join(SERVE)}; true"]
 Start = Callable[..., OnePart]
@@ -185,3 +197,37 @@ def test_a_supervisor_that_hangs_is_not_waited_for_and_stop_leaves_nothing(
     monkeypatch.setattr("deploy.local.supervisor.kill_seconds", lambda: 1)
     assert one.supervisor.stop()
     assert one.supervisor.processes() == []
+
+
+def test_the_log_that_parts_share_is_turned_over_while_they_write_and_no_line_is_lost(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("deploy.local.supervisor.MAX_LOG_BYTES", 20_000)
+    one = start(SERVE)
+    log = one.state.stack_log
+    (one.part.folder / "writer.py").write_text(WRITER)
+    command = (sys.executable, "writer.py")
+    writers = [replace(one.part, name=name, log=log, command=(*command, name), ports=()) for name in "ab"]
+    assert one.supervisor.stop()
+    one.process.wait()
+    process = one.supervisor.start(Stack(dict(os.environ), own=writers))
+    assert wait_until(one.supervisor.service.ready, 10)
+    shown = io.StringIO()
+    with contextlib.redirect_stdout(shown):
+        reader = threading.Thread(target=_show_log, args=(log, process))
+        reader.start()
+        one.supervisor.start_parts(writers)
+        assert wait_until(before(log).exists, 30)
+        first = before(log).stat().st_ino
+        assert wait_until(lambda: before(log).stat().st_ino != first, 30), "and again"
+        assert one.supervisor.stop()
+        process.wait()
+        reader.join(10)
+    assert log.stat().st_mode & 0o777 == 0o600
+    kept = before(log).read_text() + log.read_text()
+    for text, begins_at in ((shown.getvalue(), {0}), (kept, range(1_000_000))):
+        for writer in "ab":
+            numbers = [int(line.split()[1]) for line in text.splitlines() if line.startswith(f"{writer} ")]
+            assert len(numbers) > 100
+            assert numbers[0] in begins_at
+            assert all(after == number + 1 for number, after in itertools.pairwise(numbers))

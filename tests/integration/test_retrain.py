@@ -16,7 +16,7 @@ from functions.retrain.trainer import Trainer, UnknownLabel
 from model_store.publishing import ModelStore
 from process.exclusive import Busy
 from records import Records
-from records.labels import Label, Labels
+from records.labels import AmbiguousLabel, Label, Labels
 from sentiment.artifact import LABELS_PART
 from sentiment.counts import count_texts
 from sentiment.packing import unpack
@@ -148,13 +148,25 @@ def test_the_same_label_counts_once_and_a_contradiction_is_shown(labels: Labels)
     first = Label("good", 1, "http", "one")
     assert labels.add([first, first]) == [first.id]
     assert labels.add([first]) == []
-    assert labels.add([Label("another text", 0, "http", "one")]) == [], "the same id"
     assert labels.add([Label("good", 1, "http", "two")]) == [], "the same text, label and source"
     assert labels.conflicts() == []
     assert len(labels.add([Label("good", 0, "stream")])) == 1
     (conflict,) = labels.conflicts()
     assert conflict.text == "good"
     assert {(each.label, each.source) for each in conflict.labels} == {(1, "http"), (0, "stream")}
+
+
+def test_a_strangers_id_keeps_no_label_out_and_names_no_other(champion: str, trainer: Trainer, labels: Labels) -> None:
+    assert champion
+    mine = Label("good", 1, "support", "t-17")
+    by_my_id = Label("mine is older", 1, "stranger", mine.id)
+    labels.add([Label("nonsense", 0, "stranger", "t-17"), by_my_id])
+    assert labels.add([mine]) == [mine.id]
+    with pytest.raises(AmbiguousLabel, match=f"the id 't-17': .*{mine.id}"):
+        trainer.take_back("t-17", by="test")
+    assert trainer.take_back(mine.id, by="test").deleted == mine.id
+    assert labels.find(by_my_id.id) is not None
+    assert trainer.take_back("t-17", by="test").deleted == Label("nonsense", 0, "stranger").id
 
 
 def test_a_label_that_was_learned_is_subtracted_exactly(
@@ -333,7 +345,7 @@ def retrain_url(champion: str, environment: Mapping[str, str], tmp_path: Path) -
 
 
 def call(method: str, url: str, body: object = None, token: str | None = TOKEN) -> tuple[int, dict[str, Any]]:
-    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {token}"} if token else {})
     data = b"" if body is None else json.dumps(body).encode()
     response = urllib3.request(method, url, body=data, headers=headers, retries=False)
     return response.status, json.loads(response.data)
@@ -374,7 +386,68 @@ def test_what_changes_the_model_wants_the_token(retrain_url: str) -> None:
             assert (status, answer["status"]) == (401, 401)
             assert "Bearer" in answer["detail"]
     assert call("POST", f"{retrain_url}/?now=true", token=None)[0] == 401
-    assert call("GET", retrain_url, token=None)[0] == 200
+
+
+def test_texts_of_labels_are_for_whoever_has_the_token(retrain_url: str) -> None:
+    for label in (0, 1):
+        call("POST", retrain_url, {"text": "a private text", "label": label})
+    assert call("GET", retrain_url)[1]["conflicts"][0]["text"] == "a private text"
+    status, answer = call("GET", retrain_url, token=None)
+    assert (status, "conflicts" in answer, "a private text" in str(answer)) == (200, False, False)
+
+
+def test_a_body_that_is_not_said_to_be_json_is_refused(retrain_url: str) -> None:
+    headers = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "text/plain"}
+    response = urllib3.request("POST", retrain_url, body=b'{"text": "a", "label": 1}', headers=headers)
+    assert (response.status, "Content-Type" in json.loads(response.data)["detail"]) == (415, True)
+    assert call("GET", retrain_url)[1]["pending"] == 0
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Origin": "https://evil.example"},
+        {"Origin": "null"},
+        {"Origin": "http://localhost:1"},
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site"},
+        {"Host": "evil.example"},
+    ],
+    ids=str,
+)
+def test_a_page_of_another_origin_changes_nothing(
+    headers: Mapping[str, str], champion: str, environment: Mapping[str, str], tmp_path: Path
+) -> None:
+    """There is no token here, as on somebody's own machine."""
+    service = python_service("functions.retrain", tmp_path, environment)
+    url = service.variables["URL"]
+    with running(service):
+        for method, path, body in (
+            ("POST", "/", b'{"text": "a", "label": 1}'),
+            ("POST", "/", b""),
+            ("POST", "/rollback", b""),
+        ):
+            sent = {"Content-Type": "application/json", **headers}
+            response = urllib3.request(method, url + path, body=body, headers=sent, retries=False)
+            assert (response.status, json.loads(response.data)["status"]) == (403, 403)
+        own = {"Origin": url, "Sec-Fetch-Site": "same-origin"}
+        assert urllib3.request("GET", url, headers=own).status == 200
+        state = call("GET", url, token=None)[1]
+        assert (state["model"], state["pending"], state["last_run"]) == (champion, 0, None)
+        if "Host" in headers:
+            assert urllib3.request("GET", url, headers=headers, retries=False).status == 403
+
+
+@pytest.mark.parametrize("token", [{}, {"RETRAIN_TOKEN": ""}, {"RETRAIN_TOKEN": "  "}], ids=str)
+def test_without_a_token_it_listens_to_its_own_machine_alone(
+    token: Mapping[str, str], environment: Mapping[str, str], tmp_path: Path
+) -> None:
+    service = python_service("functions.retrain", tmp_path, {**environment, **token, "LISTEN_HOST": "::"})
+    with (
+        pytest.raises(runner.ServiceError, match=r"ended with status 2\n.*retrain-token.*must be set"),
+        running(service),
+    ):
+        pass
 
 
 def test_the_schedule_needs_no_token(retrain_url: str) -> None:
@@ -409,7 +482,8 @@ def test_bad_labels_get_a_clear_error_and_none_of_the_request_counts(retrain_url
         assert found == status
         assert words in answer["detail"]
     body = b'{"more": ' + b"[" * 100_000
-    nested = urllib3.request("POST", retrain_url, body=body, headers={"Authorization": f"Bearer {TOKEN}"})
+    headers = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"}
+    nested = urllib3.request("POST", retrain_url, body=body, headers=headers)
     assert (nested.status, "nested too deeply" in json.loads(nested.data)["detail"]) == (400, True)
     assert call("GET", retrain_url)[1]["pending"] == 0
 

@@ -23,7 +23,8 @@ from pymongo import MongoClient
 from contracts.names import FUNCTIONS
 from deploy import ports, runner
 from deploy.servers import mongodb, rabbitmq, s3
-from messages.stream_client import partitions, stream_url_of
+from messages.stream_address import stream_url_of
+from messages.stream_client import partitions
 from tests.running import running
 from tests.system import ROOT, Client
 

@@ -11,7 +11,7 @@ from pika import BasicProperties
 
 from contracts.limits import MAX_ID_CHARACTERS
 from deploy.runner import wait_until
-from messages.ports import BrokerUnavailable, Message, Outgoing, Source
+from messages.ports import MAX_MESSAGE_BYTES, BrokerUnavailable, Message, Outgoing, Source
 from messages.publisher import AmqpPublisher
 from messages.queue_source import QueueSource
 from messages.stream_source import StreamSource
@@ -307,6 +307,22 @@ def test_a_queue_is_read_no_further_than_its_buffer_has_room_and_then_on_to_its_
     assert [message.body for message in found] == expected
     # What pika reads at a time may hold one more message than there is room for.
     assert room < most < room + 4 * len(LARGE)
+
+
+@pytest.mark.parametrize("kind", [Stream, Quorum], ids=["stream", "queue"], indirect=True)
+def test_a_body_that_is_too_large_is_left_out_and_what_comes_behind_it_is_read(
+    kind: RabbitMQ, source: Source, progress: MemoryProgress
+) -> None:
+    # In a stream, what is around a body counts, too.
+    large, too_large = b"x" * (MAX_MESSAGE_BYTES - 1_000), b"x" * (MAX_MESSAGE_BYTES + 1)
+    kind.publish([b"first", too_large, too_large, large, b"last"])
+    source.open(progress)
+    messages = read(source, 5)
+    assert [message.body for message in messages] == [b"first", b"", b"", large, b"last"]
+    problems = [(message.problem or "").partition("; ")[2] for message in messages]
+    assert problems == ["", *[f"at most {MAX_MESSAGE_BYTES} are read"] * 2, "", ""]
+    # What is left out is told apart by what else is known of it.
+    assert len({message.key for message in messages}) == 5
 
 
 @pytest.mark.parametrize("kind", [Quorum], ids=["queue"], indirect=True)

@@ -1,5 +1,6 @@
 """Labelled texts from archives, folders, CSV, JSONL and the network; errors that say what to do."""
 
+import base64
 import gc
 import gzip
 import hashlib
@@ -9,6 +10,7 @@ import json
 import os
 import tarfile
 import threading
+import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -196,6 +198,8 @@ def test_jsonl_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
     ("line", "message"),
     [
         ("not JSON", "line 2: not JSON"),
+        pytest.param('{"text": "Good", "id": ' + "7" * 5_000 + "}", "line 2: not JSON .*limit", id="5,000 digits"),
+        pytest.param("[" * 100_000, "line 2: not JSON .*recursion", id="100,000 brackets"),
         ('["Good", 1]', 'line 2: must be an object with "text"'),
         ('{"label": 1}', "line 2: has no `text`"),
         ('{"text": 5, "label": 1}', "line 2: has no `text`"),
@@ -380,8 +384,20 @@ def test_another_archive_than_imdbs_is_refused(tmp_path: Path, monkeypatch: pyte
     with serving(sends(ARCHIVE, size=len(ARCHIVE))) as url:
         monkeypatch.setenv("IMDB_URL", url)
         monkeypatch.delenv("IMDB_CHECKSUM", raising=False)
-        with pytest.raises(DataError, match="MD5 hash of downloaded file"):
+        with pytest.raises(DataError, match="SHA256 hash of downloaded file"):
             imdb.fetch(tmp_path)
+
+
+def test_another_archive_in_the_cache_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cached = written(tmp_path / imdb.ARCHIVE, archive_of({"aclImdb/train/pos/1_9.txt": b"Forged"}))
+    monkeypatch.setenv("IMDB_CHECKSUM", f"sha256:{hashlib.sha256(ARCHIVE).hexdigest()}")
+    monkeypatch.setenv("IMDB_URL", f"http://127.0.0.1:{free_port()}/aclImdb_v1.tar.gz")
+    with pytest.raises(DataError, match="can't be fetched"):
+        imdb.fetch(tmp_path)
+    with serving(sends(ARCHIVE, size=len(ARCHIVE))) as url:
+        monkeypatch.setenv("IMDB_URL", url)
+        assert imdb.fetch(tmp_path) == cached
+    assert cached.read_bytes() == ARCHIVE
 
 
 # --- the starter sentences ---
@@ -426,24 +442,94 @@ def test_without_an_index_the_starter_data_say_what_to_do(tmp_path: Path, monkey
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_starter_archive_that_was_damaged_later_is_no_archive(tmp_path: Path) -> None:
+# What runs at the build of a source archive, whichever way pip goes about it.
+CODE = "import pathlib; pathlib.Path({ran!r}).touch()"
+
+
+@contextmanager
+def index(files: dict[str, bytes], monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A package index that wants a password; pip's only one, as pip's own settings have it."""
+
+    def answer(request: http.server.BaseHTTPRequestHandler) -> None:
+        page = "".join(f'<a href="/files/{name}">{name}</a>' for name in files).encode()
+        content = files.get(request.path.removeprefix("/files/"), page)
+        allowed = request.headers["Authorization"] == f"Basic {base64.b64encode(b'me:hush').decode()}"
+        request.send_response(200 if allowed else 401)
+        request.send_header("Content-Type", "text/html" if content is page else "application/zip")
+        request.send_header("Content-Length", str(len(content)))
+        request.end_headers()
+        request.wfile.write(content)
+
+    with serving(answer) as url:
+        monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+        monkeypatch.setenv("PIP_INDEX_URL", url.replace("http://", "http://me:hush@").rpartition("/")[0] + "/simple")
+        for name in ("PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS"):
+            monkeypatch.setenv(name, "")
+        yield
+
+
+def package(ran: Path, archive: bytes) -> bytes:
+    """A source archive that notes in `ran` that some of it was run."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as files:
+        folder = "vaderSentiment-0.5"
+        code = CODE.format(ran=str(ran))
+        files.writestr(
+            f"{folder}/setup.py", f"{code}\nimport setuptools; setuptools.setup(name='vaderSentiment', version='0.5')"
+        )
+        files.writestr(f"{folder}/setuptools.py", code)
+        files.writestr(f"{folder}/additional_resources/{starter.ARCHIVE}", archive)
+    return buffer.getvalue()
+
+
+def test_nothing_of_the_starter_package_is_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ran, cache = tmp_path / "ran", tmp_path / "cache"
+    content = package(ran, archive := archive_of({"a": b""}))
+    monkeypatch.setattr(starter, "SHA256", hashlib.sha256(content).hexdigest())
+    with index({"vaderSentiment-0.5.zip": content, "vaderSentiment-0.5-py3-none-any.whl": b"no"}, monkeypatch):
+        path = starter.fetch(cache)
+    assert path.read_bytes() == archive
+    assert not ran.exists()
+    assert [each.name for each in cache.iterdir()] == [starter.ARCHIVE]
+
+
+def test_another_starter_package_is_refused_with_a_line_that_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran, cache = tmp_path / "ran", tmp_path / "cache"
+    content = package(ran, archive_of({"a": b""}))
+    found = hashlib.sha256(content).hexdigest()
+    with (
+        index({"vaderSentiment-0.5.zip": content}, monkeypatch),
+        pytest.raises(
+            DataError, match=f"is refused: its SHA-256 is {found}, not {starter.SHA256}; use another"
+        ) as caught,
+    ):
+        starter.fetch(cache)
+    assert "\n" not in str(caught.value)
+    assert not ran.exists()
+    assert list(cache.iterdir()) == []
+
+
+def test_another_starter_archive_in_the_cache_is_fetched_anew(starter_cache: Path, tmp_path: Path) -> None:
     written(tmp_path / starter.ARCHIVE, gzip.compress(b"something else"))
+    right = (starter_cache / starter.ARCHIVE).read_bytes()
+    assert starter.fetch(tmp_path).read_bytes() == right
+
+
+def test_a_starter_archive_that_is_none_or_misses_its_sentences_says_so(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="can't be read as an archive"):
-        load_corpus("starter", cache=tmp_path)
-
-
-def test_a_starter_archive_without_its_sentences_says_what_to_do(tmp_path: Path) -> None:
-    written(tmp_path / starter.ARCHIVE, archive_of({"other.txt": b""}))
-    with pytest.raises(DataError, match="delete the file and try again"):
-        load_corpus("starter", cache=tmp_path)
+        list(starter.read_sentences(written(tmp_path / "a", gzip.compress(b"something else")), starter.SENTENCES))
+    with pytest.raises(DataError, match="is missing"):
+        list(starter.read_sentences(written(tmp_path / "b", archive_of({"other.txt": b""})), starter.SENTENCES))
 
 
 def test_examples_of_a_starter_rating_above_zero_are_positive(tmp_path: Path) -> None:
     lines = ["1_1\t0.5\tA good film", "1_2\t-2.25\tA\tbad film", "1_3\t0\tA film"]
     name = "hutto_ICWSM_2014/movieReviewSnippets_GroundTruth.txt"
-    written(tmp_path / starter.ARCHIVE, archive_of({name: "\r\n".join(lines).encode()}))
-    corpus = load_corpus("starter", cache=tmp_path)
-    assert list(zip(corpus.texts, corpus.labels, strict=True)) == [
+    path = written(tmp_path / "a.tar.gz", archive_of({name: "\r\n".join(lines).encode()}))
+    examples = starter.read_sentences(path, starter.SENTENCES)
+    assert [(example.text, example.label) for example in examples] == [
         ("A good film", 1),
         ("A\tbad film", 0),
         ("A film", 0),

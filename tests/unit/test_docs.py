@@ -83,7 +83,7 @@ def documented_variables(section: str) -> set[str]:
 
 
 # The images say where to listen.
-EVERY_PROCESS = documented_variables("Every process") - {"LISTEN_HOST", "LISTEN_PORT"}
+EVERY_PROCESS = documented_variables("Every process") - {"LISTEN_HOST", "LISTEN_PORT", "ALLOWED_HOSTS"}
 
 
 @pytest.mark.parametrize("function", ["predict", "retrain", "drift", "generate-drift"])

@@ -17,7 +17,7 @@ from deploy.ports import LOOPBACK, free_port
 from deploy.runner import ServiceError
 from deploy.servers import MissingServerError
 
-USER = {"S3_ENDPOINT_URL": "s3", "MONGODB_URL": "mongodb", "RABBITMQ_URL": "amqp", "GATEWAY_URL": "gateway"}
+USER = {"S3_ENDPOINT_URL": "s3", "MONGODB_URL": "mongodb", "RABBITMQ_URL": "amqp://broker", "GATEWAY_URL": "gateway"}
 
 
 def test_a_port_stays_the_same_over_starts(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
-"""How a process ends where a setting can't be used."""
+"""How a process logs, and how it ends where a setting can't be used."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -42,3 +43,44 @@ def test_a_setting_that_cannot_be_used_ends_a_process_with_a_line_that_names_it(
     assert f"{variable} must be" in lines[-1]
     assert len(lines) == 1 or module == "bridge", "its port is the last thing that it looks at"
     assert "Traceback" not in output
+
+
+SENT = "x\r\n2026-01-01T00:00:00.000Z bridge CRITICAL forged\x1b[2J\x07\x85\u2028forged\u202e\ud800 é🙂"
+LOGGING = f"""
+import logging, threading
+from process.run import run
+def fail():
+    raise ValueError({SENT!r})
+def main():
+    logging.getLogger("a").warning("got %s", {SENT!r})
+    try:
+        fail()
+    except ValueError as error:
+        logging.getLogger("a").error("failed at %s", {SENT!r}, exc_info=error)
+    thread = threading.Thread(target=fail)
+    thread.start()
+    thread.join()
+    fail()
+run("test", main)
+"""
+LINE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z test [A-Z]+ \S.*|  .*")
+
+
+def test_what_somebody_sent_writes_no_line_and_no_control_character_of_its_own_into_the_log() -> None:
+    environment = {**os.environ, "PYTHONIOENCODING": "utf-8"}
+    done = subprocess.run(
+        [sys.executable, "-c", LOGGING], cwd=ROOT, env=environment, capture_output=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stderr) == (1, b"")
+    lines = done.stdout.decode().split("\n")
+    assert lines.pop() == ""
+    assert [line for line in lines if not (LINE.fullmatch(line) and line.isprintable())] == []
+    assert sum("CRITICAL forged" in line for line in lines) == 5  # two messages, three tracebacks
+    assert "got x\\r\\n2026-" in lines[0]
+    assert "é🙂" in lines[0]
+    assert [line.split()[2] for line in lines if not line.startswith("  ")] == [
+        "WARNING",
+        "ERROR",
+        "CRITICAL",
+        "CRITICAL",
+    ]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from struct import pack
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from rstream import schema
 from rstream.encoding import encode_frame
@@ -14,7 +14,7 @@ from rstream.encoding import encode_frame
 from messages import stream_connection
 from messages.amqp10 import Unreadable
 from messages.chunks import Chunk, entries
-from messages.stream_client import Address, stream_url_of
+from messages.stream_address import Address, stream_url_of
 from messages.stream_connection import ChunkConnection, Subscription
 
 PART_BYTES = 64
@@ -66,7 +66,7 @@ class Received:
 @pytest.fixture(autouse=True)
 def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stream_connection, "PART_BYTES", PART_BYTES)
-    monkeypatch.setattr(stream_connection, "MAX_ENTRY_BYTES", MAX_ENTRY_BYTES)
+    monkeypatch.setattr("messages.ports.MAX_MESSAGE_BYTES", MAX_ENTRY_BYTES)
 
 
 bodies = st.binary(max_size=40)
@@ -74,6 +74,7 @@ ENTRIES = st.lists(st.one_of(bodies, st.lists(bodies, min_size=1, max_size=3), s
 
 
 @given(ENTRIES)
+@settings(deadline=None)
 def test_all_entries_come_in_order_in_parts_of_bounded_size_but_for_those_that_are_too_large(
     found: list[bytes | list[bytes]],
 ) -> None:
