@@ -123,7 +123,7 @@ def key_settings(stack: Stack) -> dict[str, set[str]]:
 
 @pytest.mark.parametrize("given", [{}, {"MODEL_SIGNING_KEY": "5" * 64}])
 def test_retrain_alone_may_sign_models(tmp_path: Path, given: dict[str, str]) -> None:
-    user = {"MONGODB_URL": "mongodb", "RABBITMQ_URL": "amqp", "LOCAL_PORT": str(_unused_port()), **given}
+    user = {"MONGODB_URL": "mongodb", "RABBITMQ_URL": "amqp://broker", "LOCAL_PORT": str(_unused_port()), **given}
     stack = plan(State(tmp_path), user)
     keys = key_settings(stack)
     assert keys.pop("retrain") == {"MODEL_PUBLIC_KEY", "MODEL_SIGNING_KEY"}
