@@ -340,9 +340,13 @@ class Connection(asyncio.BufferedProtocol):
         else:
             answer = FAILED
             log.error("A request failed", exc_info=error)
-        self._send(incoming, answer)
-        self._go_on()
-        self._read_again()
+        try:
+            self._send(incoming, answer)
+            self._go_on()
+            self._read_again()
+        except BaseException:  # a bug: nobody else would close it, since nothing is read meanwhile
+            self._transport.abort()
+            raise
 
     def _send(self, incoming: _Incoming, answer: Answer) -> None:
         """Write an answer."""
@@ -369,5 +373,9 @@ class Connection(asyncio.BufferedProtocol):
         if self._has_eof:
             self._transport.close()
             return
-        self._transport.write_eof()
+        try:
+            self._transport.write_eof()
+        except OSError:  # the client has gone
+            self._transport.abort()
+            return
         self._server.due[self] = self._server.time() + LINGER_SECONDS

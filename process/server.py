@@ -63,6 +63,8 @@ class Server:
         await stop.wait()
         server.close()
         self.is_draining = True
+        for _ in range(2):  # what has come already is read: in the loop's next turn, after this task
+            await asyncio.sleep(0)
         for connection in tuple(self.connections):
             connection.drain()
         while self.connections:

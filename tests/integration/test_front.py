@@ -116,6 +116,13 @@ def status(opened: socket.socket) -> int:
     return int(answer.split()[1]) if answer else 0
 
 
+def keeps(client: HttpClient, client_address: tuple[str, int]) -> bool:
+    """Whether the server has a connection with this client."""
+    host, port = client.url.removeprefix("http://").split(":")
+    ours = psutil.Process().net_connections("tcp")
+    return any(each.laddr == (host, int(port)) and each.raddr == client_address for each in ours)
+
+
 def held_bytes() -> float:
     return REGISTRY.get_sample_value("http_body_bytes") or 0
 
@@ -340,12 +347,20 @@ def test_who_takes_no_answer_keeps_no_connection(held: Held, monkeypatch: pytest
         opened.connect((host, int(port)))
         opened.sendall(b"GET /large HTTP/1.1\r\nHost: localhost\r\n\r\n")
 
-        def kept() -> bool:
-            ours = psutil.Process().net_connections("tcp")
-            return any(each.laddr == (host, int(port)) and each.raddr == opened.getsockname() for each in ours)
+        client_address = opened.getsockname()
+        assert wait_until(lambda: keeps(client, client_address), 5)
+        assert wait_until(lambda: not keeps(client, client_address), 15)
 
-        assert wait_until(kept, 5)
-        assert wait_until(lambda: not kept(), 15)
+
+@pytest.mark.parametrize("header", ["", "Connection: close\r\n"])
+def test_who_goes_before_the_answer_keeps_no_connection(client: HttpClient, held: Held, header: str) -> None:
+    with connection(client) as opened:
+        opened.sendall(f"GET /held HTTP/1.1\r\nHost: localhost\r\n{header}\r\n".encode())
+        assert wait_until(lambda: held.count == 1, 5)
+        client_address = opened.getsockname()
+    assert keeps(client, client_address)
+    held.gate.set()
+    assert wait_until(lambda: not keeps(client, client_address), 15)
 
 
 def test_thousands_of_silent_connections_keep_nobody_out(client: HttpClient) -> None:
@@ -495,7 +510,9 @@ def test_who_is_in_hand_is_answered_before_the_end_and_idle_connections_are_clos
     with serving(Front(held.not_ready, LIMITS, hot=size, others=held.app().answer)) as client, ExitStack() as stack:
         idle, busy, sending = [stack.enter_context(connection(client)) for _ in range(3)]
         begin(busy, 1, b"x", "/held")
-        begin(sending, 2, b"x")
+        sending.sendall(b"POST /size HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n")
+        assert status(sending) == 100
+        sending.sendall(b"x")
         assert wait_until(lambda: held.count == 1, 5)
         ending = threading.Thread(target=client.end)
         ending.start()
