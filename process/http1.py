@@ -21,9 +21,9 @@ from process.front import REFUSED, Request
 if TYPE_CHECKING:
     from process.server import Server
 
-SMALL_BODY_BYTES = 16 * 1024
+SMALL_BODY_BYTES = 8 * 1024
 """What a sender may always have in a process; only what is larger takes part of the budget."""
-HEAD_PIECE_BYTES, CHUNKS_PIECE_BYTES = 16 * 1024, 4 * 1024
+HEAD_PIECE_BYTES, CHUNKS_PIECE_BYTES = 8 * 1024, 4 * 1024
 """How much is read at a time where no large body is announced: others wait while it is parsed."""
 MAX_REST_BYTES = 16 * 1024
 """Of a head, beyond its first piece; of what stands between the parts of a body, beyond as many bytes as it has."""
@@ -51,6 +51,7 @@ class _Incoming:
         self.method = ""
         self.announced_bytes = 0
         self.body: bytes | bytearray = b""
+        self.head_bytes = 0  # beyond its first piece
         self.counted_bytes = 0
         self.refusal: Problem | None = None
         # Of what came since the piece in which it began, and of that what belongs to the body.
@@ -104,7 +105,7 @@ class Connection(asyncio.BufferedProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin."""
         self._transport = cast("asyncio.Transport", transport)
-        self._server.connections.add(self)
+        self._server.take(self)
         if self._server.is_draining:
             self.drain()
 
@@ -232,6 +233,15 @@ class Connection(asyncio.BufferedProtocol):
 
     # What comes in.
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing has come that is not answered."""
+        return self._incoming is None and self._answering is None
+
+    def give_up(self) -> None:
+        """Close at once."""
+        self._transport.abort()
+
     def time_out(self) -> None:
         """Give up what did not come in time, or end a connection that has had its last answer."""
         if self._has_ended:
@@ -263,6 +273,10 @@ class Connection(asyncio.BufferedProtocol):
         if not incoming.is_head_whole:
             if incoming.refusal or incoming.read_bytes > MAX_REST_BYTES:
                 self._refuse(incoming.refusal or Problem(431, "The head is too large; send fewer and shorter headers."))
+                return
+            incoming.head_bytes = incoming.read_bytes
+            if refusal := self._count(incoming, incoming.head_bytes):
+                self._refuse(refusal)
         elif incoming.refusal and (max(incoming.announced_bytes, incoming.body_bytes) > 2 * most or incoming.waits()):
             self._refuse(incoming.refusal)
         elif not incoming.announced_bytes and incoming.read_bytes > 2 * incoming.body_bytes + MAX_REST_BYTES:
@@ -284,13 +298,16 @@ class Connection(asyncio.BufferedProtocol):
         body_bytes = len(incoming.body)
         if body_bytes > self._limits.max_body_bytes:
             return self._too_large()
-        if body_bytes <= SMALL_BODY_BYTES:
-            return None
-        self._server.received_bytes += body_bytes - incoming.counted_bytes
-        incoming.counted_bytes = body_bytes
-        if self._server.received_bytes > self._limits.body_budget_bytes:
+        return self._count(incoming, incoming.head_bytes + body_bytes) if body_bytes > SMALL_BODY_BYTES else None
+
+    def _count(self, incoming: _Incoming, received_bytes: int) -> Problem | None:
+        """Take part of the budget for a request; returns why it is refused where that is used up."""
+        more_bytes = received_bytes - incoming.counted_bytes
+        self._server.received_bytes += more_bytes
+        incoming.counted_bytes = received_bytes
+        if more_bytes and self._server.received_bytes > self._limits.body_budget_bytes:
             REFUSED.labels("bodies").inc()
-            return Overloaded("Too many large bodies are on their way; send this one again, or in parts.")
+            return Overloaded("Too many large requests are on their way; send this one again, or in parts.")
         return None
 
     def _give_back(self, incoming: _Incoming | None) -> None:

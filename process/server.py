@@ -12,11 +12,14 @@ from email.utils import formatdate
 
 from prometheus_client import Gauge
 
-from process.front import Front, Limits
+from process.front import REFUSED, Front, Limits
 from process.http1 import Connection
 from process.settings import SettingsError
 
 WAITING_CONNECTIONS = 1024
+MOST_CONNECTIONS = 2_500
+"""Each may have a head and a small body that no budget counts: some 40 kB at the worst."""
+OTHER_FILES = 100
 BUFFER_BYTES = 128 * 1024
 SILENT_SECONDS = 15
 """How long a client may take no part of its answer, until its connection is closed."""
@@ -31,7 +34,8 @@ class Server:
     def __init__(self, front: Front) -> None:
         """Serve `front`."""
         self.front = front
-        self.connections: set[Connection] = set()
+        self.connections: dict[Connection, None] = {}
+        self._most_connections = min(MOST_CONNECTIONS, resource.getrlimit(resource.RLIMIT_NOFILE)[0] - OTHER_FILES)
         self.due: dict[Connection, float] = {}
         self.received_bytes = 0
         self.buffer = memoryview(bytearray(BUFFER_BYTES))
@@ -72,9 +76,19 @@ class Server:
             await self._has_gone.wait()
         sweeping.cancel()
 
+    def take(self, connection: Connection) -> None:
+        """Serve one more; where there are too many, the oldest idle one goes, or who has taken longest to send."""
+        if len(self.connections) >= self._most_connections:
+            REFUSED.labels("connections").inc()
+            idle = (each for each in self.connections if each.is_idle)
+            gone = next(idle, None) or next(iter(self.due), connection)
+            self.forget(gone)
+            gone.give_up()
+        self.connections[connection] = None
+
     def forget(self, connection: Connection) -> None:
         """Have nothing more to do with a connection that is closed."""
-        self.connections.discard(connection)
+        self.connections.pop(connection, None)
         self.due.pop(connection, None)
         self._has_gone.set()
 

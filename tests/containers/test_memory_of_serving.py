@@ -1,10 +1,11 @@
 """Predict and the bridge in the memory that they are given, with the worst that is sent to them: none is killed."""
 
 import json
+import socket
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from contracts.names import PREDICTIONS, REJECTED
 from deploy.ports import free_port
 from deploy.runner import wait_until
 from deploy.servers import gateway
+from process.server import MOST_CONNECTIONS
 from sentiment.packing import pack
 from tests.conftest import RabbitMQNode
 from tests.containers.conftest import Servers
@@ -73,6 +75,20 @@ def test_predict_answers_or_refuses_the_largest_bodies_side_by_side(
     # 503: too much at once, try again.
     assert {*statuses} <= expected | {503}
     assert post(predict.url, b'{"text": "good"}') == 200
+
+
+def test_predict_answers_beside_thousands_of_unfinished_requests(predict: Container, measured: Measured) -> None:
+    headers = b"".join(b"%d:%d\r\n" % (each, each) for each in range(95))
+    begun = b"POST / HTTP/1.1\r\nHost: localhost\r\n%bContent-Length: 8191\r\nX: %b\r\n\r\n" % (headers, b"x" * 6_000)
+    host, port = predict.url.removeprefix("http://").split(":")
+    with ExitStack() as stack:
+        for _ in range(MOST_CONNECTIONS + 500):
+            opened = stack.enter_context(socket.create_connection((host, int(port)), timeout=20))
+            opened.sendall(begun)
+            opened.sendall(b"x" * 8_190)
+        predict.assert_alive()
+        assert post(predict.url, b'{"text": "good"}') == 200
+    measured(f"{predict.peak_bytes() / 2**20:.0f} MiB at the peak")
 
 
 def escaped_text(number: int) -> str:

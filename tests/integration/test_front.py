@@ -23,7 +23,7 @@ import process.server
 from deploy.runner import wait_until
 from process.answers import Answer, json_answer
 from process.front import Front, Limits, Request
-from process.http1 import MOST_PIPELINED, SMALL_BODY_BYTES
+from process.http1 import HEAD_PIECE_BYTES, MAX_REST_BYTES, MOST_PIPELINED, SMALL_BODY_BYTES
 from process.web import FunctionApp
 from tests.http import HttpClient, serving
 
@@ -365,9 +365,43 @@ def test_who_goes_before_the_answer_keeps_no_connection(client: HttpClient, held
 
 def test_thousands_of_silent_connections_keep_nobody_out(client: HttpClient) -> None:
     with ExitStack() as stack:
-        for _ in range(2_000):
+        for _ in range(process.server.MOST_CONNECTIONS + 500):
             stack.enter_context(connection(client))
         assert client.post("/size", data=b"x").status_code == 200
+
+
+@pytest.mark.parametrize("unfinished", [False, True])
+def test_where_there_are_too_many_connections_the_oldest_that_is_not_in_hand_goes(
+    held: Held, monkeypatch: pytest.MonkeyPatch, unfinished: bool
+) -> None:
+    begun = b"POST /size HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\nExpect: 100-continue\r\n\r\n"
+    monkeypatch.setattr(process.server, "MOST_CONNECTIONS", 10)
+    others, refused_before = held.app().answer, refused("connections")
+    with serving(Front(held.not_ready, LIMITS, hot=size, others=others)) as client, ExitStack() as stack:
+        in_hand, *kept = [stack.enter_context(connection(client)) for _ in range(10)]
+        begin(in_hand, 1, b"x", "/held")
+        assert wait_until(lambda: held.count == 1, 5)
+        for each in kept if unfinished else []:
+            each.sendall(begun)
+            assert status(each) == 100
+        assert client.post("/size", data=b"x").status_code == 200
+        assert refused("connections") == refused_before + 1
+        assert kept[0].recv(1) == b""
+        held.gate.set()
+        assert status(in_hand) == 200
+        kept[-1].sendall(b"x" if unfinished else as_sent("/size", b"x", False))
+        assert status(kept[-1]) == 200
+
+
+def test_large_heads_take_part_of_the_budget(client: HttpClient) -> None:
+    large = b"POST /size HTTP/1.1\r\nX-a: " + b"a" * (HEAD_PIECE_BYTES + MAX_REST_BYTES - 100)
+    with ExitStack() as stack:
+        for _ in range(LIMITS.body_budget_bytes // MAX_REST_BYTES + 10):
+            opened = stack.enter_context(connection(client))
+            opened.sendall(large)
+        assert status(opened) == 503
+        assert client.post("/size", data=b"x" * SMALL_BODY_BYTES).status_code == 200
+    assert wait_until(lambda: held_bytes() == 0, 5)
 
 
 REQUESTS = st.lists(
