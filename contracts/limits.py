@@ -14,12 +14,13 @@ MAX_REASON_CHARACTERS = 1_000
 def within_limit(text: str) -> str:
     """Return `text`; raises TextTooLong."""
     if len(text) > MAX_TEXT_CHARACTERS:
-        raise TextTooLong(text)
+        raise TextTooLong(str(len(text)))
     return text
 
 
 class TextTooLong(ValueError):
     """A text has more characters than MAX_TEXT_CHARACTERS."""
 
-    def __init__(self, text: str) -> None:
-        super().__init__(f"has {len(text)} characters; at most {MAX_TEXT_CHARACTERS} are allowed")
+    def __init__(self, characters: str) -> None:
+        """characters: how many it has, in words or digits."""
+        super().__init__(f"has {characters} characters; at most {MAX_TEXT_CHARACTERS} are allowed")

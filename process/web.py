@@ -109,9 +109,13 @@ def ready_if(*checks: Callable[[], object], errors: tuple[type[Exception], ...])
 
 
 def parse(reader: Callable[[bytes | bytearray], T], body: bytes | bytearray, expected: str) -> T:
-    """Return what a body holds; raises Problem 400, 413 for a list too long, that says what is `expected` instead."""
+    """Return what a body holds; raises the Problem of `malformed`."""
     try:
         return reader(body)
     except Malformed as error:
-        status = 413 if isinstance(error, TooMany) else 400
-        raise Problem(status, f"The body {error}; send {expected}.") from error
+        raise malformed(error, expected) from error
+
+
+def malformed(error: Malformed, expected: str) -> Problem:
+    """Return Problem 400, 413 for a list too long, that says what is `expected` instead."""
+    return Problem(413 if isinstance(error, TooMany) else 400, f"The body {error}; send {expected}.")

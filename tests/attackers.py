@@ -22,7 +22,7 @@ HEAD = b"POST /?record=false HTTP/1.1\r\nHost: localhost\r\nContent-Type: applic
 CONNECTIONS = 8
 # Three times a quiet machine's 99th percentile would be 3 ms or so, and on two cores, of which the attacker takes its
 # share, the scheduler alone makes longer pauses.
-FLOOR_SECONDS, PARSING_SECONDS = 0.02, 0.06
+FLOOR_SECONDS = 0.02
 CONNECTING_AT_ONCE = 100
 
 
@@ -30,7 +30,6 @@ CONNECTING_AT_ONCE = 100
 class Attack:
     """What each of so many connections sends, piece after piece, `seconds` apart.
 
-    floor_seconds: below this 99th percentile nobody minds it; more where bodies of 8 MiB are parsed, each at once.
     answers: what may come of it, and of which something must; empty where it may go on for as long as it likes. A large
     body gets 408 where the machine is too busy for it, and the end of a connection may overtake that answer.
     """
@@ -39,7 +38,6 @@ class Attack:
     pieces: Callable[[], Iterator[bytes]]
     answers: frozenset[str]
     seconds: float = 0
-    floor_seconds: float = FLOOR_SECONDS
 
 
 def body(make: Callable[[], bytes]) -> Callable[[], Iterator[bytes]]:
@@ -111,27 +109,22 @@ ATTACKS = {
         lambda: chain(begins(b"Transfer-Encoding: chunked", b"0\r\nX-a: ")(), repeat(b"x" * 65_536)),
         answers("400", "closed"),
     ),
-    "8 MiB of numbers": Attack(
-        2, body(lambda: filling(b"1")), BUSY | answers("400", "413"), floor_seconds=PARSING_SECONDS
-    ),
+    "8 MiB of numbers": Attack(2, body(lambda: filling(b"1")), BUSY | answers("400", "413")),
     "8 MiB of lists in lists": Attack(
         2,
         body(lambda: b'{"texts": %s' % (b"[" * (8 * MIB - 20))),
         answers("400", "408", "413", "503", "closed"),
-        floor_seconds=PARSING_SECONDS,
     ),
     "8 MiB of objects, as many as may be": Attack(
         2,
         body(lambda: many(b'{"%s": 1}' % (b"x" * 800), 10_000)),
         answers("200", "408", "503", "closed"),
-        floor_seconds=PARSING_SECONDS,
     ),
     "batches of 10,000 texts": Attack(1, body(lambda: many(SENTENCE, 10_000)), answers("200", "408", "503", "closed")),
     "batches of 8 MiB": Attack(
         1,
         body(lambda: filling(b'"' + b" ".join([SENTENCE[1:-1]] * 10) + b'"')),
         answers("200", "408", "503", "closed"),
-        floor_seconds=PARSING_SECONDS,
     ),
 }
 

@@ -1,23 +1,22 @@
 """The HTTP interface of predict; see docs/http.md."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Generator
 from functools import partial
 from urllib.parse import parse_qs
 
 from flask import Response
-from msgspec import UNSET, Raw
 
-from contracts.limits import MAX_TEXT_CHARACTERS, TextTooLong
-from contracts.predict import Answers, PredictRequest, Scored, read_request
+from contracts.codec import Malformed
+from contracts.large import Texts, is_large, reading
+from contracts.limits import TextTooLong
+from contracts.predict import Answers, Scored, read_request
 from functions.predict.service import NoModel, Predictor
 from process.answers import RETRY_AFTER_SECONDS, Answer, Overloaded, Problem, json_answer
 from process.front import Request
 from process.turns import NoTurn
-from process.web import FunctionApp, json_response, parse
+from process.web import FunctionApp, json_response, malformed, parse
 from records import RecordsFull, now
 
-MOST_TEXT_BYTES = 12 * MAX_TEXT_CHARACTERS + 100_000
-"""How large the body of a single text can be: JSON writes a character in at most 12 bytes; and some room around it."""
 EXPECTED = '{"text": "..."} or {"texts": ["...", ...]}, or the text itself as text/plain'
 
 
@@ -66,7 +65,9 @@ class Scoring:
         except REFUSALS as error:
             raise _problem(error) from error
 
-    async def _later(self, asked: str | Callable[[], list[Raw]], record: bool, synthetic: bool) -> Answer:
+    async def _later(
+        self, asked: str | Callable[[], Generator[None, None, Texts]], record: bool, synthetic: bool
+    ) -> Answer:
         """Answer a text, or a batch that is read once it is its turn; raises Problem."""
         try:
             if not isinstance(asked, str):
@@ -92,30 +93,25 @@ class _OneText(Exception):
 def _only_text(request: Request) -> str | None:
     """Return the text of a request, None where it has many, or may have; raises Problem, UnicodeDecodeError.
 
-    What is larger than a text can be is read once it is its turn, and a batch only then in full: while it waits, its
-    items would take many times their bytes.
+    A batch, and what is as large, is read once it is its turn: while it waits, its items would take many times their
+    bytes.
     """
     if request.content_type.partition(";")[0].strip().lower() == "text/plain":
         return request.body.decode()
-    if len(request.body) > MOST_TEXT_BYTES:
+    if is_large(request.body):
         return None
-    found = _request(request.body)
-    return None if found.text is UNSET else found.text
+    found = parse(read_request, request.body, EXPECTED)
+    return found if isinstance(found, str) else None
 
 
-def _texts(body: bytes | bytearray) -> list[Raw]:
-    """Return the texts of a request that has many, as JSON; raises Problem, _OneText."""
-    found = _request(body)
-    if found.text is not UNSET:
-        raise _OneText(found.text)
-    return [] if found.texts is UNSET else found.texts
-
-
-def _request(body: bytes | bytearray) -> PredictRequest:
-    """Return a request that has either a text or many; raises Problem."""
-    found = parse(read_request, body, EXPECTED)
-    if (found.text is UNSET) == (found.texts is UNSET):
-        raise Problem(400, f"The object must have either text or texts; send {EXPECTED}.")
+def _texts(body: bytes | bytearray) -> Generator[None, None, Texts]:
+    """Read the texts of a request that has many, in steps; raises Problem, _OneText."""
+    try:
+        found = yield from reading(body)
+    except Malformed as error:
+        raise malformed(error, EXPECTED) from error
+    if isinstance(found, str):
+        raise _OneText(found)
     return found
 
 

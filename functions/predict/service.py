@@ -3,24 +3,26 @@
 import asyncio
 import time
 from collections import Counter as Counts
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from datetime import datetime
 from itertools import count
 from secrets import token_hex
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import bson
-from msgspec import Raw
 from prometheus_client import Counter, Histogram
 
 from contracts.codec import Malformed, extended, to_document
+from contracts.large import Texts, read_item
 from contracts.limits import TextTooLong, within_limit
 from contracts.names import CLASSES
-from contracts.predict import Answer, Answers, Score, Scored, ServedModel, read_text
+from contracts.predict import Answer, Answers, Score, Scored, ServedModel
 from contracts.records import PredictionRecord
 from model_store.serving import Served
 from process.turns import Turns
 from records import now
+
+T = TypeVar("T")
 
 SECONDS = Histogram(
     "predict_seconds",
@@ -31,7 +33,8 @@ _texts = Counter("predict_texts", "Texts scored, by prediction", ["prediction"])
 TEXTS = {name: _texts.labels(name) for name in CLASSES}
 
 SLICE_SECONDS = 0.0003
-"""How long a batch is scored until single texts have their turn."""
+"""How long there is work on a batch until single texts have their turn."""
+RECORDED_AT_ONCE = 250
 LONGEST_BATCH_WAIT_SECONDS = 10.0
 MOST_BATCHES_WAITING = 100
 
@@ -107,11 +110,12 @@ class Predictor:
         return Scored(score.prediction, score.probability, served.version)
 
     async def score_batch(
-        self, read: Callable[[], Sequence[Raw]], *, record: bool = True, synthetic: bool = False
+        self, read: Callable[[], Generator[None, None, Texts]], *, record: bool = True, synthetic: bool = False
     ) -> Answers:
         """Return an answer for each item, a text as JSON; a bad one gets an error for its answer.
 
-        `read` returns the items once it is the batch's turn. Raises what `read` does, NoModel, RecordsFull, NoTurn.
+        `read` begins to read the items, in steps, once it is the batch's turn. Raises what that does, NoModel,
+        RecordsFull, NoTurn.
         """
         received_at = now()
         while True:
@@ -121,20 +125,22 @@ class Predictor:
                 if self._recorder.has_room() or not record:
                     return await self._score_batch(read(), received_at if record else None, synthetic)
 
-    async def _score_batch(self, items: Sequence[Raw], received_at: datetime | None, synthetic: bool) -> Answers:
+    async def _score_batch(
+        self, reading: Generator[None, None, Texts], received_at: datetime | None, synthetic: bool
+    ) -> Answers:
         """Answer a batch that has its turn; others are answered in between."""
         started = time.perf_counter()
         served = self._require()
+        slices = _Slices()
+        items = await slices.run(reading)
         texts_of = Counts[str]()
         encoded: list[bytes] = []
         predictions: list[Answer] = []
-        slice_ends_at = started + SLICE_SECONDS
         for item in items:
-            if time.perf_counter() > slice_ends_at:
-                await asyncio.sleep(0)
-                slice_ends_at = time.perf_counter() + SLICE_SECONDS
+            if slices.is_over():
+                await slices.others()
             try:
-                text = within_limit(read_text(item))
+                text = read_item(item)
             except Malformed:
                 predictions.append(Answer(error="must be a string"))
             except TextTooLong as error:
@@ -145,7 +151,10 @@ class Predictor:
                 if received_at:
                     encoded.append(self._encoded(text, score, served.version, received_at, synthetic))
                 predictions.append(Answer(score.prediction, score.probability))
-        self._recorder.record(encoded)
+        for begin in range(0, len(encoded), RECORDED_AT_ONCE):
+            self._recorder.record(encoded[begin : begin + RECORDED_AT_ONCE])
+            if slices.is_over():
+                await slices.others()
         SECONDS.observe(time.perf_counter() - started)
         for prediction, texts in texts_of.items():
             TEXTS[prediction].inc(texts)
@@ -170,3 +179,30 @@ class Predictor:
             synthetic=synthetic,
         )
         return bson.encode(to_document(record))
+
+
+class _Slices:
+    """Divides work on an event loop, so that others have it every SLICE_SECONDS."""
+
+    def __init__(self) -> None:
+        self._end = time.perf_counter() + SLICE_SECONDS
+
+    def is_over(self) -> bool:
+        """Whether it is the others' turn."""
+        return time.perf_counter() > self._end
+
+    async def others(self) -> None:
+        """Let the others have it."""
+        await asyncio.sleep(0)
+        self._end = time.perf_counter() + SLICE_SECONDS
+
+    async def run(self, steps: Generator[None, None, T]) -> T:
+        """Return what the steps return."""
+        while True:
+            try:
+                next(steps)
+            except StopIteration as done:
+                found: T = done.value
+                return found
+            if self.is_over():
+                await self.others()

@@ -48,7 +48,9 @@ class BsonRecords(ListRecords):
 
 def scored(body: bytes) -> tuple[int, dict[str, str], bytes]:
     """Answer as predict does, by its contract; raises where it would refuse."""
-    texts = [within_limit(read_text(item)) for item in read_request(body).texts or ()]
+    items = read_request(body)
+    assert not isinstance(items, str)
+    texts = [within_limit(read_text(item)) for item in items]
     return 200, {}, encode(Answers([Scored("positive", 0.75) for _ in texts], "v1"))
 
 

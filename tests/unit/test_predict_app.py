@@ -290,7 +290,7 @@ def test_a_list_of_millions_is_refused_before_it_takes_memory(item: str, predict
     count = MAX_BODY_BYTES // (len(item) + 1) - 20
     body = '{"texts":[' + ",".join([item] * count) + "]}"
     tracemalloc.start()
-    is_problem(predict.post(body), 413, "of length <= 10000")
+    is_problem(predict.post(body), 413, "more than 10000 texts")
     _, most_bytes = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert most_bytes < 60_000_000, "the body, as it is sent and received"
