@@ -84,8 +84,9 @@ def _take_out(content: bytes | bytearray) -> Generator[None, None, tuple[bytearr
             raise TooMany(TOO_MUCH)
         if begin < 0:
             return rest, strings
-        end = yield from _end_of_string(content, begin)
-        if end - begin > MAX_SHORT_BYTES or content.find(b"\\", begin, end) >= 0:
+        end = content.find(b'"', begin + 1, begin + MAX_SHORT_BYTES) + 1
+        if not end or content.find(b"\\", begin, end) >= 0:
+            end = yield from _end_of_string(content, begin)
             rest += b'%b%d"' % (_TAKEN_OUT, len(strings))
             strings.append((begin, end))
         else:
