@@ -26,7 +26,9 @@ _WORD = re.compile(r"\w\w+")
 # ASCII texts, nearly all, need no regular expression: once punctuation is gone, all that is left besides
 # letters and digits is white space and control characters; bytes.translate makes those white space too.
 _CONTROL = bytes(range(32)) + b"\x7f"
-_CONTROL_TO_SPACE = bytes.maketrans(_CONTROL, b" " * len(_CONTROL))
+_TO_LOWER_OR_SPACE = bytes.maketrans(
+    string.ascii_uppercase.encode() + _CONTROL, string.ascii_lowercase.encode() + b" " * len(_CONTROL)
+)
 _PUNCTUATION = string.punctuation.encode()
 
 
@@ -50,7 +52,7 @@ def tokens(text: str) -> list[str]:
     Single characters are in no vocabulary, so whoever only looks words up is spared the filter.
     """
     if text.isascii():
-        return text.encode().lower().translate(_CONTROL_TO_SPACE, _PUNCTUATION).decode().split()
+        return text.encode().translate(_TO_LOWER_OR_SPACE, _PUNCTUATION).decode().split()
     return _WORD.findall(remove_punctuation(text))
 
 

@@ -1,7 +1,7 @@
 """The HTTP interface of predict; see docs/http.md."""
 
 from collections.abc import Awaitable, Callable, Generator
-from functools import partial
+from functools import lru_cache, partial
 from urllib.parse import parse_qs
 
 from flask import Response
@@ -53,8 +53,7 @@ class Scoring:
             return None
         if request.method != "POST":
             raise Problem(405, "Send the text with POST.", Allow="GET, HEAD, OPTIONS, POST")
-        options = parse_qs(request.query) if request.query else {}
-        record, synthetic = options.get("record") != ["false"], options.get("synthetic") == ["true"]
+        record, synthetic = _options(request.query)
         try:
             text = _only_text(request)
             if text is None:
@@ -81,6 +80,13 @@ class Scoring:
             return _answer(self._predictor.score(asked, record=record, synthetic=synthetic, received_at=received_at))
         except REFUSALS as error:
             raise _problem(error) from error
+
+
+@lru_cache(maxsize=16)  # nearly all requests have the same
+def _options(query: str) -> tuple[bool, bool]:
+    """Return whether the answer is recorded, and whether the text counts as synthetic."""
+    options = parse_qs(query)
+    return options.get("record") != ["false"], options.get("synthetic") == ["true"]
 
 
 class _OneText(Exception):
