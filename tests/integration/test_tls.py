@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -263,6 +264,24 @@ def test_the_address_of_mongodb_may_name_the_authority(
     for no_authority in (authority.server_key, authority.server_key.with_name("missing")):
         with pytest.raises(SettingsError, match="MONGODB_URL must be an address whose files"):
             ping(no_authority)
+
+
+def test_a_certificate_that_has_expired_is_told_from_one_of_strangers(
+    mongodb_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ca = trustme.CA()
+    ca.cert_pem.write_to_path(str(tmp_path / "authority.pem"))
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    ca.issue_cert(NAMED, not_before=datetime(2020, 1, 1), not_after=datetime(2020, 2, 1)).configure_cert(context)
+    port, target = ports.free_port(), int(mongodb_url.rpartition(":")[2])
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "authority.pem"))
+    monkeypatch.setenv("MONGODB_URL", f"mongodb://{NAMED}:{port}/?tls=true")
+    with (
+        Proxy(port, target, random.Random(1), context),
+        closing(Records.from_environment()) as records,
+        pytest.raises(RecordsUnavailable, match=r"can't be used now \(certificate has expired\)"),
+    ):
+        records.ping()
 
 
 def test_without_an_authority_of_ones_own_only_the_systems_are_trusted(
