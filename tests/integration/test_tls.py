@@ -15,6 +15,8 @@ from pathlib import Path
 import pytest
 import trustme
 
+from bridge.functions import Function, FunctionUnavailable
+from contracts.predict import TextsRequest, read_answers
 from deploy import ports, servers
 from deploy.ports import http_status
 from deploy.runner import wait_until
@@ -25,6 +27,7 @@ from model_store.errors import StoreUnavailable
 from model_store.publishing import ModelStore
 from model_store.serving import StoreReader
 from process.settings import SettingsError
+from process.tls import explained
 from records import Records, RecordsUnavailable
 from tests.conftest import RabbitMQNode, server_or_skip
 from tests.control import evaluate
@@ -179,9 +182,12 @@ def test_the_whole_system_runs_over_tls(
     (secrets / "ca-certificates").write_bytes(authority.certificate.read_bytes())
     contained = {**environment, **trusting(authority.of_others), "SECRETS_DIR": str(secrets)}
     predict = python_service("functions.predict", tmp_path, contained)
-    with through_gateway(tmp_path, {"predict": predict}) as url:
-        bridge = python_service("bridge", tmp_path, {**environment, "GATEWAY_URL": url})
-        with running(bridge):
+    with (
+        through_gateway(tmp_path, {"predict": predict}) as url,
+        Proxy(ports.free_port(), int(url.rpartition(":")[2]), random.Random(1), authority.context()) as gateway,
+    ):
+        environment["GATEWAY_URL"] = f"https://{NAMED}:{gateway.port}"
+        with running(python_service("bridge", tmp_path, environment)):
             command = [sys.executable, "-m", "bridge.client", "I love it"]
             done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
@@ -285,10 +291,11 @@ def test_a_certificate_that_has_expired_is_told_from_one_of_strangers(
 
 
 def test_without_an_authority_of_ones_own_only_the_systems_are_trusted(
-    system: System, monkeypatch: pytest.MonkeyPatch
+    system: System, mongodb_port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in system.over_tls("amqps", "streams", "mongodb", "s3").items():
         monkeypatch.setenv(name, value)
+    function = Function(f"https://{NAMED}:{mongodb_port}", "predict", connections=1, timeout_seconds=10)
     with pytest.raises(BrokerUnavailable, match=FOREIGN), blocking_connection(os.environ["RABBITMQ_URL"]):
         pass
     with pytest.raises(BrokerUnavailable, match=FOREIGN):
@@ -299,6 +306,19 @@ def test_without_an_authority_of_ones_own_only_the_systems_are_trusted(
         ModelStore.from_environment().current()
     with pytest.raises(StoreUnavailable, match=FOREIGN):
         StoreReader().get("current.json", 1_000)
+    with pytest.raises(FunctionUnavailable, match=FOREIGN):
+        function.post(TextsRequest([]), read_answers)
+
+
+def test_the_page_on_tls_shows_what_is_said() -> None:
+    page = (ROOT / "docs" / "tls.md").read_text()
+    for reason in (
+        "self-signed certificate in certificate chain",
+        "IP address mismatch, certificate is not valid for '10.0.0.7'.",
+        "certificate has expired",
+    ):
+        error = f"[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: {reason} (_ssl.c:1006)"
+        assert f"`{explained(error, authorities='SSL_CERT_FILE', address='RABBITMQ_URL')}`" in page
 
 
 def test_a_node_that_a_stream_leads_to_is_checked_too(
