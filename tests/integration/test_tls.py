@@ -6,9 +6,8 @@ import random
 import ssl
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -17,7 +16,7 @@ import trustme
 
 from bridge.functions import Function, FunctionUnavailable
 from contracts.predict import TextsRequest, read_answers
-from deploy import ports, servers
+from deploy import ports
 from deploy.ports import http_status
 from deploy.runner import wait_until
 from messages.amqp import blocking_connection
@@ -29,148 +28,43 @@ from model_store.serving import StoreReader
 from process.settings import SettingsError
 from process.tls import explained
 from records import Records, RecordsUnavailable
-from tests.conftest import RabbitMQNode, server_or_skip
+from tests.conftest import RabbitMQNode
 from tests.control import evaluate
 from tests.faults.proxy import Proxy
 from tests.integration.test_bridge import tiny_model
 from tests.running import running
 from tests.system import ROOT, promote, python_service, through_gateway
-
-NAMED, NOT_NAMED = "localhost", ports.LOOPBACK
-"""A host that the servers' certificate is for, and one where the same servers are and that it is not for."""
-VARIABLES = ("SSL_CERT_FILE", "AWS_CA_BUNDLE")
-
-
-@dataclass(frozen=True)
-class Authority:
-    """An authority, another one, and a certificate for NAMED alone that the first has signed: PEM files."""
-
-    certificate: Path
-    of_others: Path
-    server_certificate: Path
-    server_key: Path
-
-    @classmethod
-    def make(cls, folder: Path) -> "Authority":
-        files = cls(*(folder / f"{name}.pem" for name in ("authority", "others", "server", "key")))
-        authority = trustme.CA()
-        issued = authority.issue_cert(NAMED)
-        authority.cert_pem.write_to_path(str(files.certificate))
-        trustme.CA().cert_pem.write_to_path(str(files.of_others))
-        issued.private_key_pem.write_to_path(str(files.server_key))
-        for part in issued.cert_chain_pems:
-            part.write_to_path(str(files.server_certificate), append=True)
-        return files
-
-    def context(self) -> ssl.SSLContext:
-        """Return what a server of Python needs."""
-        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        context.load_cert_chain(self.server_certificate, self.server_key)
-        return context
+from tests.tls import NAMED, NOT_NAMED, VARIABLES, Authority, Servers, servers_with_tls, trusting
 
 
 @pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    return Authority.make(tmp_path_factory.mktemp("certificates"))
+def servers(mongodb_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
+    with servers_with_tls(tmp_path_factory.mktemp("tls"), mongodb_url) as found:
+        yield found
 
 
-@pytest.fixture(scope="module")
-def broker(authority: Authority, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMQNode]:
-    """A node that speaks TLS, too, at the ports that its service names."""
-    folder = tmp_path_factory.mktemp("rabbitmq")
-    amqps, streams = ports.free_port("amqps"), ports.free_port("streams")
-    (folder / "conf.d").mkdir()
-    (folder / "conf.d" / "tls.conf").write_text(
-        f"listeners.ssl.1 = {ports.LOOPBACK}:{amqps}\n"
-        f"stream.listeners.ssl.1 = {ports.LOOPBACK}:{streams}\n"
-        f"stream.advertised_host = {NAMED}\n"
-        f"stream.advertised_tls_port = {streams}\n"
-        f"ssl_options.cacertfile = {authority.certificate}\n"
-        f"ssl_options.certfile = {authority.server_certificate}\n"
-        f"ssl_options.keyfile = {authority.server_key}\n"
-    )
-    with server_or_skip():
-        service = servers.rabbitmq(folder, ports.free_port, "tls", "secret")
-    node = RabbitMQNode(replace(service, ports=(*service.ports, amqps, streams)))
-    try:
-        node.start()
-        yield node
-    finally:
-        node.stop()
+@pytest.fixture
+def authority(servers: Servers) -> Authority:
+    return servers.authority
 
 
-@pytest.fixture(scope="module")
-def mongodb_port(authority: Authority, mongodb_url: str) -> Iterator[int]:
-    """The port of a proxy that speaks TLS before MongoDB, whose stand-in does not."""
-    port, target = ports.free_port("mongodb-tls"), int(mongodb_url.rpartition(":")[2])
-    with Proxy(port, target, random.Random(1), authority.context()):
-        yield port
-
-
-@pytest.fixture(scope="module")
-def s3(authority: Authority, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, str]]:
-    """The settings of a store that also speaks HTTPS, at `S3_PORT`."""
-    port = ports.free_port("s3-https")
-    with server_or_skip():
-        service = servers.s3(tmp_path_factory.mktemp("s3"), ports.free_port, "tests-access-key", "tests-secret-key")
-    tls = {"port.https": port, "cert.file": authority.server_certificate, "key.file": authority.server_key}
-    command = (*service.command, *(f"-s3.{name}={value}" for name, value in tls.items()))
-    with running(replace(service, command=command)):
-        yield {**service.variables, "S3_PORT": str(port)}
-
-
-@dataclass(frozen=True)
-class System:
-    """The settings of a system on these servers.
-
-    plain: without TLS. encrypted: by server, the variable that has its address, and the address for a `{host}`.
-    """
-
-    plain: Mapping[str, str]
-    encrypted: Mapping[str, tuple[str, str]]
-
-    def over_tls(self, *names: str, host: str = NAMED) -> dict[str, str]:
-        """Return the settings that have these servers asked over TLS, and the others without."""
-        return {**self.plain, **{key: url.format(host=host) for key, url in (self.encrypted[name] for name in names)}}
+@pytest.fixture
+def broker(servers: Servers) -> RabbitMQNode:
+    return servers.broker
 
 
 @pytest.fixture
 def system(
-    broker: RabbitMQNode,
-    mongodb_url: str,
-    mongodb_port: int,
-    s3: Mapping[str, str],
-    bucket: str,
-    database_name: str,
-    stream_name: str,
-    monkeypatch: pytest.MonkeyPatch,
-) -> System:
+    servers: Servers, bucket: str, database_name: str, stream_name: str, monkeypatch: pytest.MonkeyPatch
+) -> Servers:
+    """The servers with names that nobody has used; nobody is trusted yet."""
     for name in VARIABLES:
         monkeypatch.delenv(name, raising=False)
-    amqps, streams = broker.service.ports[-2:]
-    return System(
-        plain={
-            **s3,
-            **broker.environment,
-            "S3_BUCKET": bucket,
-            "MONGODB_URL": f"{mongodb_url}/{database_name}",
-            "BRIDGE_SOURCE": f"stream:{stream_name}",
-        },
-        encrypted={
-            "amqps": ("RABBITMQ_URL", f"amqps://tls:secret@{{host}}:{amqps}/%2F"),
-            "streams": ("RABBITMQ_STREAM_URL", f"rabbitmq-stream+tls://tls:secret@{{host}}:{streams}"),
-            "mongodb": ("MONGODB_URL", f"mongodb://{{host}}:{mongodb_port}/{database_name}?tls=true"),
-            "s3": ("S3_ENDPOINT_URL", f"https://{{host}}:{s3['S3_PORT']}"),
-        },
-    )
-
-
-def trusting(authority: Path) -> dict[str, str]:
-    return dict.fromkeys(VARIABLES, str(authority))
+    return servers.with_names(bucket, database_name, f"stream:{stream_name}")
 
 
 def test_the_whole_system_runs_over_tls(
-    system: System, authority: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    system: Servers, authority: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     environment = {**system.over_tls("amqps", "streams", "mongodb", "s3"), **trusting(authority.certificate)}
     for name, value in environment.items():
@@ -213,7 +107,7 @@ WRONG_HOST = "its certificate is for another host"
     ],
 )
 def test_a_process_says_why_a_certificate_is_refused_and_what_to_do(
-    module: str, server: str, wrong: str, system: System, authority: Authority, tmp_path: Path
+    module: str, server: str, wrong: str, system: Servers, authority: Authority, tmp_path: Path
 ) -> None:
     host = NOT_NAMED if wrong == "host" else NAMED
     trusted = authority.of_others if wrong == "authority" else authority.certificate
@@ -244,7 +138,7 @@ def test_a_process_says_why_a_certificate_is_refused_and_what_to_do(
     ids=" ".join,
 )
 def test_a_command_ends_with_a_line_that_says_it(
-    arguments: list[str], server: str, system: System, authority: Authority
+    arguments: list[str], server: str, system: Servers, authority: Authority
 ) -> None:
     environment = {**os.environ, **system.over_tls(server), **trusting(authority.of_others)}
     command = [sys.executable, "-m", *arguments]
@@ -255,7 +149,7 @@ def test_a_command_ends_with_a_line_that_says_it(
 
 
 def test_the_address_of_mongodb_may_name_the_authority(
-    system: System, authority: Authority, monkeypatch: pytest.MonkeyPatch
+    system: Servers, authority: Authority, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     url = system.over_tls("mongodb")["MONGODB_URL"]
 
@@ -291,11 +185,11 @@ def test_a_certificate_that_has_expired_is_told_from_one_of_strangers(
 
 
 def test_without_an_authority_of_ones_own_only_the_systems_are_trusted(
-    system: System, mongodb_port: int, monkeypatch: pytest.MonkeyPatch
+    system: Servers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in system.over_tls("amqps", "streams", "mongodb", "s3").items():
         monkeypatch.setenv(name, value)
-    function = Function(f"https://{NAMED}:{mongodb_port}", "predict", connections=1, timeout_seconds=10)
+    function = Function(os.environ["S3_ENDPOINT_URL"], "predict", connections=1, timeout_seconds=10)
     with pytest.raises(BrokerUnavailable, match=FOREIGN), blocking_connection(os.environ["RABBITMQ_URL"]):
         pass
     with pytest.raises(BrokerUnavailable, match=FOREIGN):
@@ -322,7 +216,7 @@ def test_the_page_on_tls_shows_what_is_said() -> None:
 
 
 def test_a_node_that_a_stream_leads_to_is_checked_too(
-    system: System, broker: RabbitMQNode, stream: str, authority: Authority, monkeypatch: pytest.MonkeyPatch
+    system: Servers, broker: RabbitMQNode, stream: str, authority: Authority, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(authority.certificate))
     url = system.over_tls("streams")["RABBITMQ_STREAM_URL"]
