@@ -26,7 +26,9 @@ def trust_authorities() -> None:
         os.environ.update(dict.fromkeys(VARIABLES, str(secret_path(SECRET))))
     for variable in VARIABLES:
         path = os.environ.get(variable)
-        if path and not holds_certificates(Path(path)):
+        if not path:
+            os.environ.pop(variable, None)  # OpenSSL would look for a file without a name
+        elif not holds_certificates(Path(path)):
             raise SettingsError(f"{variable} must be the path of a PEM file with certificates, not {path!r}")
 
 
