@@ -40,6 +40,10 @@ case ${TRAIN_DATA:-} in
   '' | imdb | starter | /*) ;;
   *) TRAIN_DATA=$PWD/$TRAIN_DATA ;;
 esac
+case ${CA_FILE:-} in
+  '' | /*) ;;
+  *) CA_FILE=$PWD/$CA_FILE ;;
+esac
 case ${VENV:-} in
   '' | /*) ;;
   *) VENV=$PWD/$VENV ;;

@@ -30,6 +30,7 @@ from messages.stream_client import partitions
 from messages.stream_source import StreamSource
 from messages.topology import declare_reply_queue
 from process.settings import SettingsError
+from process.tls import trust_authorities
 
 BATCH_MESSAGES = 500
 READ_TIMEOUT_SECONDS = 0.1
@@ -55,6 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not os.environ.get("RABBITMQ_URL"):
         os.environ.update(local_urls())
     try:
+        trust_authorities()
         return _ask(Settings(), questions, parsed.timeout_seconds)
     except (BrokerUnavailable, SettingsError) as error:
         print(f"{error}\nIs RABBITMQ_URL right? The local stack's is in {ADDRESSES}.", file=sys.stderr)  # noqa: T201

@@ -13,6 +13,7 @@ from contracts.codec import Malformed, Reader, encode
 from contracts.predict import Answer, Answers, TextsRequest, read_answers
 from contracts.problem import read_problem
 from process.answers import PROBLEM_JSON
+from process.tls import explained
 
 # Statuses that speak of this very request, where a function says so itself; every other one but success is a bad
 # moment of the system: no function ready (404, 502, 503), a wrong token (401), too many requests (429), a bug (500).
@@ -59,7 +60,8 @@ class Function:
                 "POST", self.url + query, body=encode(body), headers=self._headers, redirect=False
             )
         except urllib3.exceptions.HTTPError as error:
-            raise FunctionUnavailable(f"{self._name} can't be reached: {error}") from error
+            words = explained(error, authorities="SSL_CERT_FILE", address="GATEWAY_URL")
+            raise FunctionUnavailable(f"{self._name} can't be reached: {words}") from error
         if not 200 <= response.status < 300:
             problem = _problem(response)
             if problem is not None and response.status in REFUSALS:

@@ -14,6 +14,7 @@ from model_store.errors import CurrentRefused, StoreError
 from model_store.layout import Current
 from model_store.publishing import ModelStore
 from process.settings import SettingsError
+from process.tls import trust_authorities
 
 HOLDOUT_SHARE = 0.1
 
@@ -24,6 +25,7 @@ def main() -> int:
     """Return 0 when the store serves a model; else print one line that says what to do, and return 1."""
     by = os.environ.get("PROMOTED_BY") or "deploy.first_model"
     try:
+        trust_authorities()
         store = ModelStore.from_environment()
         store.ensure_bucket()
         store.check_conditional_writes()

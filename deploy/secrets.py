@@ -70,6 +70,8 @@ def make(folder: Path, mongodb_host: str, rabbitmq_host: str, given: Mapping[str
         "model-public-key": known(folder / "model-public-key") or NONE
         if signing == NONE
         else key_pair.public_key(signing),
+        # Of servers of the user's; without any, those that the image brings are trusted.
+        "ca-certificates": known(folder / "ca-certificates") or NONE,
         "alert-webhook-url": known(folder / "alert-webhook-url") or NONE,
         "retrain-token": known(folder / "retrain-token") or secrets.token_urlsafe(32),
     }

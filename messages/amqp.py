@@ -11,6 +11,7 @@ from pika.exceptions import AMQPError
 
 from messages.pika_connection import PikaConnection
 from messages.ports import BrokerUnavailable
+from process.tls import explained
 
 CONNECT_TIMEOUT_SECONDS = 15
 HEARTBEAT_SECONDS = 30
@@ -50,7 +51,8 @@ def unavailable() -> Iterator[None]:
 
 def _words(error: BaseException) -> str:
     """Return an error's message; pika often has one only in the error behind it."""
-    return f"{type(error).__name__}: {str(error) or str(error.__cause__ or '') or repr(error)}"
+    words = f"{type(error).__name__}: {str(error) or str(error.__cause__ or '') or repr(error)}"
+    return explained(words, authorities="SSL_CERT_FILE", address="RABBITMQ_URL")
 
 
 class Connection:

@@ -23,6 +23,7 @@ from rstream.constants import OffsetType
 from messages.ports import BrokerUnavailable, StreamMissing
 from messages.stream_address import Address
 from messages.stream_connection import ChunkConnection, Subscription
+from process.tls import explained
 
 T = TypeVar("T")
 F = TypeVar("F", bound=schema.Frame)
@@ -33,6 +34,9 @@ SHARED_SINCE = (3, 11)
 """The first version of RabbitMQ with super streams of which the broker chooses the active reader."""
 FRAME_MAX_BYTES = 1024 * 1024
 ERRORS = (OSError, exceptions.ServerError, exceptions.ClientError, rstream.connection.ConnectionClosed)
+
+NAMED_BY = "RABBITMQ_STREAM_URL, or the broker's stream.advertised_host"
+"""What says where a node is: each but the first is found by what the broker says of it."""
 
 FIRST = schema.OffsetSpec(OffsetType.FIRST)
 LAST = schema.OffsetSpec(OffsetType.LAST)
@@ -63,7 +67,8 @@ def _wait(coroutine: Coroutine[Any, Any, T], what: str, timeout_seconds: float =
     except exceptions.StreamDoesNotExist as error:
         raise StreamMissing(f"RabbitMQ: {what}: there is no such stream") from error
     except ERRORS as error:
-        raise BrokerUnavailable(f"RabbitMQ: {what}: {type(error).__name__}: {error}") from error
+        words = explained(f"{type(error).__name__}: {error}", authorities="SSL_CERT_FILE", address=NAMED_BY)
+        raise BrokerUnavailable(f"RabbitMQ: {what}: {words}") from error
 
 
 class _Client(Client):

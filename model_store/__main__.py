@@ -10,6 +10,7 @@ from contracts.codec import extended, indented
 from model_store.errors import CurrentRefused, StoreError, VersionNotFound
 from model_store.publishing import ModelStore, VersionInfo
 from process.settings import SettingsError
+from process.tls import trust_authorities
 from sentiment.artifact import ArtifactError
 
 
@@ -17,6 +18,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run one command; the exit code is 0, or 1 with the reason in one line on stderr (2: wrong usage)."""
     options = _parser().parse_args(arguments)
     try:
+        trust_authorities()
         answer, lines = options.command(ModelStore.from_environment(), options)
     except (StoreError, ArtifactError, SettingsError) as error:
         print(f"model_store: {error}", file=sys.stderr)

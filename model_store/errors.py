@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from process.tls import explained
 from sentiment.artifact import ArtifactError
 
 if TYPE_CHECKING:
@@ -108,6 +109,11 @@ class VersionRefused(StoreError):
         self.reason = reason
         self.passing = passing
         self.untrusted = untrusted
+
+
+def words_of(error: Exception) -> str:
+    """Return what a client of S3 says of a store that it can't reach."""
+    return explained(error, authorities="AWS_CA_BUNDLE", address="S3_ENDPOINT_URL")
 
 
 def error_of_answer(status: int, code: str, message: str = "") -> StoreError:

@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any, NoReturn
 
 from process.settings import SettingsError, choice
+from process.tls import trust_authorities
 
 LOG_LEVELS = ("info", "debug", "warning", "error", "critical")
 
@@ -18,6 +19,7 @@ def run(name: str, main: Callable[[], int | None]) -> NoReturn:
     """Log as `name`, call `main` and exit with what it returns, None for 0; with 2 and one line for a wrong setting."""
     try:
         log_to_stdout(name)
+        trust_authorities()
         sys.exit(main())
     except SettingsError as error:
         logging.getLogger(name).critical("%s", error)

@@ -91,15 +91,19 @@ def listen_address(default_port: int) -> tuple[str, int]:
     return os.environ.get("LISTEN_HOST") or "127.0.0.1", whole_number("LISTEN_PORT", default_port, least=1, most=65535)
 
 
+def secret_path(name: str) -> Path:
+    """Return the file of the secret `name`, whether it is there or not."""
+    return Path(os.environ.get("SECRETS_DIR") or "/var/openfaas/secrets") / name
+
+
 def read_secret(name: str, variable: str | None = None) -> str | None:
     """Return the secret `name`: its file in SECRETS_DIR, else the environment's `variable`, else None.
 
     White space around it, such as the final newline, is removed; an empty one counts as none. A file that
     exists but can't be read raises OSError: going on without it would hide a wrong mount.
     """
-    path = Path(os.environ.get("SECRETS_DIR") or "/var/openfaas/secrets") / name
     try:
-        value = path.read_text(encoding="utf-8")
+        value = secret_path(name).read_text(encoding="utf-8")
     except (FileNotFoundError, NotADirectoryError):
         value = os.environ.get(variable, "") if variable else ""
     return value.strip() or None

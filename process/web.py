@@ -95,14 +95,23 @@ def check_token_is_set(token: str | None, name: str, address: str) -> None:
 
 
 def ready_if(*checks: Callable[[], object], errors: tuple[type[Exception], ...]) -> Callable[[], str | None]:
-    """Return a `not_ready` that makes all checks, and says what the first that raises one of `errors` says."""
+    """Return a `not_ready` that makes all checks, and says what the first that raises one of `errors` says.
+
+    It logs it, too, the first time that it is so.
+    """
+    ready = True
 
     def not_ready() -> str | None:
+        nonlocal ready
+        was_ready, ready = ready, False
         try:
             for check in checks:
                 check()
         except errors as error:
+            if was_ready:
+                logger.warning("not ready: %s", error)
             return str(error)
+        ready = True
         return None
 
     return not_ready

@@ -17,7 +17,8 @@ from pymongo.write_concern import WriteConcern
 
 from contracts.codec import Malformed, from_document, to_document, to_documents
 from contracts.records import PredictionRecord, RejectedRecord, StoredOffset
-from process.settings import number, read_secret
+from process.settings import SettingsError, number, read_secret
+from process.tls import explained
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -62,16 +63,24 @@ class Records:
 
     @classmethod
     def from_environment(cls) -> Self:
-        """Connect to MONGODB_URL (or the secret `mongodb-url`); the URL's path may name another database."""
+        """Connect to MONGODB_URL (or the secret `mongodb-url`); the URL's path may name another database.
+
+        Raises SettingsError where a file that it names can't be read.
+        """
         url = read_secret("mongodb-url", "MONGODB_URL") or "mongodb://127.0.0.1:27017"
-        client: MongoClient[Document] = MongoClient(
-            url,
-            tz_aware=True,
-            connect=False,
-            serverSelectionTimeoutMS=3_000,
-            socketTimeoutMS=20_000,
-            appname="sentiment",
-        )
+        try:
+            client: MongoClient[Document] = MongoClient(
+                url,
+                tz_aware=True,
+                connect=False,
+                serverSelectionTimeoutMS=3_000,
+                socketTimeoutMS=20_000,
+                appname="sentiment",
+            )
+        except OSError as error:
+            raise SettingsError(
+                f"MONGODB_URL must be an address whose files, as tlsCAFile, hold PEM: {error}"
+            ) from None
         return cls(client, client.get_default_database(DATABASE).name)
 
     def close(self) -> None:
@@ -219,4 +228,5 @@ def unavailable() -> Iterator[None]:
         kind = RecordTooLarge if error.code == TOO_LARGE else RecordsUnavailable
         raise kind(f"MongoDB: {error}") from error
     except PyMongoError as error:
-        raise RecordsUnavailable(f"MongoDB: {error}") from error
+        words = explained(error, authorities="SSL_CERT_FILE, or tlsCAFile in MONGODB_URL,", address="MONGODB_URL")
+        raise RecordsUnavailable(f"MongoDB: {words}") from error

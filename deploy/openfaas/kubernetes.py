@@ -31,7 +31,7 @@ def apply(commands: Commands, settings: Settings) -> None:
         secrets.write(SECRETS, {"rabbitmq-url": _rabbitmq_url(commands), "rabbitmq-stream-url": secrets.NONE})
     names = (
         "s3-access-key", "s3-secret-key", "mongodb-url", "rabbitmq-url", "rabbitmq-stream-url", "retrain-token",
-        "model-signing-key", "model-public-key",
+        "model-signing-key", "model-public-key", "ca-certificates",
     )  # fmt: skip
     _put_secret(commands, "sentiment", {name: name for name in names})
     hint = "`kubectl --namespace sentiment logs job/bootstrap` says why there is no first model"

@@ -6,11 +6,13 @@ import socket
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from deploy import secrets
 from deploy.openfaas.commands import ROOT
 from deploy.runner import ServiceError
+from process.tls import holds_certificates
 
 FOLDER = ROOT / ".local" / "openfaas"
 SECRETS = FOLDER / "secrets"
@@ -20,7 +22,7 @@ LOOPBACK = "127.0.0.1"
 FAASD_ADDRESS = "10.62.0.1"
 # service of compose.yml -> the variable that names a server of the user's in its place
 SERVERS = {"s3": "S3_ENDPOINT_URL", "mongodb": "MONGODB_URL", "rabbitmq": "RABBITMQ_URL"}
-# name of the secret -> the variable that gives it
+# name of the secret -> the variable that gives it, or its file
 CREDENTIALS = {
     "s3-access-key": "AWS_ACCESS_KEY_ID",
     "s3-secret-key": "AWS_SECRET_ACCESS_KEY",
@@ -31,6 +33,7 @@ CREDENTIALS = {
     "alert-webhook-url": "ALERT_WEBHOOK_URL",
     "model-signing-key": "MODEL_SIGNING_KEY",
     "model-public-key": "MODEL_PUBLIC_KEY",
+    "ca-certificates": "CA_FILE",
 }
 # No function reads streams, so the gateway does not get their address.
 FUNCTION_CREDENTIALS = [name for name in CREDENTIALS if name != "rabbitmq-stream-url"]
@@ -93,6 +96,8 @@ def make_secrets(settings: Settings, environment: Mapping[str, str]) -> list[str
     random ones. Raises ServiceError where one is missing.
     """
     given = {name: environment[variable] for name, variable in CREDENTIALS.items() if environment.get(variable)}
+    if path := given.get("ca-certificates"):
+        given["ca-certificates"] = _certificates(Path(path))
     for name in ("s3-access-key", "s3-secret-key"):
         if "s3" not in settings.ours and name not in given and not (SECRETS / name).exists():
             given[name] = _ask(name, CREDENTIALS[name])
@@ -107,6 +112,12 @@ def make_secrets(settings: Settings, environment: Mapping[str, str]) -> list[str
 def secrets_digest() -> str:
     """Return a digest of all credentials; the random token among them is the salt of the others."""
     return hashlib.sha256("\0".join(secrets.known(SECRETS / name) or "" for name in CREDENTIALS).encode()).hexdigest()
+
+
+def _certificates(path: Path) -> str:
+    if not holds_certificates(path):
+        raise ServiceError(f"CA_FILE must be the path of a PEM file with certificates, not '{path}'")
+    return path.read_text()
 
 
 def _ask(name: str, variable: str) -> str:

@@ -15,6 +15,7 @@ from contracts.codec import encode
 from contracts.drift import Deleted, Generated
 from contracts.predict import TextsRequest
 from process.exclusive import Exclusive
+from process.tls import explained
 from records.drift import GeneratedTexts
 from sentiment.text import batches
 
@@ -93,7 +94,8 @@ class Generator:
                 "POST", self._url, body=encode(TextsRequest(texts)), headers={"Content-Type": "application/json"}
             )
         except urllib3.exceptions.HTTPError as error:
-            raise NotScored(f"predict can't be reached after {sent} texts: {error}") from error
+            words = explained(error, authorities="SSL_CERT_FILE", address="GATEWAY_URL")
+            raise NotScored(f"predict can't be reached after {sent} texts: {words}") from error
         if response.status != 200:
             raise NotScored(f"predict answered {response.status} after {sent} texts")
         return response.headers.get("X-Model-Version", "")

@@ -145,7 +145,7 @@ def _store_errors() -> Iterator[None]:
     except botocore.ClientError as error:
         raise errors.error_of_answer(*_answer(error)) from error
     except (botocore.HTTPClientError, botocore.ConnectionError, botocore.IncompleteReadError) as error:
-        raise errors.StoreUnavailable(f"the store can't be reached: {error}") from error
+        raise errors.StoreUnavailable(f"the store can't be reached: {errors.words_of(error)}") from error
     except (botocore.NoCredentialsError, botocore.PartialCredentialsError, botocore.CredentialRetrievalError) as error:
         raise errors.StoreDenied(f"{errors.NO_KEYS} ({error})") from error
     except botocore.BotoCoreError as error:

@@ -18,7 +18,7 @@ from botocore.credentials import Credentials
 from botocore.exceptions import BotoCoreError
 
 from model_store.current import CurrentReader
-from model_store.errors import NO_KEYS, ObjectTooLarge, StoreDenied, StoreUnavailable, error_of_answer
+from model_store.errors import NO_KEYS, ObjectTooLarge, StoreDenied, StoreUnavailable, error_of_answer, words_of
 from model_store.layout import CURRENT_KEY, MAX_DOCUMENT_BYTES, Current
 from model_store.settings import CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS, Settings
 from model_store.trust import EVERYBODY, Trust
@@ -81,7 +81,9 @@ class StoreReader:
                 if len(content) <= limit:
                     response.read(1)  # only a read that meets the end is checked against the length announced
         except urllib3.exceptions.HTTPError as error:
-            raise StoreUnavailable(f"the store can't be reached, or broke off while {key} was read: {error}") from error
+            raise StoreUnavailable(
+                f"the store can't be reached, or broke off while {key} was read: {words_of(error)}"
+            ) from error
         if response.status == 304:
             return Unchanged()
         if response.status == 404:

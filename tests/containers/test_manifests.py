@@ -12,11 +12,13 @@ from urllib.parse import urlsplit
 
 import kubernetes_validate
 import pytest
+import trustme
 import yaml
 
 from contracts.names import FUNCTIONS
 from deploy.key_pair import public_key, signing_key
-from deploy.openfaas.settings import CREDENTIALS, FUNCTION_CREDENTIALS, Settings
+from deploy.openfaas.settings import CREDENTIALS, FUNCTION_CREDENTIALS, Settings, make_secrets
+from deploy.runner import ServiceError
 from deploy.secrets import NONE, make
 from deploy.servers import RABBITMQ_IMAGE
 from tests.containers import engine
@@ -192,12 +194,35 @@ def test_a_broker_of_the_users_gets_a_super_stream_where_that_is_asked_for(
 
 def test_the_bridge_gets_every_credential_that_it_reads() -> None:
     """From compose and from Kubernetes, both of which name them one by one."""
-    wanted = {"mongodb-url", "rabbitmq-url", "rabbitmq-stream-url", "retrain-token"}
+    wanted = {"mongodb-url", "rabbitmq-url", "rabbitmq-stream-url", "retrain-token", "ca-certificates"}
     assert wanted <= set(CREDENTIALS)
     assert set(COMPOSE["services"]["bridge"]["secrets"]) == wanted
     volumes = next(pod for name, pod in pods() if name == "bridge.yaml:Deployment")["volumes"]
     items = next(volume["secret"]["items"] for volume in volumes if "secret" in volume)
     assert {item["key"] for item in items} == {item["path"] for item in items} == wanted
+
+
+def test_every_part_of_ours_is_told_whom_to_trust() -> None:
+    assert {name for name in OURS if "ca-certificates" not in COMPOSE["services"][name]["secrets"]} == set()
+
+
+def test_a_deployment_hands_on_the_authorities_of_the_users_servers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("deploy.openfaas.settings.SECRETS", tmp_path / "secrets")
+    file, secret = tmp_path / "authority.pem", tmp_path / "secrets" / "ca-certificates"
+    trustme.CA().cert_pem.write_to_path(str(file))
+    urls = {"MONGODB_URL": "mongodb://db.example/?tls=true", "RABBITMQ_URL": "amqps://broker.example"}
+    user = {**urls, "HOST_ADDRESS": "10.62.0.1"}
+    settings = Settings.from_environment(user, kubernetes=False)
+    make_secrets(settings, user)
+    assert secret.read_text() == NONE
+    assert "ca-certificates" in make_secrets(settings, {**user, "CA_FILE": str(file)})
+    assert secret.read_bytes() == file.read_bytes()
+    make_secrets(settings, user)
+    assert secret.read_bytes() == file.read_bytes()
+    with pytest.raises(ServiceError, match="CA_FILE must be the path of a PEM file"):
+        make_secrets(settings, {**user, "CA_FILE": str(tmp_path / "missing")})
 
 
 def test_models_are_signed_by_who_publishes_them_and_checked_by_who_reads_them() -> None:

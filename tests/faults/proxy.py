@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import ssl
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -66,11 +67,15 @@ class _Connection:
 
 @dataclass(eq=False)
 class Proxy:
-    """Listens at `port` and goes on to `target`, both of loopback, while the block runs; `treat` changes how."""
+    """Listens at `port` and goes on to `target`, both of loopback, while the block runs; `treat` changes how.
+
+    tls: with which whoever connects is spoken to; None for none. What goes on is not encrypted.
+    """
 
     port: int
     target: int
     chance: random.Random
+    tls: ssl.SSLContext | None = None
     connections: int = field(default=0, init=False)
     """How many were taken in all."""
     treated: int = field(default=0, init=False)
@@ -82,7 +87,7 @@ class Proxy:
         self._changed = asyncio.Event()
 
     def __enter__(self) -> "Proxy":
-        started = asyncio.start_server(self._take, LOOPBACK, self.port)
+        started = asyncio.start_server(self._take, LOOPBACK, self.port, ssl=self.tls)
         self._server = asyncio.run_coroutine_threadsafe(started, _loop()).result(10)
         return self
 
@@ -162,7 +167,10 @@ class Proxy:
             writer.write(data)
             await writer.drain()
         with suppress(OSError):
-            writer.write_eof()
+            if writer.can_write_eof():
+                writer.write_eof()
+            else:  # TLS ends both directions at once
+                writer.close()
 
     async def _unless_changed(self, seconds: float) -> None:
         with suppress(TimeoutError):

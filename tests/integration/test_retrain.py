@@ -444,7 +444,7 @@ def test_without_a_token_it_listens_to_its_own_machine_alone(
 ) -> None:
     service = python_service("functions.retrain", tmp_path, {**environment, **token, "LISTEN_HOST": "::"})
     with (
-        pytest.raises(runner.ServiceError, match=r"ended with status 2\n.*retrain-token.*must be set"),
+        pytest.raises(runner.ServiceError, match=r"ended with status 2\n(?s:.*)retrain-token.*must be set"),
         running(service),
     ):
         pass
