@@ -368,6 +368,7 @@ class System:
     url: str
     version: str
     processes: Mapping[str, "subprocess.Popen[bytes]"]
+    own_urls: Mapping[str, str]
     http: urllib3.PoolManager = field(default_factory=lambda: urllib3.PoolManager(retries=False, timeout=30))
 
     def call(self, method: str, function: str, body: object = None) -> tuple[int, dict[str, Any]]:
@@ -381,7 +382,7 @@ class System:
         return report
 
     def metric(self, function: str, name: str, **labels: str) -> float:
-        content = self.http.request("GET", f"{self.url}/function/{function}/metrics").data.decode()
+        content = self.http.request("GET", f"{self.own_urls[function]}/metrics").data.decode()
         return sum(
             sample.value
             for family in text_string_to_metric_families(content)
@@ -415,7 +416,8 @@ def start(environment: Mapping[str, str], version: str, tmp_path: Path) -> Itera
             upstreams = {name: int(process.variables["PORT"]) for name, process in processes.items()}
             stack.enter_context(running(servers.gateway(tmp_path, port, upstreams)))
             started = {name: stack.enter_context(running(process)) for name, process in processes.items()}
-            return System(everything["GATEWAY_URL"], version, started)
+            own_urls = {name: process.variables["URL"] for name, process in processes.items()}
+            return System(everything["GATEWAY_URL"], version, started, own_urls)
 
         yield begin
 
