@@ -14,6 +14,8 @@ from deploy import runner
 from functions.retrain.settings import Settings
 from functions.retrain.trainer import Trainer, UnknownLabel
 from model_store.publishing import ModelStore
+from model_store.publishing.objects import client as s3_client
+from model_store.settings import Settings as StoreSettings
 from process.exclusive import Busy
 from records import Records
 from records.labels import AmbiguousLabel, Label, Labels
@@ -89,6 +91,23 @@ def honest(count: int, start: int = 0) -> list[Label]:
 def noise(count: int) -> list[Label]:
     """Both classes get the same words: nobody can learn that."""
     return [Label(f"great awful {number}", number // 2 % 2, "test") for number in range(count)]
+
+
+def test_a_look_costs_the_store_few_requests_however_many_versions_and_promotions_there_are(
+    champion: str, labels: Labels, environment: Mapping[str, str]
+) -> None:
+    client = s3_client(StoreSettings())
+    store = ModelStore(client, environment["S3_BUCKET"])
+    for number in range(12):
+        store.publish(store.load(champion), f"v{number}")
+        store.serve(f"v{number}", by="test", reason="test")
+    trainer, requests = Trainer(store, labels, settings()), list[str]()
+    client.meta.events.register("before-send.s3", lambda request, **_: requests.append(request.url))
+    first = trainer.overview(with_texts=False)
+    assert (len(first.versions), len(first.promotions)) == (13, 13)
+    requests.clear()
+    assert trainer.overview(with_texts=False) == first
+    assert len(requests) <= 4, requests
 
 
 def test_an_honest_batch_is_learned_promoted_and_used_once(
@@ -444,7 +463,7 @@ def test_without_a_token_it_listens_to_its_own_machine_alone(
 ) -> None:
     service = python_service("functions.retrain", tmp_path, {**environment, **token, "LISTEN_HOST": "::"})
     with (
-        pytest.raises(runner.ServiceError, match=r"ended with status 2\n.*retrain-token.*must be set"),
+        pytest.raises(runner.ServiceError, match=r"ended with status 2\n(?s:.*)retrain-token.*must be set"),
         running(service),
     ):
         pass
