@@ -582,3 +582,16 @@ def test_reports_are_bounded_and_a_bad_limit_is_refused(start: NewSystem, scored
     assert [report["number"] for report in system.call("GET", "drift/reports")[1]["reports"]] == [1]
     for limit in ("0", "1001", "x", "-1"):
         assert system.call("GET", f"drift/reports?limit={limit}")[0] == 400
+
+
+def test_a_stranger_has_it_check_no_more_often_than_the_schedule_would(
+    environment: Mapping[str, str], scored: Scored, tmp_path: Path, all_records: Records
+) -> None:
+    assert scored
+    everywhere = {"LISTEN_HOST": "0.0.0.0", "DRIFT_PACE_SECONDS": "3600"}  # noqa: S104
+    service = python_service("functions.drift", tmp_path, {**environment, **everywhere})
+    with running(service):
+        answers = [urllib3.request(method, service.variables["URL"]) for method in ("POST", "GET") * 10]
+    assert {answer.status for answer in answers} == {200}
+    assert {json.loads(answer.data)["number"] for answer in answers} == {1}
+    assert all_records.database["drift_reports"].count_documents({}) == 1

@@ -415,6 +415,22 @@ def test_texts_of_labels_are_for_whoever_has_the_token(retrain_url: str) -> None
     assert (status, "conflicts" in answer, "a private text" in str(answer)) == (200, False, False)
 
 
+def test_a_stranger_has_it_run_no_more_often_than_the_schedule_would(
+    champion: str, environment: Mapping[str, str], tmp_path: Path
+) -> None:
+    assert champion
+    everywhere = {"RETRAIN_TOKEN": TOKEN, "LISTEN_HOST": "0.0.0.0", "RETRAIN_PACE_SECONDS": "3600"}  # noqa: S104
+    service = python_service("functions.retrain", tmp_path, {**environment, **everywhere})
+    url = service.variables["URL"]
+    with running(service):
+        answers = [urllib3.request("POST", url, retries=False) for _ in range(10)]
+        assert [answer.status for answer in answers] == [200] + [429] * 9
+        assert 3500 < int(answers[-1].headers["Retry-After"]) <= 3600
+        content = urllib3.request("GET", f"{url}/metrics").data.decode()
+        assert 'retrain_runs_total{outcome="nothing-to-do"} 1.0' in content
+        assert call("POST", url)[0] == 200, "with the token"
+
+
 def test_a_body_that_is_not_said_to_be_json_is_refused(retrain_url: str) -> None:
     headers = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "text/plain"}
     response = urllib3.request("POST", retrain_url, body=b'{"text": "a", "label": 1}', headers=headers)
