@@ -12,12 +12,12 @@ from bson.codec_options import CodecOptions
 from bson.raw_bson import RawBSONDocument
 from pymongo import MongoClient
 from pymongo.collection import Collection
-from pymongo.errors import BulkWriteError, DocumentTooLarge, OperationFailure, PyMongoError
+from pymongo.errors import BulkWriteError, ConfigurationError, DocumentTooLarge, OperationFailure, PyMongoError
 from pymongo.write_concern import WriteConcern
 
 from contracts.codec import Malformed, from_document, to_document, to_documents
 from contracts.records import PredictionRecord, RejectedRecord, StoredOffset
-from process.settings import number, read_secret
+from process.settings import checked_url, number, read_secret
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -62,16 +62,11 @@ class Records:
 
     @classmethod
     def from_environment(cls) -> Self:
-        """Connect to MONGODB_URL (or the secret `mongodb-url`); the URL's path may name another database."""
-        url = read_secret("mongodb-url", "MONGODB_URL") or "mongodb://127.0.0.1:27017"
-        client: MongoClient[Document] = MongoClient(
-            url,
-            tz_aware=True,
-            connect=False,
-            serverSelectionTimeoutMS=3_000,
-            socketTimeoutMS=20_000,
-            appname="sentiment",
-        )
+        """Return those at MONGODB_URL (or the secret `mongodb-url`); the URL's path may name another database.
+
+        Raises SettingsError.
+        """
+        client = _client(checked_mongodb_url(read_secret("mongodb-url", "MONGODB_URL") or "mongodb://127.0.0.1:27017"))
         return cls(client, client.get_default_database(DATABASE).name)
 
     def close(self) -> None:
@@ -199,6 +194,26 @@ def read_valid(documents: Iterable[Document], kind: type[T]) -> Iterator[T]:
             yield read(document, kind)
         except InvalidRecord as error:
             logger.error("%s; it is left out", error)
+
+
+def checked_mongodb_url(url: str) -> str:
+    """Return a URL that the driver can read; raises SettingsError, which shows nothing of it."""
+    return checked_url("MONGODB_URL", url, _client, "mongodb://user:password@host:27017/database, or mongodb+srv://…")
+
+
+def _client(url: str) -> "MongoClient[Document]":
+    """Return a client that has not connected yet; raises ValueError for a URL that it can't read."""
+    try:
+        return MongoClient(
+            url,
+            tz_aware=True,
+            connect=False,
+            serverSelectionTimeoutMS=3_000,
+            socketTimeoutMS=20_000,
+            appname="sentiment",
+        )
+    except ConfigurationError as error:
+        raise ValueError(str(error)) from error
 
 
 @contextmanager
