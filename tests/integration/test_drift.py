@@ -22,6 +22,7 @@ from contracts.manifest import Period
 from contracts.names import ALERTS
 from contracts.records import PredictionRecord
 from deploy import ports, servers
+from deploy.openfaas.__main__ import ASKED, REFUSALS
 from deploy.runner import wait_until
 from functions.drift.alerts import Courier, Webhook
 from functions.drift.checker import Checker
@@ -595,3 +596,14 @@ def test_a_stranger_has_it_check_no_more_often_than_the_schedule_would(
     assert {answer.status for answer in answers} == {200}
     assert {json.loads(answer.data)["number"] for answer in answers} == {1}
     assert all_records.database["drift_reports"].count_documents({}) == 1
+
+
+def test_deploy_sh_sees_through_the_gateway_which_functions_answer_and_changes_nothing(
+    start: NewSystem, scored: Scored, all_records: Records
+) -> None:
+    assert scored
+    system = start({"LISTEN_HOST": "0.0.0.0"})  # noqa: S104
+    asked = {name: f"{system.url}/function/{name}{ASKED[name]}" for name in ("predict", "drift", "generate-drift")}
+    assert {name: ports.wrong_at(url, REFUSALS) for name, url in asked.items()} == dict.fromkeys(asked)
+    assert all_records.database["drift_reports"].count_documents({}) == 0
+    assert str(ports.wrong_at(f"{system.url}/function/retrain{ASKED['retrain']}", REFUSALS)).startswith("502")
