@@ -3,7 +3,7 @@
 import http.client
 import secrets
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
@@ -83,12 +83,14 @@ def http_status(port: int, path: str) -> int | None:
         connection.close()
 
 
-def wrong_at(url: str) -> str | None:
-    """Return None where GET `url` answers 200, else what is wrong, for a person to read."""
+def wrong_at(url: str, expected: Collection[int] = ()) -> str | None:
+    """Return None where GET `url` answers 200, or as `expected`; else what is wrong, for a person to read."""
     try:
         with urlopen(url, timeout=10) as response:  # noqa: S310 - the address is the user's or ours
             return None if response.status == 200 else str(response.status)
     except HTTPError as error:
+        if error.code in expected:
+            return None
         return f"{error.code}: {error.read(200).decode(errors='replace').strip()}"
     except (OSError, http.client.HTTPException) as error:
         return str(error)

@@ -1,6 +1,7 @@
 """What goes out over HTTP: answers, and errors as problem+json (RFC 9457)."""
 
 from collections.abc import Mapping
+from math import ceil
 from typing import NamedTuple
 
 from contracts.codec import encode
@@ -41,6 +42,14 @@ class Overloaded(Problem):
     def __init__(self, detail: str) -> None:
         """`detail` says of what there is too much."""
         super().__init__(503, detail, Retry_After=str(RETRY_AFTER_SECONDS))
+
+
+class TooSoon(Problem):
+    """429, with the wish to come again later."""
+
+    def __init__(self, detail: str, seconds_to_wait: float) -> None:
+        """`detail` says what was done too short a time ago."""
+        super().__init__(429, detail, Retry_After=str(ceil(seconds_to_wait)))
 
 
 def json_answer(body: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Answer:

@@ -89,7 +89,7 @@ class Front:
         """Answer one request, at once or later; both raise Problem."""
         self._guard.check(request.method, request.headers)
         if request.path in PATHS:
-            return self._probes.answer(request.method, request.path)
+            return self._probes.answer(request.method, request.path, request.headers)
         if self._hot and (answer := self._hot(request)):
             return answer
         return self._in_thread(request)

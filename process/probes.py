@@ -1,7 +1,10 @@
-"""/_/health, /_/ready and /metrics: what every process answers about itself."""
+"""/_/health, /_/ready and /metrics: what every process answers about itself, to those who run it.
+
+A gateway is there for others, so what came through one gets none of it, however its path was written on the way.
+"""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
@@ -10,6 +13,8 @@ from contracts.problem import ProbeStatus
 from process.answers import Answer, Overloaded, Problem, json_answer
 
 PATHS = frozenset({"/_/health", "/_/ready", "/metrics"})
+GATEWAY_HEADERS = frozenset({"forwarded", "x-call-id", "x-forwarded-for", "x-forwarded-host"})
+"""What gateways add, and no sender can take away: OpenFaaS's the last three, Caddy the last two."""
 
 
 class Probes:
@@ -21,8 +26,10 @@ class Probes:
         self._thread = ThreadPoolExecutor(1, "ready")
         self._asked: asyncio.Future[str | None] | None = None
 
-    async def answer(self, method: str, path: str) -> Answer:
+    async def answer(self, method: str, path: str, headers: Mapping[str, str]) -> Answer:
         """Answer a request for one of PATHS; raises Problem."""
+        if not GATEWAY_HEADERS.isdisjoint(headers):
+            raise Problem(404, "No gateway leads here: ask this process at its own address.")
         if method not in ("GET", "HEAD"):
             raise Problem(405, "This is to be read with GET.", Allow="GET, HEAD")
         if path == "/metrics":

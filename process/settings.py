@@ -68,7 +68,7 @@ def checked_url(variable: str, url: str, read: Callable[[str], object], form: st
     if not _is_clear(url, read):
         raise SettingsError(
             f"{variable} must be {form}; in a name and in the password %2F must stand for /, %3F for ?, %23 for #, "
-            "%40 for @, %5B for [, %25 for %"
+            "%40 for @, %3A for :, %5B for [, %25 for %"
         )
     return url
 

@@ -12,12 +12,12 @@ from bson.codec_options import CodecOptions
 from bson.raw_bson import RawBSONDocument
 from pymongo import MongoClient
 from pymongo.collection import Collection
-from pymongo.errors import BulkWriteError, DocumentTooLarge, OperationFailure, PyMongoError
+from pymongo.errors import BulkWriteError, ConfigurationError, DocumentTooLarge, OperationFailure, PyMongoError
 from pymongo.write_concern import WriteConcern
 
 from contracts.codec import Malformed, from_document, to_document, to_documents
 from contracts.records import PredictionRecord, RejectedRecord, StoredOffset
-from process.settings import SettingsError, number, read_secret
+from process.settings import SettingsError, checked_url, number, read_secret
 from process.tls import explained
 
 logger = logging.getLogger(__name__)
@@ -63,24 +63,11 @@ class Records:
 
     @classmethod
     def from_environment(cls) -> Self:
-        """Connect to MONGODB_URL (or the secret `mongodb-url`); the URL's path may name another database.
+        """Return those at MONGODB_URL (or the secret `mongodb-url`); the URL's path may name another database.
 
-        Raises SettingsError where a file that it names can't be read.
+        Raises SettingsError.
         """
-        url = read_secret("mongodb-url", "MONGODB_URL") or "mongodb://127.0.0.1:27017"
-        try:
-            client: MongoClient[Document] = MongoClient(
-                url,
-                tz_aware=True,
-                connect=False,
-                serverSelectionTimeoutMS=3_000,
-                socketTimeoutMS=20_000,
-                appname="sentiment",
-            )
-        except OSError as error:
-            raise SettingsError(
-                f"MONGODB_URL must be an address whose files, as tlsCAFile, hold PEM: {error}"
-            ) from None
+        client = _client(checked_mongodb_url(read_secret("mongodb-url", "MONGODB_URL") or "mongodb://127.0.0.1:27017"))
         return cls(client, client.get_default_database(DATABASE).name)
 
     def close(self) -> None:
@@ -208,6 +195,32 @@ def read_valid(documents: Iterable[Document], kind: type[T]) -> Iterator[T]:
             yield read(document, kind)
         except InvalidRecord as error:
             logger.error("%s; it is left out", error)
+
+
+def checked_mongodb_url(url: str) -> str:
+    """Return a URL that the driver can read; raises SettingsError, which shows nothing of it."""
+    try:
+        return checked_url(
+            "MONGODB_URL", url, _client, "mongodb://user:password@host:27017/database, or mongodb+srv://…"
+        )
+    except OSError as error:
+        message = f"MONGODB_URL must be an address whose files, as tlsCAFile, hold PEM: {error}"
+        raise SettingsError(message) from None
+
+
+def _client(url: str) -> "MongoClient[Document]":
+    """Return a client that has not connected yet; raises ValueError for a URL that it can't read."""
+    try:
+        return MongoClient(
+            url,
+            tz_aware=True,
+            connect=False,
+            serverSelectionTimeoutMS=3_000,
+            socketTimeoutMS=20_000,
+            appname="sentiment",
+        )
+    except ConfigurationError as error:
+        raise ValueError(str(error)) from error
 
 
 @contextmanager

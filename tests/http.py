@@ -42,12 +42,18 @@ class HttpClient:
         self._pool = urllib3.PoolManager(retries=False, timeout=30)
 
     def open(
-        self, path: str, *, method: str, data: bytes | str | Iterable[bytes] = b"", content_type: str | None = None
+        self,
+        path: str,
+        *,
+        method: str,
+        data: bytes | str | Iterable[bytes] = b"",
+        content_type: str | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> Response:
         """Ask; `data` that comes in pieces is sent without a length."""
-        headers = {"Content-Type": content_type} if content_type else {}
+        all_headers = {**(headers or {}), **({"Content-Type": content_type} if content_type else {})}
         body = data.encode() if isinstance(data, str) else data
-        found = self._pool.request(method, self.url + path, body=body, headers=headers)
+        found = self._pool.request(method, self.url + path, body=body, headers=all_headers)
         return Response(found.status, found.headers, found.data)
 
     def get(self, path: str) -> Response:

@@ -139,7 +139,7 @@ def _start(state: State, supervisor: Supervisor, process: "Popen[bytes]", stack:
     for part in stack.own:
         wait(part)
     os.environ["no_proxy"] = stack.environment["no_proxy"]  # this process asks the gateway, too
-    predict = f"{stack.environment['GATEWAY_URL']}/function/predict/_/ready"
+    predict = f"{stack.environment['GATEWAY_URL']}/function/predict"
     wait(Service("all of it", ROOT, (), lambda: supervisor.all_run() and wrong_at(predict) is None, state.stack_log))
 
 

@@ -18,6 +18,7 @@ from messages.amqp import parameters
 from messages.settings import AMQP
 from process.memory import small_process
 from process.settings import checked_url
+from records import checked_mongodb_url
 
 SIGNING_KEY = "model_signing_key"
 
@@ -48,11 +49,13 @@ def plan(state: State, user: Mapping[str, str]) -> Stack:
     """Choose the parts, prepare their folders and reserve their ports; `user` is the environment of the command.
 
     Raises ServiceError where another program has the gateway's port, or the virtual environment lacks a server,
-    SettingsError for a RABBITMQ_URL that can't be read.
+    SettingsError for a RABBITMQ_URL or a MONGODB_URL that can't be read.
     """
     user = _without_our_own(user, state.variables())
     if url := user.get("RABBITMQ_URL"):
         checked_url("RABBITMQ_URL", url, parameters, AMQP)
+    if url := user.get("MONGODB_URL"):
+        checked_mongodb_url(url)
     folder, stack = state.folder, Stack(dict(user))
 
     def logged(service: Service) -> Service:

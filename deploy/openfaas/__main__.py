@@ -20,6 +20,10 @@ from deploy.runner import ServiceError, wait_until_ready
 
 READY_TIMEOUT_SECONDS = 120
 TEXT = "I love you"
+ASKED = {"predict": "", "retrain": "", "drift": "/reports?limit=1", "generate-drift": ""}
+"""What a function that is ready answers, and that changes nothing: `/_/ready` is not for who comes by a gateway."""
+REFUSALS = (401, 403)
+"""How generate-drift answers who has no token, or where it is off: it is there, and does nothing."""
 
 Step = tuple[str, Callable[[Commands, Settings], str | None]]
 """What it does, and the doing, which returns what there is to say of it, or None."""
@@ -122,26 +126,32 @@ def forget(commands: Commands, _settings: Settings) -> None:
 
 def first_model(commands: Commands, settings: Settings) -> str | None:
     """Have a model in the store; predict as it should be, and ready, needs none."""
-    ready = f"{settings.gateway_url}/function/predict/_/ready"
-    if "predict" not in functions.changed(commands, settings) and wrong_at(ready) is None:
+    if "predict" not in functions.changed(commands, settings) and wrong_at(_address(settings, "predict")) is None:
         return "there is one: predict serves it"
     containers.train_first_model(commands, settings)
     return None
 
 
 def wait_for_all(commands: Commands, settings: Settings) -> None:
-    """Wait until each function, and the bridge where it runs here, says that it is ready; raises ServiceError."""
+    """Wait until each function answers, and the bridge, where it runs here, is ready; raises ServiceError."""
     for name in FUNCTIONS:
-        _wait_for(commands, name, f"{settings.gateway_url}/function/{name}/_/ready", logs=f"faas-cli logs {name}")
+        _wait_for(commands, name, _address(settings, name), logs=f"faas-cli logs {name}")
     if not settings.kubernetes:
         url = f"http://127.0.0.1:{settings.variables['BRIDGE_PORT']}/_/ready"
         _wait_for(commands, "bridge", url, logs=f"docker logs {containers.BRIDGE}")
 
 
+def _address(settings: Settings, name: str) -> str:
+    return f"{settings.gateway_url}/function/{name}{ASKED[name]}"
+
+
 def _wait_for(commands: Commands, name: str, url: str, logs: str) -> None:
+    def wrong() -> str | None:
+        return wrong_at(url, REFUSALS if name == "generate-drift" else ())
+
     if not commands.only_says(f"wait for {url}"):
         wait_until_ready(
-            name, lambda: wrong_at(url) is None, READY_TIMEOUT_SECONDS, explain=lambda: f"{wrong_at(url)}; see `{logs}`"
+            name, lambda: wrong() is None, READY_TIMEOUT_SECONDS, explain=lambda: f"{wrong()}; see `{logs}`"
         )
 
 

@@ -10,19 +10,21 @@ from functions.drift.settings import Settings
 from messages.alerts import AlertExchange
 from model_store.errors import CurrentRefused, StoreError, VersionDistrusted
 from model_store.publishing import ModelStore
+from process.answers import TooSoon
 from process.front import Front, Limits
 from process.guard import SAFE_WHERE_GET_CHANGES
+from process.pace import Pace
 from process.run import run
 from process.server import serve
-from process.settings import SettingsError, whole_number
+from process.settings import SettingsError, listen_address, whole_number
 from process.web import FunctionApp, json_response, ready_if
 from records import InvalidRecord, Records, RecordsUnavailable
 from records.drift import DriftRecords
 from sentiment.artifact import ArtifactError
 
 
-def build(checker: Checker) -> FunctionApp:
-    """Return the app over a checker."""
+def build(checker: Checker, pace: Pace) -> FunctionApp:
+    """Return the app over a checker, which anybody may have check as often as the pace lets it."""
     app = FunctionApp("drift")
     app.answer_errors(400, SettingsError)
     app.answer_errors(500, InvalidRecord, CurrentRefused, VersionDistrusted)
@@ -30,7 +32,10 @@ def build(checker: Checker) -> FunctionApp:
 
     @app.route("/", methods=["GET", "POST"])
     def check_now() -> Response:
-        return json_response(checker.run())
+        wait = pace.seconds_to_wait()
+        if wait and checker.last is None:
+            raise TooSoon("A check was begun a short time ago, and has found nothing yet.", wait)
+        return json_response(checker.last if wait else checker.run())
 
     @app.get("/reports")
     def history() -> Response:
@@ -53,7 +58,8 @@ def main() -> None:
     for courier in couriers:
         courier.start()
     # A GET has the texts checked, too, and its report kept.
-    serve(Front(not_ready, limits, others=build(checker).answer, threads=2, safe_methods=SAFE_WHERE_GET_CHANGES))
+    app = build(checker, Pace.at(listen_address(8080)[0], settings.pace_seconds))
+    serve(Front(not_ready, limits, others=app.answer, threads=2, safe_methods=SAFE_WHERE_GET_CHANGES))
     for courier in couriers:
         courier.close()  # alerts not sent stay due
     all_records.close()

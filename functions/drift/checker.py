@@ -39,7 +39,7 @@ Findings = partial[DriftReport]
 
 
 class Checker:
-    """Runs one check at a time."""
+    """Runs one check at a time; `last` is the report of the last one, None before it."""
 
     def __init__(
         self, records: DriftRecords, references: References, settings: Settings, couriers: Sequence[Courier]
@@ -49,6 +49,7 @@ class Checker:
         self._references = references
         self._settings = settings
         self._couriers = couriers
+        self.last: DriftReport | None = None
         self._running = threading.Lock()
         self._ensure_indexes = cache(records.ensure_indexes)  # until it has worked once: errors are not kept
 
@@ -62,6 +63,7 @@ class Checker:
             status, findings = self._look()
             report = self._records.append_report(partial(self._follow, status, findings))
         logger.info("check %d: %s, %s", report.number, report.check.status, "drift" if report.drift else "no drift")
+        self.last = report
         show(report)
         CHECKS.labels(report.check.status).inc()
         for courier in self._couriers:
@@ -69,10 +71,11 @@ class Checker:
         return report
 
     def show_last(self) -> None:
-        """Let the metrics begin with the last report: a restart is no change of state."""
+        """Begin with the report of an earlier process, in the metrics too: a restart is no change of state."""
         try:
-            if report := self._records.last_report():
-                show(report)
+            self.last = self._records.last_report()
+            if self.last:
+                show(self.last)
         except (RecordsUnavailable, InvalidRecord) as error:
             logger.warning("the last report can't be read: %s", error)
 

@@ -17,6 +17,7 @@ class Settings:
 
     reference: which texts a window is compared with: those held out at training, the first live ones, or
         `auto`, the live ones as soon as there are enough.
+    pace_seconds: from one check to the next, at least, where it listens to more than this machine.
     """
 
     window_texts: int = setting(whole_number, "DRIFT_WINDOW", 500, least=1, most=100_000)
@@ -26,6 +27,7 @@ class Settings:
     reference: str = setting(choice, "DRIFT_REFERENCE", ("auto", LIVE, HOLDOUT))
     reference_texts: int = setting(whole_number, "DRIFT_REFERENCE_TEXTS", 1_000, least=1, most=100_000)
     maximum_labels: int = setting(whole_number, "DRIFT_MAX_LABELS", 500, least=1, most=100_000)
+    pace_seconds: float = setting(number, "DRIFT_PACE_SECONDS", 10, least=0)
     alert_timeout_seconds: float = setting(number, "ALERT_TIMEOUT_SECONDS", 60, least=0)
     rabbitmq_url: str | None = setting(amqp_url)
     webhook_url: str | None = setting(read_secret, "alert-webhook-url", "ALERT_WEBHOOK_URL")

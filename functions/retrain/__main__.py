@@ -7,8 +7,10 @@ from functions.retrain.trainer import Trainer
 from model_store.errors import StoreError
 from model_store.publishing import ModelStore
 from process.front import Front, Limits
+from process.pace import Pace
 from process.run import run
 from process.server import serve
+from process.settings import listen_address
 from process.web import check_token_is_set, ready_if
 from records import Records, RecordsUnavailable
 from records.labels import Labels
@@ -22,8 +24,10 @@ def main() -> None:
     trainer = Trainer(store, Labels(records), settings)
     not_ready = ready_if(store.current, records.ping, errors=(StoreError, RecordsUnavailable))
     # Labels are taken while one thread trains.
-    front = Front(not_ready, limits, others=build(trainer, token=settings.token).answer, threads=4)
-    check_token_is_set(settings.token, "retrain-token", front.address[0])
+    address, _ = listen_address(8080)
+    check_token_is_set(settings.token, "retrain-token", address)
+    app = build(trainer, token=settings.token, pace=Pace.at(address, settings.pace_seconds))
+    front = Front(not_ready, limits, others=app.answer, threads=4)
     serve(front)
     records.close()
 

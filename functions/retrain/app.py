@@ -14,9 +14,10 @@ from contracts.retrain import (
 )
 from functions.retrain.trainer import TooManyPending, Trainer, UnknownLabel
 from model_store.errors import CurrentRefused, PromotionConflict, StoreError, VersionNotFound
-from process.answers import Problem
+from process.answers import Problem, TooSoon
 from process.exclusive import Busy
 from process.guard import SAFE_METHODS
+from process.pace import Pace
 from process.web import FunctionApp, json_response, no_token, parse
 from records import InvalidRecord, RecordsUnavailable
 from records.labels import AmbiguousLabel, Label
@@ -26,17 +27,23 @@ EXPECTED = '{"text": "...", "label": 0 or 1, "negative" or "positive"} or {"exam
 ROLLBACK_EXPECTED = '{"to": "<version>", "requeue": true or false}, each of which may be left out, or nothing'
 
 
-def build(trainer: Trainer, *, token: str | None) -> FunctionApp:
-    """Return the app over a trainer; what changes something needs the token, where there is one."""
+def build(trainer: Trainer, *, token: str | None, pace: Pace) -> FunctionApp:
+    """Return the app over a trainer; what changes something needs the token, where there is one.
+
+    pace: of the runs that anybody may have.
+    """
     app = FunctionApp("retrain")
 
     @app.before_request
     def authorize() -> None:
         g.body = request.get_data()
-        if request.method in SAFE_METHODS or is_schedule():
+        if request.method in SAFE_METHODS:
             return
         if not app.has_token(token):
-            raise no_token("retrain-token", "This changes the model")
+            if not is_schedule():
+                raise no_token("retrain-token", "This changes the model")
+            if wait := pace.seconds_to_wait():
+                raise TooSoon("A run was begun a short time ago; with the retrain-token it is had at once.", wait)
         if g.body.strip() and request.mimetype != "application/json":
             raise Problem(415, "Send JSON, and say so: Content-Type: application/json.", Accept="application/json")
 

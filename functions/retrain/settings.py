@@ -11,6 +11,8 @@ class Settings:
     """What is not given is read from the environment; raises SettingsError.
 
     max_labels_per_source: 0 for any number. max_run_bytes: memory for the counts of the labels of a run.
+    pace_seconds: from one run to the next, at least, of those that need no token, where it listens to more than this
+        machine.
     """
 
     retrain_after: int = setting(whole_number, "RETRAIN_AFTER", 100, least=1)
@@ -23,4 +25,5 @@ class Settings:
     gate: str = setting(choice, "GATE", ("on", "off"))
     gate_level: float = setting(number, "GATE_LEVEL", LEVEL, least=1e-9)
     keep_versions: int = setting(whole_number, "KEEP_VERSIONS", 10, least=1)
+    pace_seconds: float = setting(number, "RETRAIN_PACE_SECONDS", 840, least=0)
     token: str | None = setting(read_secret, "retrain-token", "RETRAIN_TOKEN")

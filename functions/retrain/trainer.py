@@ -89,7 +89,7 @@ class Trainer:
             conflicts=self._labels.conflicts() if with_texts else UNSET,
             running=self._progress,
             last_run=self._last_run,
-            versions=[summary(info) for info in self._store.versions()[-VERSIONS_SHOWN:][::-1]],
+            versions=[summary(info) for info in self._store.versions(VERSIONS_SHOWN)[::-1]],
             promotions=self._store.history(),
         )
 

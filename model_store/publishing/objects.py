@@ -22,11 +22,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Listed:
-    """An object as listed."""
+    """An object as listed; with another content it has another ETag."""
 
     key: str
     size_bytes: int
     written_at: datetime
+    etag: str
 
 
 class Objects:
@@ -77,12 +78,14 @@ class Objects:
         with _store_errors():
             self._client.delete_object(Bucket=self._bucket, Key=key)
 
-    def list(self, prefix: str) -> list[Listed]:
-        """Return the objects under `prefix`, in the order of their keys."""
+    def list(self, prefix: str, *, after: str = "") -> list[Listed]:
+        """Return the objects under `prefix`, whose keys come after `after`, in the order of their keys."""
         with _store_errors():
-            pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=prefix)
+            pages = self._client.get_paginator("list_objects_v2").paginate(
+                Bucket=self._bucket, Prefix=prefix, StartAfter=after or prefix
+            )
             return [
-                Listed(entry["Key"], entry["Size"], entry["LastModified"])
+                Listed(entry["Key"], entry["Size"], entry["LastModified"], entry["ETag"])
                 for page in pages
                 for entry in page.get("Contents", [])
             ]

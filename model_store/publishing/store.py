@@ -46,6 +46,7 @@ from model_store.layout import (
 )
 from model_store.publishing.objects import Listed, Objects, client
 from model_store.publishing.probe import check_conditional_writes
+from model_store.publishing.remembered import Remembered
 from model_store.settings import Settings
 from model_store.trust import EVERYBODY, UNSIGNED, Signer, Trust, signer, trust
 from model_store.versions import load_artifact, load_manifest, load_parts, manifest_content, manifest_of
@@ -57,6 +58,7 @@ if TYPE_CHECKING:
 
 # A version without manifest may be one that is being written; after this long nobody writes it any more.
 ABANDONED_AFTER = timedelta(days=1)
+PROMOTIONS_SHOWN = 100
 MAX_STATISTICS_BYTES = MAX_BYTES[REFERENCE_PART]
 
 
@@ -92,6 +94,9 @@ class ModelStore:
         self._trust = trust
         self._signer = signer
         self._current = CurrentReader(trust)
+        self._infos = Remembered[Mapping[str, Listed], VersionInfo]()
+        self._promotions = Remembered[Listed, Promotion]()
+        self._log_is_known_to = ""
 
     @classmethod
     def from_environment(cls) -> "ModelStore":
@@ -198,19 +203,26 @@ class ModelStore:
             raise VersionNotFound("no version was served before the present one")
         return self.promote(current.promotion.previous, expected=current, by=by, reason=reason)
 
-    def versions(self) -> list[VersionInfo]:
-        """Return all versions, oldest first, those marked that can't be served; parts are not read."""
-        infos = [self._info(version, files) for version, files in self._files().items()]
-        return sorted(infos, key=lambda info: (info.written_at, info.version))
+    def versions(self, newest: int | None = None) -> list[VersionInfo]:
+        """Return all versions, or the `newest`, oldest first, those marked that can't be served; parts are not read.
 
-    def history(self, limit: int = 100) -> list[Promotion]:
-        """Return the last `limit` promotions, newest first; raises InvalidDocument."""
+        What was read at an earlier call, and has not changed since, is not read again.
+        """
+        by_age = sorted(self._files().items(), key=lambda item: (_written_at(item[1]), item[0]))
+        return self._infos.made(dict(by_age[-newest:] if newest else by_age), self._info)
+
+    def history(self) -> list[Promotion]:
+        """Return the last PROMOTIONS_SHOWN promotions, newest first; raises InvalidDocument.
+
+        What was read at an earlier call is not read again, and no older part of the log listed.
+        """
+        entries = self._newest_of_log()
         with suppress(CurrentRefused):
-            if current := self.current():
+            current = self.current()
+            if current and promotion_key(current.promotion) not in entries:
                 self._log(current.promotion)
-        keys = [entry.key for entry in self._objects.list(PROMOTIONS_PREFIX)][-limit:]
-        entries = [(key, self._objects.get(key, MAX_DOCUMENT_BYTES)) for key in reversed(keys)]
-        return [read_document(read_promotion, stored.content, key) for key, stored in entries if stored]
+                entries = self._newest_of_log()
+        return self._promotions.made(entries, self._promotion)[::-1]
 
     def put_statistics(self, version: str, name: str, statistics: Statistics) -> None:
         """Keep statistics beside a version, such as a reference of live texts; what is there under `name` stays."""
@@ -254,8 +266,7 @@ class ModelStore:
         doomed = [
             version
             for version, named in files.items()
-            if version not in kept
-            and (MANIFEST in named or max(file.written_at for file in named.values()) < abandoned)
+            if version not in kept and (MANIFEST in named or _written_at(named) < abandoned)
         ]
         for version in doomed:
             for name in sorted(files[version], key=lambda name: name != MANIFEST):
@@ -294,7 +305,20 @@ class ModelStore:
         check_format(artifact.manifest)
         return version
 
-    def _info(self, version: str, files: dict[str, Listed]) -> VersionInfo:
+    def _newest_of_log(self) -> dict[str, Listed]:
+        """Return the last entries of the log by key, oldest first."""
+        listed = self._objects.list(PROMOTIONS_PREFIX, after=self._log_is_known_to)
+        if len(listed) > PROMOTIONS_SHOWN:  # entries come at the end alone, so what is before these is not needed again
+            self._log_is_known_to = listed[-PROMOTIONS_SHOWN - 1].key
+        return {entry.key: entry for entry in listed[-PROMOTIONS_SHOWN:]}
+
+    def _promotion(self, key: str, _: Listed) -> Promotion:
+        stored = self._objects.get(key, MAX_DOCUMENT_BYTES)
+        if stored is None:
+            raise InvalidDocument(f"{key} was deleted meanwhile")
+        return read_document(read_promotion, stored.content, key)
+
+    def _info(self, version: str, files: Mapping[str, Listed]) -> VersionInfo:
         manifest, problem = None, None
         try:
             manifest = load_manifest(self._objects.get, version, self._trust)
@@ -304,7 +328,7 @@ class ModelStore:
             problem = str(error)
         return VersionInfo(
             version=version,
-            written_at=max(file.written_at for file in files.values()),
+            written_at=_written_at(files),
             size_bytes=sum(file.size_bytes for file in files.values()),
             manifest=manifest,
             problem=problem,
@@ -342,6 +366,11 @@ class ModelStore:
     def _log(self, promotion: Promotion) -> None:
         """Append to the log; an entry that is there already stays."""
         self._objects.put_if(promotion_key(promotion), to_bytes(promotion), etag=None)
+
+
+def _written_at(files: Mapping[str, Listed]) -> datetime:
+    """Return when the last file of a version was written."""
+    return max(file.written_at for file in files.values())
 
 
 def _statistics_key(version: str, file: str) -> str:

@@ -22,6 +22,7 @@ from contracts.manifest import Period
 from contracts.names import ALERTS
 from contracts.records import PredictionRecord
 from deploy import ports, servers
+from deploy.openfaas.__main__ import ASKED, REFUSALS
 from deploy.runner import wait_until
 from functions.drift.alerts import Courier, Webhook
 from functions.drift.checker import Checker
@@ -368,6 +369,7 @@ class System:
     url: str
     version: str
     processes: Mapping[str, "subprocess.Popen[bytes]"]
+    own_urls: Mapping[str, str]
     http: urllib3.PoolManager = field(default_factory=lambda: urllib3.PoolManager(retries=False, timeout=30))
 
     def call(self, method: str, function: str, body: object = None) -> tuple[int, dict[str, Any]]:
@@ -381,7 +383,7 @@ class System:
         return report
 
     def metric(self, function: str, name: str, **labels: str) -> float:
-        content = self.http.request("GET", f"{self.url}/function/{function}/metrics").data.decode()
+        content = self.http.request("GET", f"{self.own_urls[function]}/metrics").data.decode()
         return sum(
             sample.value
             for family in text_string_to_metric_families(content)
@@ -415,7 +417,8 @@ def start(environment: Mapping[str, str], version: str, tmp_path: Path) -> Itera
             upstreams = {name: int(process.variables["PORT"]) for name, process in processes.items()}
             stack.enter_context(running(servers.gateway(tmp_path, port, upstreams)))
             started = {name: stack.enter_context(running(process)) for name, process in processes.items()}
-            return System(everything["GATEWAY_URL"], version, started)
+            own_urls = {name: process.variables["URL"] for name, process in processes.items()}
+            return System(everything["GATEWAY_URL"], version, started, own_urls)
 
         yield begin
 
@@ -580,3 +583,27 @@ def test_reports_are_bounded_and_a_bad_limit_is_refused(start: NewSystem, scored
     assert [report["number"] for report in system.call("GET", "drift/reports")[1]["reports"]] == [1]
     for limit in ("0", "1001", "x", "-1"):
         assert system.call("GET", f"drift/reports?limit={limit}")[0] == 400
+
+
+def test_a_stranger_has_it_check_no_more_often_than_the_schedule_would(
+    environment: Mapping[str, str], scored: Scored, tmp_path: Path, all_records: Records
+) -> None:
+    assert scored
+    everywhere = {"LISTEN_HOST": "0.0.0.0", "DRIFT_PACE_SECONDS": "3600"}  # noqa: S104
+    service = python_service("functions.drift", tmp_path, {**environment, **everywhere})
+    with running(service):
+        answers = [urllib3.request(method, service.variables["URL"]) for method in ("POST", "GET") * 10]
+    assert {answer.status for answer in answers} == {200}
+    assert {json.loads(answer.data)["number"] for answer in answers} == {1}
+    assert all_records.database["drift_reports"].count_documents({}) == 1
+
+
+def test_deploy_sh_sees_through_the_gateway_which_functions_answer_and_changes_nothing(
+    start: NewSystem, scored: Scored, all_records: Records
+) -> None:
+    assert scored
+    system = start({"LISTEN_HOST": "0.0.0.0"})  # noqa: S104
+    asked = {name: f"{system.url}/function/{name}{ASKED[name]}" for name in ("predict", "drift", "generate-drift")}
+    assert {name: ports.wrong_at(url, REFUSALS) for name, url in asked.items()} == dict.fromkeys(asked)
+    assert all_records.database["drift_reports"].count_documents({}) == 0
+    assert str(ports.wrong_at(f"{system.url}/function/retrain{ASKED['retrain']}", REFUSALS)).startswith("502")

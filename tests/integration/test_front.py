@@ -24,6 +24,7 @@ from deploy.runner import wait_until
 from process.answers import Answer, json_answer
 from process.front import Front, Limits, Request
 from process.http1 import HEAD_PIECE_BYTES, MAX_REST_BYTES, MOST_PIPELINED, SMALL_BODY_BYTES
+from process.probes import PATHS
 from process.web import FunctionApp
 from tests.http import HttpClient, serving
 
@@ -256,6 +257,25 @@ def test_requests_wait_for_a_thread_in_bounded_number_and_probes_do_not(client: 
         assert client.post("/size", data=b"x").status_code == 200
         held.gate.set()
         assert sorted(map(status, senders)) == [200] * 32 + [503]
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"X-Forwarded-For": "192.0.2.1:5", "X-Forwarded-Host": "gateway:8080", "X-Call-Id": "1", "X-Start-Time": "2"},
+        {"X-Forwarded-Host": ""},
+        {"x-forwarded-for": "192.0.2.1"},
+        {"X-Call-Id": "1"},
+        {"Forwarded": "for=192.0.2.1"},
+    ],
+    ids=lambda headers: ", ".join(headers),
+)
+def test_probes_are_not_for_those_who_come_by_a_gateway(client: HttpClient, headers: dict[str, str]) -> None:
+    """The first are those that OpenFaaS's gateway adds; kubelet, Prometheus and Docker add none of them."""
+    for path in sorted(PATHS):
+        for method in ("GET", "HEAD", "POST"):
+            assert client.open(path, method=method, headers=headers).status_code == 404
+    assert client.open("/size", method="POST", data=b"x", headers=headers).get_json() == 1
 
 
 def test_a_readiness_that_is_long_in_coming_holds_nobody_else_up(client: HttpClient, held: Held) -> None:

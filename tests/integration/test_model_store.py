@@ -246,7 +246,7 @@ def test_names_that_would_leave_their_folder_are_refused(models: ModelStore) -> 
             models.load(name)
 
 
-def test_promotion_moves_what_is_served_and_is_logged(models: ModelStore) -> None:
+def test_promotion_moves_what_is_served_and_is_logged(models: ModelStore, monkeypatch: pytest.MonkeyPatch) -> None:
     one, two = models.publish(artifact()), models.publish(artifact(alpha=2))
     assert models.current() is None
     first = models.promote(one, expected=None, by="ann", reason="first model")
@@ -254,7 +254,35 @@ def test_promotion_moves_what_is_served_and_is_logged(models: ModelStore) -> Non
     assert models.current() == second
     assert (second.version, second.promotion.previous, second.promotion.by) == (two, one, "bob")
     assert models.history() == [second.promotion, first.promotion]
-    assert models.history(limit=1) == [second.promotion]
+    monkeypatch.setattr(store, "PROMOTIONS_SHOWN", 1)
+    assert models.history() == [second.promotion]
+
+
+def test_looking_again_reads_only_what_is_new_or_was_changed(
+    models: ModelStore, client: "S3Client", bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "PROMOTIONS_SHOWN", 3)
+    ids = [models.publish(artifact(alpha=alpha), f"v{alpha}") for alpha in range(1, 6)]
+    for version in ids:
+        promoted(models, version)
+    read: list[str] = []
+    client.meta.events.register("before-parameter-build.s3.GetObject", lambda params, **_: read.append(params["Key"]))
+
+    def look() -> tuple[list[str], list[str], list[str]]:
+        """Return what was read, the versions, and what the log says."""
+        read.clear()
+        versions = [info.version + (info.problem or "") for info in models.versions(3)]
+        return read.copy(), versions, [promotion.version for promotion in models.history()]
+
+    assert look() == ([f"versions/{version}/manifest.json" for version in ids[2:]], ids[2:], ids[:1:-1])
+    assert look() == ([], ids[2:], ids[:1:-1])
+    assert read == ["current.json"]
+    promoted(models, models.publish(artifact(alpha=9), "v9"))
+    assert look() == (["versions/v9/manifest.json"], ["v4", "v5", "v9"], ["v9", "v5", "v4"])
+    client.put_object(Bucket=bucket, Key="versions/v5/manifest.json", Body=b"{")
+    assert look()[0] == ["versions/v5/manifest.json"]
+    client.delete_object(Bucket=bucket, Key="versions/v9/manifest.json")
+    assert any("half-written" in each for each in look()[1])
 
 
 def test_the_log_is_in_order_even_when_the_clock_goes_back(models: ModelStore, client: "S3Client", bucket: str) -> None:

@@ -14,6 +14,8 @@ from deploy import runner
 from functions.retrain.settings import Settings
 from functions.retrain.trainer import Trainer, UnknownLabel
 from model_store.publishing import ModelStore
+from model_store.publishing.objects import client as s3_client
+from model_store.settings import Settings as StoreSettings
 from process.exclusive import Busy
 from records import Records
 from records.labels import AmbiguousLabel, Label, Labels
@@ -89,6 +91,23 @@ def honest(count: int, start: int = 0) -> list[Label]:
 def noise(count: int) -> list[Label]:
     """Both classes get the same words: nobody can learn that."""
     return [Label(f"great awful {number}", number // 2 % 2, "test") for number in range(count)]
+
+
+def test_a_look_costs_the_store_few_requests_however_many_versions_and_promotions_there_are(
+    champion: str, labels: Labels, environment: Mapping[str, str]
+) -> None:
+    client = s3_client(StoreSettings())
+    store = ModelStore(client, environment["S3_BUCKET"])
+    for number in range(12):
+        store.publish(store.load(champion), f"v{number}")
+        store.serve(f"v{number}", by="test", reason="test")
+    trainer, requests = Trainer(store, labels, settings()), list[str]()
+    client.meta.events.register("before-send.s3", lambda request, **_: requests.append(request.url))
+    first = trainer.overview(with_texts=False)
+    assert (len(first.versions), len(first.promotions)) == (13, 13)
+    requests.clear()
+    assert trainer.overview(with_texts=False) == first
+    assert len(requests) <= 4, requests
 
 
 def test_an_honest_batch_is_learned_promoted_and_used_once(
@@ -394,6 +413,22 @@ def test_texts_of_labels_are_for_whoever_has_the_token(retrain_url: str) -> None
     assert call("GET", retrain_url)[1]["conflicts"][0]["text"] == "a private text"
     status, answer = call("GET", retrain_url, token=None)
     assert (status, "conflicts" in answer, "a private text" in str(answer)) == (200, False, False)
+
+
+def test_a_stranger_has_it_run_no_more_often_than_the_schedule_would(
+    champion: str, environment: Mapping[str, str], tmp_path: Path
+) -> None:
+    assert champion
+    everywhere = {"RETRAIN_TOKEN": TOKEN, "LISTEN_HOST": "0.0.0.0", "RETRAIN_PACE_SECONDS": "3600"}  # noqa: S104
+    service = python_service("functions.retrain", tmp_path, {**environment, **everywhere})
+    url = service.variables["URL"]
+    with running(service):
+        answers = [urllib3.request("POST", url, retries=False) for _ in range(10)]
+        assert [answer.status for answer in answers] == [200] + [429] * 9
+        assert 3500 < int(answers[-1].headers["Retry-After"]) <= 3600
+        content = urllib3.request("GET", f"{url}/metrics").data.decode()
+        assert 'retrain_runs_total{outcome="nothing-to-do"} 1.0' in content
+        assert call("POST", url)[0] == 200, "with the token"
 
 
 def test_a_body_that_is_not_said_to_be_json_is_refused(retrain_url: str) -> None:

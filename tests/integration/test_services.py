@@ -1,8 +1,10 @@
 """The servers that the other tests and the local stack rely on."""
 
 import json
+import socket
 import sys
 from collections.abc import Iterator
+from http.client import HTTPResponse
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -20,7 +22,11 @@ from pika.exceptions import ChannelClosedByBroker
 from contracts.names import FUNCTIONS
 from deploy import ports, runner, servers
 from deploy.runner import wait_until
+from process.answers import Answer
+from process.front import Front, Limits
+from process.probes import PATHS
 from tests.conftest import RabbitMQNode, S3Server
+from tests.http import serving
 from tests.running import running
 
 
@@ -77,9 +83,9 @@ def gateway_port(tmp_path: Path) -> Iterator[int]:
         ("/function/generate-drift", "/"),
         ("/function/generate-drift?share=0.5", "/?share=0.5"),
         ("/function/generate-drift/", "/"),
-        ("/function/generate-drift/_/ready", "/_/ready"),
+        ("/function/generate-drift/labels/a", "/labels/a"),
         ("/function/generate-drift/generate-drift/labels%20x", "/generate-drift/labels%20x"),
-        ("/generate-drift/metrics", "/metrics"),
+        ("/generate-drift/reports", "/reports"),
         ("/generate_drift", "/"),
         ("/function/generate_drift/a", "/a"),
     ],
@@ -108,6 +114,44 @@ def test_gateway_knows_no_other_function(gateway_port: int, asked: str) -> None:
         pass
     assert error.value.code == 404
     error.value.close()
+
+
+WAYS_TO_PROBES = [
+    prefix + probe
+    for prefix in ("/function/predict", "/predict", "/function/predict/", "/function/predict/.", "/function//predict",
+                   "/function/predict/a/..", "/function/predict/%2e", "http://127.0.0.1/predict")
+    for probe in ("/metrics", "/_/ready", "/_/health", "/%6detrics", "/%5F/ready", "/_%2Fready", "//metrics",
+                  "/METRICS", "/metrics/", "/metrics?a=b", "/metrics#a", "/_/./ready", "/_//ready", "/a/../metrics",
+                  "/metrics%00")
+]  # fmt: skip
+HEADS = [
+    "HTTP/1.1\r\nHost: 127.0.0.1",
+    "HTTP/1.0",
+    "HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Forwarded-For:\r\nX-Forwarded-Host:",
+    "HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close, x-forwarded-for, x-forwarded-host, x-forwarded-proto, via",
+]
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_gateway_keeps_what_functions_say_of_themselves_inside(tmp_path: Path, head: str) -> None:
+    """However the path is written, and whatever the sender wants taken away of what the gateway adds."""
+    port = ports.free_port()
+    with serving(Front(lambda: None, Limits.of(1), others=lambda _: Answer(200, [], b"its work"))) as predict:
+        assert [predict.get(probe).status_code for probe in sorted(PATHS)] == [200, 200, 200]
+        with running(servers.gateway(tmp_path, port, {"predict": int(predict.url.rpartition(":")[2])})):
+            answers = {way: _answer(port, f"GET {way} {head}\r\n\r\n") for way in WAYS_TO_PROBES}
+            assert _answer(port, f"GET /function/predict {head}\r\n\r\n") == (200, b"its work")
+    assert {way: answer for way, answer in answers.items() if answer[0] == 200 and answer[1] != b"its work"} == {}
+    assert answers["/function/predict/metrics"][0] == 404
+
+
+def _answer(port: int, request: str) -> tuple[int, bytes]:
+    """Return the status and the body that come for the bytes of a request."""
+    with socket.create_connection((ports.LOOPBACK, port), timeout=10) as opened:
+        opened.sendall(request.encode())
+        response = HTTPResponse(opened)
+        response.begin()
+        return response.status, response.read()
 
 
 def test_gateway_answers_502_for_a_function_that_is_down(tmp_path: Path) -> None:

@@ -17,7 +17,12 @@ from deploy.ports import LOOPBACK, free_port
 from deploy.runner import ServiceError
 from deploy.servers import MissingServerError
 
-USER = {"S3_ENDPOINT_URL": "s3", "MONGODB_URL": "mongodb", "RABBITMQ_URL": "amqp://broker", "GATEWAY_URL": "gateway"}
+USER = {
+    "S3_ENDPOINT_URL": "s3",
+    "MONGODB_URL": "mongodb://mongodb",
+    "RABBITMQ_URL": "amqp://broker",
+    "GATEWAY_URL": "gateway",
+}
 
 
 def test_a_port_stays_the_same_over_starts(tmp_path: Path) -> None:
@@ -123,7 +128,12 @@ def key_settings(stack: Stack) -> dict[str, set[str]]:
 
 @pytest.mark.parametrize("given", [{}, {"MODEL_SIGNING_KEY": "5" * 64}])
 def test_retrain_alone_may_sign_models(tmp_path: Path, given: dict[str, str]) -> None:
-    user = {"MONGODB_URL": "mongodb", "RABBITMQ_URL": "amqp://broker", "LOCAL_PORT": str(_unused_port()), **given}
+    user = {
+        "MONGODB_URL": "mongodb://mongodb",
+        "RABBITMQ_URL": "amqp://broker",
+        "LOCAL_PORT": str(_unused_port()),
+        **given,
+    }
     stack = plan(State(tmp_path), user)
     keys = key_settings(stack)
     assert keys.pop("retrain") == {"MODEL_PUBLIC_KEY", "MODEL_SIGNING_KEY"}
@@ -166,7 +176,7 @@ def test_what_an_earlier_release_left_in_our_own_store_is_signed_when_there_is_a
 
 
 def test_settings_out_of_the_stacks_own_env_file_are_not_the_users_choice(tmp_path: Path) -> None:
-    State(tmp_path).keep_variables({"MONGODB_URL": "mongodb"})
+    State(tmp_path).keep_variables({"MONGODB_URL": "mongodb://mongodb"})
     stack = plan(State(tmp_path), USER)
     assert "mongodb" in [part.name for part in stack.parts]
     assert stack.environment["MONGODB_URL"].startswith("mongodb://127.0.0.1:")

@@ -9,15 +9,18 @@ from pathlib import Path
 import pytest
 
 from bridge.settings import Settings as BridgeSettings
+from contracts.names import FUNCTIONS, module_of
 from deploy.local.stack import Stack, plan
 from deploy.local.state import State
 from deploy.openfaas.containers import _address
+from deploy.ports import free_port
 from deploy.runner import Service
 from functions.drift.settings import Settings as DriftSettings
 from messages.stream_address import Address
 from messages.stream_source import Group
 from model_store.settings import Settings as StoreSettings
 from process.settings import SettingsError, checked_url
+from records import Records
 
 ROOT = Path(__file__).resolve().parents[2]
 # Each with a part of the password, or two, that must not be seen.
@@ -91,6 +94,70 @@ def test_a_badly_escaped_address_of_streams_is_refused_and_not_shown(url: str, m
 def test_other_addresses_are_taken(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RABBITMQ_URL", url)
     assert BridgeSettings().rabbitmq_url == DriftSettings().rabbitmq_url == url
+
+
+BADLY_ESCAPED_MONGODB = [
+    *(url.replace("amqp:", "mongodb:") for url in BADLY_ESCAPED if re.search("user.*@", url)),
+    "mongodb://user:hush/hist@one:27017,two:27017/?replicaSet=a",
+    "mongodb://user:hush?hist@one,two",
+    "mongodb://user:hush:hist@host/",
+    "mongodb://user:hush%hist@host/",
+    "mongodb://user:hush%zzhist@host/",
+    "mongodb+srv://user:hush/hist@cluster.example/",
+    "mongodb+srv://user:hush%hist@cluster.example/",
+    "mongodb+srv://user:hush@cluster.example:hist/",
+    "mongodb+srv://user:hush@cluster.example,hist.example/",
+    "mongodb+srv:/user:hush@cluster.example/",
+]
+
+
+@pytest.mark.parametrize("url", BADLY_ESCAPED_MONGODB)
+def test_a_badly_escaped_address_of_mongodb_is_refused_and_not_shown(
+    url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("MONGODB_URL", url)
+    for read in (Records.from_environment, lambda: plan(State(tmp_path / "state"), {"MONGODB_URL": url})):
+        with pytest.raises(SettingsError, match="MONGODB_URL must be mongodb://user:password@host") as caught:
+            read()
+        assert not SEEN.search(shown(caught.value))
+
+
+@pytest.mark.parametrize(
+    ("url", "database"),
+    [
+        ("mongodb://h", "sentiment"),
+        ("mongodb://u:50%25%2F%3F%40%3A@one:1,two:2,[::1]:3/other?replicaSet=a&tls=true", "other"),
+        ("mongodb://u:p@%2Ftmp%2Fmongodb.sock/", "sentiment"),
+        ("mongodb+srv://u:p@cluster.nowhere.example/other?retryWrites=true", "other"),
+    ],
+)
+def test_other_addresses_of_mongodb_are_taken_without_asking_anybody(
+    url: str, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MONGODB_URL", url)
+    records = Records.from_environment()
+    assert records.database.name == database
+    records.close()
+
+
+@pytest.mark.parametrize("module", [*map(module_of, FUNCTIONS), "bridge"])
+def test_a_process_ends_with_a_line_that_does_not_show_the_address_of_mongodb(module: str) -> None:
+    environment = {
+        **os.environ,
+        "MONGODB_URL": "mongodb://user:1234/hist@one,two/",
+        "RABBITMQ_URL": "amqp://user:password@127.0.0.1:9/",
+        "S3_ENDPOINT_URL": "http://127.0.0.1:9",
+        "AWS_ACCESS_KEY_ID": "none",
+        "AWS_SECRET_ACCESS_KEY": "none",
+        "LISTEN_PORT": str(free_port()),
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", module], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 2
+    assert "CRITICAL MONGODB_URL must be mongodb://" in done.stdout
+    assert "Traceback" not in done.stdout + done.stderr
+    assert not SEEN.search(done.stdout + done.stderr)
 
 
 @pytest.mark.parametrize("arguments", [["bridge"], ["functions.drift"], ["bridge.client", "good"]], ids=" ".join)
