@@ -4,16 +4,19 @@ A builder prepares the folder and says how the server is started: a test runs on
 `deploy.local` hands all of them to supervisord.
 """
 
+import json
 import os
 import secrets
 import shlex
 import shutil
 import sys
 import zlib
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from string import Template
+
+import trustme
 
 from deploy.ports import LOOPBACK, Ports, accepts, http_status
 from deploy.runner import Service, ServiceError
@@ -50,29 +53,77 @@ def _folder(folder: Path) -> Path:
     return folder
 
 
-def s3(folder: Path, ports: Ports, access_key_id: str, secret_access_key: str) -> Service:
-    """Prepare SeaweedFS: an S3 store with conditional writes. Whoever has the keys is its administrator."""
+@dataclass(frozen=True)
+class S3Identity:
+    """Somebody whom the store knows by a key, and what SeaweedFS lets him do: `Read:bucket/prefix/*`, `Admin`, ..."""
+
+    access_key_id: str
+    secret_access_key: str = field(repr=False)
+    actions: Sequence[str] = ("Admin",)
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """Return the settings of who has the key."""
+        return {"AWS_ACCESS_KEY_ID": self.access_key_id, "AWS_SECRET_ACCESS_KEY": self.secret_access_key}
+
+    @property
+    def document(self) -> dict[str, object]:
+        """Return it as SeaweedFS's file of identities has it."""
+        key = {"accessKey": self.access_key_id, "secretKey": self.secret_access_key}
+        return {"name": self.access_key_id, "credentials": [key], "actions": [*self.actions]}
+
+
+def s3(
+    folder: Path, ports: Ports, access_key_id: str, secret_access_key: str, others: Iterable[S3Identity] = ()
+) -> Service:
+    """Prepare SeaweedFS: an S3 store with conditional writes. Who has the keys is its administrator.
+
+    Nobody gets past S3, where the keys are asked for, to the servers behind it: those talk to each other by gRPC with
+    certificates that are made anew for each start, and over HTTP to nobody, or by signed tokens.
+    """
     weed = _tool("weed")
     folder = _folder(folder)
     port = ports("s3")
+    administrator = S3Identity(access_key_id, secret_access_key)
+    identities = folder / "identities.json"
+    _write(identities, json.dumps({"identities": [each.document for each in (administrator, *others)]}))
+    _write(folder / "security.toml", _seaweedfs_security(folder))
     listeners = ("master", "volume", "filer", "admin")
     command = [
         weed, "-logtostderr=true", "mini", f"-options={SEAWEEDFS_OPTIONS}",
-        f"-dir={folder}", f"-ip={LOOPBACK}", f"-ip.bind={LOOPBACK}",
+        f"-dir={folder}", f"-ip={LOOPBACK}", f"-ip.bind={LOOPBACK}", f"-s3.config={identities}",
         f"-s3.port={port}", f"-s3.port.grpc={ports('s3-grpc')}",
         *(f"-{name}.port={ports(f's3-{name}')}" for name in listeners),
         *(f"-{name}.port.grpc={ports(f's3-{name}-grpc')}" for name in listeners),
     ]  # fmt: skip
-    keys = {"AWS_ACCESS_KEY_ID": access_key_id, "AWS_SECRET_ACCESS_KEY": secret_access_key}
     return Service(
         name="s3",
         folder=folder,
         log=folder / "s3.log",
         command=tuple(command),
-        environment=keys,
         ready=lambda: http_status(port, "/healthz") == 200,
         ports=(port,),
-        variables={"S3_ENDPOINT_URL": f"http://{LOOPBACK}:{port}", **keys},
+        variables={"S3_ENDPOINT_URL": f"http://{LOOPBACK}:{port}", **administrator.variables},
+    )
+
+
+def _seaweedfs_security(folder: Path) -> str:
+    """Return SeaweedFS's security.toml, which it reads in its folder, and write the certificates there."""
+    authority = trustme.CA()
+    certificate = authority.issue_cert("localhost", LOOPBACK)
+    files = {
+        "ca": (folder / "ca.pem", authority.cert_pem),
+        "cert": (folder / "certificate.pem", certificate.cert_chain_pems[0]),
+        "key": (folder / "key.pem", certificate.private_key_pem),
+    }
+    for path, content in files.values():
+        _write(path, content.bytes().decode())
+    # A string of JSON is one of TOML.
+    ca, cert, key = (json.dumps(str(path)) for path, _ in files.values())
+    tokens = [f'[jwt.{name}]\nkey = "{secrets.token_hex(32)}"\n' for name in ("signing", "signing.read")]
+    parts = ("master", "volume", "filer", "s3", "admin", "worker", "client")
+    return "".join(
+        [*tokens, f"[grpc]\nca = {ca}\n", *(f"[grpc.{part}]\ncert = {cert}\nkey = {key}\n" for part in parts)]
     )
 
 

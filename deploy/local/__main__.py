@@ -129,7 +129,7 @@ def _start(state: State, supervisor: Supervisor, process: "Popen[bytes]", stack:
     for part in stack.servers:
         wait(part)
     command = [sys.executable, "-m", "deploy.first_model"]
-    environment = {**stack.environment, **stack.publishing, "PROMOTED_BY": "deploy.sh --local"}
+    environment = {**stack.environment, **stack.operator, "PROMOTED_BY": "deploy.sh --local"}
     if run(command, cwd=ROOT, env=environment, check=False).returncode:
         raise ServiceError("there is no first model to serve, see above")
     state.write("trained", "")

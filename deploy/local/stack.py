@@ -3,7 +3,8 @@
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
@@ -12,8 +13,9 @@ from deploy.key_pair import public_key
 from deploy.local.processes import listener
 from deploy.local.state import ROOT, State
 from deploy.ports import LOOPBACK, free_port, http_status, reserve
+from deploy.rights import BUCKET
 from deploy.runner import Service, ServiceError
-from deploy.servers import MissingServerError, gateway, mongodb, rabbitmq, rabbitmq_container, s3
+from deploy.servers import MissingServerError, S3Identity, gateway, mongodb, rabbitmq, rabbitmq_container, s3
 from messages.amqp import parameters
 from messages.settings import AMQP
 from process.memory import small_process
@@ -26,12 +28,13 @@ SIGNING_KEY = "model_signing_key"
 class Stack:
     """The parts to start, in the order of the fields; our own start when the others are ready.
 
-    `environment` is that of every part, `publishing` what only retrain and the first model get;
-    `variables` are the settings that the embedded servers give out; `notes` are for the user to read.
+    `environment` is that of every part, `private` what a part alone gets, by its name; `operator` is what the first
+    model gets. `variables` are the settings for whoever uses the stack; `notes` are for the user to read.
     """
 
     environment: dict[str, str] = field(repr=False)
-    publishing: dict[str, str] = field(default_factory=dict, repr=False)
+    private: dict[str, dict[str, str]] = field(default_factory=lambda: defaultdict(dict), repr=False)
+    operator: dict[str, str] = field(default_factory=dict, repr=False)
     servers: list[Service] = field(default_factory=list)
     broker: list[Service] = field(default_factory=list)
     own: list[Service] = field(default_factory=list)
@@ -58,43 +61,56 @@ def plan(state: State, user: Mapping[str, str]) -> Stack:
     def logged(service: Service) -> Service:
         return replace(service, log=state.logs / f"{service.name}.log")
 
+    port = None if "GATEWAY_URL" in user else _gateway_port(state, user)
     had_key = state.has_credential(SIGNING_KEY)
     model_keys = _model_keys(state, user)
     if "S3_ENDPOINT_URL" not in user and not had_key and state.has_credential(SIGNING_KEY):
         # The key is new and so is nobody's yet: what is served was left by an earlier release, in our own store.
         stack.environment.setdefault("SIGN_SERVED", "yes")
     stack.variables |= {name: key for name, key in model_keys.items() if name not in user}
+    bucket = stack.variables.setdefault("S3_BUCKET", user.get("S3_BUCKET", "models"))
     if "MODEL_SIGNING_KEY" in model_keys:
-        stack.publishing["MODEL_SIGNING_KEY"] = model_keys["MODEL_SIGNING_KEY"]
-    if "GATEWAY_URL" not in user:
-        port = _gateway_port(state, user)
-        for name in FUNCTIONS:
-            stack.own.append(_process(state, name, module_of(name), stack.publishing if name == "retrain" else None))
-        stack.own.append(logged(gateway(folder / "gateway", port, {name: state.port(name) for name in FUNCTIONS})))
-        stack.own.append(_schedule(state))
+        signing = {"MODEL_SIGNING_KEY": model_keys["MODEL_SIGNING_KEY"]}
+        stack.operator |= signing
+        stack.private["retrain"] |= signing
     if "S3_ENDPOINT_URL" not in user:
-        keys = state.credential("access_key_id"), state.credential("secret_access_key")
-        stack.servers.append(logged(s3(folder / "s3", state.port, *keys)))
-        # The user's own session or profile would be tried with our keys.
-        for name in ("AWS_SESSION_TOKEN", "AWS_PROFILE"):
-            stack.environment.pop(name, None)
+        keys = {part: _s3_key(state, f"{part}_", rights.actions(bucket)) for part, rights in BUCKET.items()}
+        operator = _s3_key(state)
+        login = operator.access_key_id, operator.secret_access_key
+        stack.servers.append(logged(s3(folder / "s3", state.port, *login, keys.values())))
+        stack.operator |= operator.variables
+        for name, key in keys.items():
+            stack.private[name] |= key.variables
     if "MONGODB_URL" not in user:
         stack.servers.append(logged(mongodb(folder / "mongodb", state.port)))
     if "RABBITMQ_URL" not in user:
         stack.broker += map(logged, _broker(state, stack.notes))
+    if port is not None:
+        stack.own += [_process(state, name, module_of(name), stack.private[name]) for name in FUNCTIONS]
+        stack.own.append(logged(gateway(folder / "gateway", port, {name: state.port(name) for name in FUNCTIONS})))
+        stack.own.append(_schedule(state))
     if "RABBITMQ_URL" in user or stack.broker:
-        stack.own.append(_process(state, "bridge", "bridge"))
+        stack.own.append(_process(state, "bridge", "bridge", stack.private["bridge"]))
     for part in stack.parts:
         stack.variables |= part.variables
-    stack.variables.setdefault("S3_BUCKET", user.get("S3_BUCKET", "models"))
     stack.variables.setdefault("RETRAIN_TOKEN", user.get("RETRAIN_TOKEN") or state.credential("retrain_token"))
     stack.environment |= stack.variables
-    stack.environment.pop("MODEL_SIGNING_KEY", None)
+    # The user's own session or profile would be tried with our keys.
+    ours = ("AWS_SESSION_TOKEN", "AWS_PROFILE") if "S3_ENDPOINT_URL" not in user else ()
+    for name in ("MODEL_SIGNING_KEY", *ours, *stack.operator):
+        stack.environment.pop(name, None)
     stack.environment.setdefault("SENTIMENT_CACHE", str(folder / "cache"))
     # In small letters it takes precedence.
     direct = ",".join(filter(None, (user.get("no_proxy") or user.get("NO_PROXY"), LOOPBACK, "localhost")))
     stack.environment |= {"NO_PROXY": direct, "no_proxy": direct}
     return stack
+
+
+def _s3_key(state: State, prefix: str = "", actions: Sequence[str] = ("Admin",)) -> S3Identity:
+    """Return a key of our store, and what it opens."""
+    return S3Identity(
+        state.credential(f"{prefix}access_key_id"), state.credential(f"{prefix}secret_access_key"), actions
+    )
 
 
 def _model_keys(state: State, user: Mapping[str, str]) -> dict[str, str]:
@@ -152,7 +168,7 @@ def _schedule(state: State) -> Service:
     return Service("schedule", ROOT, command, ready=lambda: True, log=state.stack_log)
 
 
-def _process(state: State, name: str, module: str, settings: Mapping[str, str] | None = None) -> Service:
+def _process(state: State, name: str, module: str, settings: Mapping[str, str]) -> Service:
     """Return a process of this project: HTTP on a port of its own, its log in the stack's, ready when it says so.
 
     settings: those that no other part gets.
@@ -169,7 +185,7 @@ def _process(state: State, name: str, module: str, settings: Mapping[str, str] |
             "ENABLE_GENERATE_DRIFT": "true",
             "RECORD_SPOOL_DIR": str(state.folder / "spool"),
             **small_process(state.folder / "bytecode"),
-            **(settings or {}),
+            **settings,
         },
         ready=lambda: http_status(port, "/_/ready") == 200,
         ports=(port,),
