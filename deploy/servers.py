@@ -12,13 +12,14 @@ import shutil
 import sys
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from string import Template
 
 import trustme
 
 from deploy.ports import LOOPBACK, Ports, accepts, http_status
+from deploy.rights import BrokerRights
 from deploy.runner import Service, ServiceError
 
 RABBITMQ_IMAGE = (
@@ -160,23 +161,73 @@ def rabbitmq_server() -> str:
     return script
 
 
-def rabbitmq(folder: Path, ports: Ports, user: str, password: str) -> Service:
-    """Prepare a private RabbitMQ node with streams, apart from any that the system runs; raises MissingServerError."""
+@dataclass(frozen=True)
+class BrokerUser:
+    """Somebody whom RabbitMQ knows by a password, and what he may do there."""
+
+    name: str
+    password: str = field(repr=False)
+    rights: BrokerRights
+
+    def variables(self, amqp: int, stream: int) -> dict[str, str]:
+        """Return the settings of who has the password, for a node that listens on these ports."""
+        login = f"{self.name}:{self.password}@{LOOPBACK}"
+        return {
+            "RABBITMQ_URL": f"amqp://{login}:{amqp}/%2F",
+            "RABBITMQ_STREAM_URL": f"rabbitmq-stream://{login}:{stream}",
+        }
+
+
+def definitions(administrator: str, password: str, others: Iterable[BrokerUser]) -> str:
+    """Return RabbitMQ's file of definitions that makes these users, or gives them these passwords and rights."""
+    users = [BrokerUser(administrator, password, BrokerRights(".*", ".*", ".*")), *others]
+    return json.dumps(
+        {
+            "vhosts": [{"name": "/"}],
+            "users": [
+                {
+                    "name": user.name,
+                    "password": user.password,
+                    "tags": "administrator" if user.name == administrator else "",
+                }
+                for user in users
+            ],
+            "permissions": [{"user": user.name, "vhost": "/", **asdict(user.rights)} for user in users],
+        },
+        indent=2,
+    )
+
+
+def rabbitmq(folder: Path, ports: Ports, user: str, password: str, others: Iterable[BrokerUser] = ()) -> Service:
+    """Prepare a private RabbitMQ node with streams, apart from any that the system runs; raises MissingServerError.
+
+    `user` is its administrator.
+    """
     server, epmd = rabbitmq_server(), shutil.which("epmd")
     if epmd is None:
         raise MissingServerError("Erlang's epmd is not on PATH: it comes with RabbitMQ's package")
-    return rabbitmq_node("sentiment", folder, ports, user, password, ("sh", str(RABBITMQ_START), epmd, server))
+    start = ("sh", str(RABBITMQ_START), epmd, server)
+    return rabbitmq_node("sentiment", folder, ports, user, password, start, others)
 
 
-def rabbitmq_node(name: str, folder: Path, ports: Ports, user: str, password: str, command: tuple[str, ...]) -> Service:
+def rabbitmq_node(
+    name: str,
+    folder: Path,
+    ports: Ports,
+    user: str,
+    password: str,
+    command: tuple[str, ...],
+    others: Iterable[BrokerUser] = (),
+) -> Service:
     """Prepare the node `<name>@localhost`, which `command` starts with start.sh, whatever RabbitMQ that is.
 
     Settings of its own may be in `conf.d/*.conf` in its folder, and an Erlang cookie that it shares with others.
     """
     folder = _folder(folder)
     amqp, stream = ports("rabbitmq"), ports("rabbitmq-stream")
+    _write(folder / "definitions.json", definitions(user, password, others))
     settings = Template((RABBITMQ_SETTINGS / "rabbitmq.conf").read_text())
-    values = {"address": LOOPBACK, "amqp": amqp, "stream": stream, "user": user, "password": password}
+    values = {"address": LOOPBACK, "amqp": amqp, "stream": stream, "definitions": folder / "definitions.json"}
     _write(folder / "rabbitmq.conf", settings.substitute(values))
     cookie = folder / ".erlang.cookie"
     if not cookie.exists():
@@ -188,11 +239,13 @@ def rabbitmq_node(name: str, folder: Path, ports: Ports, user: str, password: st
         "ERL_EPMD_PORT": str(ports("epmd")),
         "RABBITMQ_DIST_PORT": str(ports("rabbitmq-distribution")),
     }
-    node = _broker(folder, command, environment, f"{user}:{password}", amqp, stream)
+    node = _broker(folder, command, environment, BrokerUser(user, password, BrokerRights()), amqp, stream)
     return replace(node, ports=(amqp, stream))
 
 
-def rabbitmq_container(folder: Path, ports: Ports, user: str, password: str, engine: str) -> Service:
+def rabbitmq_container(
+    folder: Path, ports: Ports, user: str, password: str, engine: str, others: Iterable[BrokerUser] = ()
+) -> Service:
     """Prepare RabbitMQ with streams in a container of `engine`, docker or podman; its data are in a volume.
 
     It has no ports of its own: the engine listens on them.
@@ -200,9 +253,15 @@ def rabbitmq_container(folder: Path, ports: Ports, user: str, password: str, eng
     folder = _folder(folder)
     amqp, stream = ports("rabbitmq"), ports("rabbitmq-stream")
     name = f"sentiment-rabbitmq-{zlib.crc32(os.fsencode(folder)):08x}"
+    mounts = {
+        "definitions.json": definitions(user, password, others),
+        "conf.d/90-definitions.conf": "load_definitions = /etc/rabbitmq/definitions.json\n",
+    }
+    files = {path: folder / Path(path).name for path in mounts}
+    for path, content in mounts.items():
+        # The container's user is another one; nobody else of this machine gets into the folder.
+        _write(files[path], content, mode=0o444)
     environment = {
-        "RABBITMQ_DEFAULT_USER": user,
-        "RABBITMQ_DEFAULT_PASS": password,
         "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": (
             f"-rabbitmq_stream tcp_listeners [{stream}] advertised_host localhost advertised_port {stream}"
         ),
@@ -211,15 +270,22 @@ def rabbitmq_container(folder: Path, ports: Ports, user: str, password: str, eng
         engine, "run", "--rm", "--name", name, "--hostname", "sentiment",
         "--publish", f"{LOOPBACK}:{amqp}:5672", "--publish", f"{LOOPBACK}:{stream}:{stream}",
         "--volume", f"{name}:/var/lib/rabbitmq", "--volume", f"{ENABLED_PLUGINS}:/etc/rabbitmq/enabled_plugins:ro",
+        *(f"--volume={file}:/etc/rabbitmq/{path}:ro" for path, file in files.items()),
         *(f"--env={variable}" for variable in environment), RABBITMQ_IMAGE,
     ]  # fmt: skip
     # A container that outlived its client would keep the name.
     script = f"{shlex.join([engine, 'rm', '--force', name])} >/dev/null 2>&1; exec {shlex.join(run)}"
-    return _broker(folder, ("sh", "-c", script), environment, f"{user}:{password}", amqp, stream)
+    administrator = BrokerUser(user, password, BrokerRights())
+    return _broker(folder, ("sh", "-c", script), environment, administrator, amqp, stream)
 
 
 def _broker(
-    folder: Path, command: tuple[str, ...], environment: Mapping[str, str], login: str, amqp: int, stream: int
+    folder: Path,
+    command: tuple[str, ...],
+    environment: Mapping[str, str],
+    administrator: BrokerUser,
+    amqp: int,
+    stream: int,
 ) -> Service:
     return Service(
         name="rabbitmq",
@@ -228,10 +294,7 @@ def _broker(
         command=command,
         environment=environment,
         ready=lambda: accepts(amqp) and accepts(stream),
-        variables={
-            "RABBITMQ_URL": f"amqp://{login}@{LOOPBACK}:{amqp}/%2F",
-            "RABBITMQ_STREAM_URL": f"rabbitmq-stream://{login}@{LOOPBACK}:{stream}",
-        },
+        variables=administrator.variables(amqp, stream),
     )
 
 

@@ -151,7 +151,7 @@ def _disk(state: State) -> str:
 
 def _explain(state: State, stack: Stack) -> None:
     """Print what runs, where, and how to try it."""
-    environment = stack.environment
+    environment = {**stack.environment, **stack.variables}
     print("\nready:")
     for name in ("GATEWAY_URL", "S3_ENDPOINT_URL", "MONGODB_URL", "RABBITMQ_URL"):
         if url := environment.get(name):

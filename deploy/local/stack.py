@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from itertools import chain
 
 from contracts.names import FUNCTIONS, module_of
 from deploy.key_pair import public_key
@@ -14,14 +15,26 @@ from deploy.local.processes import listener
 from deploy.local.state import ROOT, State
 from deploy.ports import LOOPBACK, free_port, http_status, reserve
 from deploy.rights import BUCKET
+from deploy.rights import broker as broker_rights
 from deploy.runner import Service, ServiceError
-from deploy.servers import MissingServerError, S3Identity, gateway, mongodb, rabbitmq, rabbitmq_container, s3
+from deploy.servers import (
+    BrokerUser,
+    MissingServerError,
+    S3Identity,
+    gateway,
+    mongodb,
+    rabbitmq,
+    rabbitmq_container,
+    s3,
+)
 from messages.amqp import parameters
 from messages.settings import AMQP
 from process.memory import small_process
 from process.settings import checked_url
 
 SIGNING_KEY = "model_signing_key"
+# Users of our broker that are no parts of the stack -> the setting with which whoever is one reaches it.
+SENDERS = {"reviews": "RABBITMQ_REVIEWS_URL", "labels": "RABBITMQ_LABELS_URL"}
 
 
 @dataclass
@@ -68,23 +81,17 @@ def plan(state: State, user: Mapping[str, str]) -> Stack:
         # The key is new and so is nobody's yet: what is served was left by an earlier release, in our own store.
         stack.environment.setdefault("SIGN_SERVED", "yes")
     stack.variables |= {name: key for name, key in model_keys.items() if name not in user}
-    bucket = stack.variables.setdefault("S3_BUCKET", user.get("S3_BUCKET", "models"))
+    stack.variables.setdefault("S3_BUCKET", user.get("S3_BUCKET", "models"))
     if "MODEL_SIGNING_KEY" in model_keys:
         signing = {"MODEL_SIGNING_KEY": model_keys["MODEL_SIGNING_KEY"]}
         stack.operator |= signing
         stack.private["retrain"] |= signing
     if "S3_ENDPOINT_URL" not in user:
-        keys = {part: _s3_key(state, f"{part}_", rights.actions(bucket)) for part, rights in BUCKET.items()}
-        operator = _s3_key(state)
-        login = operator.access_key_id, operator.secret_access_key
-        stack.servers.append(logged(s3(folder / "s3", state.port, *login, keys.values())))
-        stack.operator |= operator.variables
-        for name, key in keys.items():
-            stack.private[name] |= key.variables
+        stack.servers.append(logged(_store(state, stack)))
     if "MONGODB_URL" not in user:
         stack.servers.append(logged(mongodb(folder / "mongodb", state.port)))
     if "RABBITMQ_URL" not in user:
-        stack.broker += map(logged, _broker(state, stack.notes))
+        stack.broker += map(logged, _broker(state, stack, user))
     if port is not None:
         stack.own += [_process(state, name, module_of(name), stack.private[name]) for name in FUNCTIONS]
         stack.own.append(logged(gateway(folder / "gateway", port, {name: state.port(name) for name in FUNCTIONS})))
@@ -95,9 +102,11 @@ def plan(state: State, user: Mapping[str, str]) -> Stack:
         stack.variables |= part.variables
     stack.variables.setdefault("RETRAIN_TOKEN", user.get("RETRAIN_TOKEN") or state.credential("retrain_token"))
     stack.environment |= stack.variables
+    # What is one part's, or the operator's, is no other's.
+    not_shared = {"MODEL_SIGNING_KEY", *SENDERS.values(), *stack.operator, *chain(*stack.private.values())}
     # The user's own session or profile would be tried with our keys.
     ours = ("AWS_SESSION_TOKEN", "AWS_PROFILE") if "S3_ENDPOINT_URL" not in user else ()
-    for name in ("MODEL_SIGNING_KEY", *ours, *stack.operator):
+    for name in (*ours, *not_shared):
         stack.environment.pop(name, None)
     stack.environment.setdefault("SENTIMENT_CACHE", str(folder / "cache"))
     # In small letters it takes precedence.
@@ -106,11 +115,20 @@ def plan(state: State, user: Mapping[str, str]) -> Stack:
     return stack
 
 
+def _store(state: State, stack: Stack) -> Service:
+    """Return the model store, and give each part its own key, and the operator one that opens everything."""
+    keys = {name: _s3_key(state, f"{name}_", may.actions(stack.variables["S3_BUCKET"])) for name, may in BUCKET.items()}
+    for name, key in keys.items():
+        stack.private[name] |= key.variables
+    operator = _s3_key(state)
+    stack.operator |= operator.variables
+    login = operator.access_key_id, operator.secret_access_key
+    return s3(state.folder / "s3", state.port, *login, keys.values())
+
+
 def _s3_key(state: State, prefix: str = "", actions: Sequence[str] = ("Admin",)) -> S3Identity:
-    """Return a key of our store, and what it opens."""
-    return S3Identity(
-        state.credential(f"{prefix}access_key_id"), state.credential(f"{prefix}secret_access_key"), actions
-    )
+    login = state.credential(f"{prefix}access_key_id"), state.credential(f"{prefix}secret_access_key")
+    return S3Identity(*login, actions)
 
 
 def _model_keys(state: State, user: Mapping[str, str]) -> dict[str, str]:
@@ -140,17 +158,30 @@ def _without_our_own(user: Mapping[str, str], ours: Mapping[str, str]) -> dict[s
     return {name: value for name, value in user.items() if value and value != ours.get(name)}
 
 
-def _broker(state: State, notes: list[str]) -> list[Service]:
-    """Return the broker: an installed one, else a container, else none and a note for the user."""
-    login = "local", state.credential("rabbitmq_password")
-    folder = state.folder / "rabbitmq"
+def _broker(state: State, stack: Stack, user: Mapping[str, str]) -> list[Service]:
+    """Return the broker, and give each of its users a login: an installed one, else a container.
+
+    Where there is neither there is none, and a note for the user.
+    """
+    _, _, reviews = (user.get("BRIDGE_SOURCE") or "stream:reviews").partition(":")
+    rights = broker_rights(reviews, user.get("BRIDGE_LABELS") or "labels")
+    users = [BrokerUser(name, state.credential(f"{name}_rabbitmq_password"), may) for name, may in rights.items()]
+    folder, administrator = state.folder / "rabbitmq", ("local", state.credential("rabbitmq_password"))
     try:
-        return [rabbitmq(folder, state.port, *login)]
+        found = rabbitmq(folder, state.port, *administrator, users)
     except MissingServerError as error:
-        if engine := _container_engine():
-            return [rabbitmq_container(folder, state.port, *login, engine)]
-        notes.append(f"no stream, HTTP alone: {error}; or set RABBITMQ_URL to a broker of yours")
-        return []
+        engine = _container_engine()
+        if engine is None:
+            stack.notes.append(f"no stream, HTTP alone: {error}; or set RABBITMQ_URL to a broker of yours")
+            return []
+        found = rabbitmq_container(folder, state.port, *administrator, engine, users)
+    for each in users:
+        login = each.variables(state.port("rabbitmq"), state.port("rabbitmq-stream"))
+        if sender := SENDERS.get(each.name):
+            stack.variables[sender] = login["RABBITMQ_URL"]
+        else:
+            stack.private[each.name] |= login
+    return [found]
 
 
 def _container_engine() -> str | None:
