@@ -33,8 +33,8 @@ from process.memory import small_process
 from process.settings import checked_url
 
 SIGNING_KEY = "model_signing_key"
-# Users of our broker that are no parts of the stack -> the setting with which whoever is one reaches it.
-SENDERS = {"reviews": "RABBITMQ_REVIEWS_URL", "labels": "RABBITMQ_LABELS_URL"}
+# Users of our broker that are no parts of the stack: their settings are RABBITMQ_REVIEWS_URL and so on.
+SENDERS = ("reviews", "labels")
 
 
 @dataclass
@@ -42,12 +42,14 @@ class Stack:
     """The parts to start, in the order of the fields; our own start when the others are ready.
 
     `environment` is that of every part, `private` what a part alone gets, by its name; `operator` is what the first
-    model gets. `variables` are the settings for whoever uses the stack; `notes` are for the user to read.
+    model gets, `senders` what those may have who only send messages. `variables` are all settings for whoever uses the
+    stack; `notes` are for the user to read.
     """
 
     environment: dict[str, str] = field(repr=False)
     private: dict[str, dict[str, str]] = field(default_factory=lambda: defaultdict(dict), repr=False)
     operator: dict[str, str] = field(default_factory=dict, repr=False)
+    senders: dict[str, str] = field(default_factory=dict, repr=False)
     servers: list[Service] = field(default_factory=list)
     broker: list[Service] = field(default_factory=list)
     own: list[Service] = field(default_factory=list)
@@ -103,11 +105,12 @@ def plan(state: State, user: Mapping[str, str]) -> Stack:
     stack.variables.setdefault("RETRAIN_TOKEN", user.get("RETRAIN_TOKEN") or state.credential("retrain_token"))
     stack.environment |= stack.variables
     # What is one part's, or the operator's, is no other's.
-    not_shared = {"MODEL_SIGNING_KEY", *SENDERS.values(), *stack.operator, *chain(*stack.private.values())}
+    not_shared = {"MODEL_SIGNING_KEY", *stack.operator, *chain(*stack.private.values())}
     # The user's own session or profile would be tried with our keys.
     ours = ("AWS_SESSION_TOKEN", "AWS_PROFILE") if "S3_ENDPOINT_URL" not in user else ()
     for name in (*ours, *not_shared):
         stack.environment.pop(name, None)
+    stack.variables |= stack.senders
     stack.environment.setdefault("SENTIMENT_CACHE", str(folder / "cache"))
     # In small letters it takes precedence.
     direct = ",".join(filter(None, (user.get("no_proxy") or user.get("NO_PROXY"), LOOPBACK, "localhost")))
@@ -177,8 +180,9 @@ def _broker(state: State, stack: Stack, user: Mapping[str, str]) -> list[Service
         found = rabbitmq_container(folder, state.port, *administrator, engine, users)
     for each in users:
         login = each.variables(state.port("rabbitmq"), state.port("rabbitmq-stream"))
-        if sender := SENDERS.get(each.name):
-            stack.variables[sender] = login["RABBITMQ_URL"]
+        if each.name in SENDERS:
+            prefix = f"RABBITMQ_{each.name.upper()}_"
+            stack.senders |= {name.replace("RABBITMQ_", prefix): url for name, url in login.items()}
         else:
             stack.private[each.name] |= login
     return [found]

@@ -57,14 +57,7 @@ def test_the_processes_hold_no_key_of_another_part(local_stack: Project) -> None
 
 
 def test_who_may_send_reviews_alone_gets_answers(local_stack: Project, addresses: Mapping[str, str]) -> None:
-    login = {
-        "RABBITMQ_URL": addresses["RABBITMQ_REVIEWS_URL"],
-        "RABBITMQ_STREAM_URL": addresses["RABBITMQ_REVIEWS_URL"]
-        .replace("amqp:", "rabbitmq-stream:")
-        .replace(
-            str(pika.URLParameters(addresses["RABBITMQ_URL"]).port), addresses["RABBITMQ_STREAM_URL"].rpartition(":")[2]
-        ),
-    }
+    login = {name: addresses[name.replace("_", "_REVIEWS_", 1)] for name in ("RABBITMQ_URL", "RABBITMQ_STREAM_URL")}
     command = [sys.executable, "-m", "bridge.client", "I love this wonderful film"]
     done = subprocess.run(
         command,
