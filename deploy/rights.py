@@ -1,8 +1,9 @@
 """What each part of the system may do at the servers that it uses: the least with which it does its work."""
 
+import json
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
 
 from contracts.names import ALERTS, PREDICTIONS, REJECTED
 
@@ -43,9 +44,10 @@ class BrokerRights:
     read: str = ""
 
 
-def broker(reviews: str, labels: str) -> Mapping[str, BrokerRights]:
-    """Return the rights of each user of the broker, by his name; reviews and labels: what the bridge reads."""
-    reviews, labels = re.escape(reviews), re.escape(labels)
+def broker(environment: Mapping[str, str]) -> Mapping[str, BrokerRights]:
+    """Return the rights of each user of the broker, by his name, where the bridge reads what `environment` says."""
+    _, _, source = (environment.get("BRIDGE_SOURCE") or "stream:reviews").partition(":")
+    reviews, labels = re.escape(source), re.escape(environment.get("BRIDGE_LABELS") or "labels")
     inputs = rf"({reviews}|{labels})(-[0-9]+)?(\.(unfinished|reader|rejected|dead-letter))?"
     streams = rf"{PREDICTIONS}|{REJECTED}|{inputs}"
     # A queue of one's own, which nobody else can name: as `bridge.client` calls it, or as the broker does.
@@ -57,3 +59,40 @@ def broker(reviews: str, labels: str) -> Mapping[str, BrokerRights]:
         "reviews": BrokerRights(f"^({own})$", f"^{reviews}(-[0-9]+)?$", f"^({own}|{REJECTED})$"),
         "labels": BrokerRights(write=f"^{labels}$"),
     }
+
+
+@dataclass(frozen=True)
+class BrokerUser:
+    """Somebody whom RabbitMQ knows by a password, and what he may do there."""
+
+    name: str
+    password: str = field(repr=False)
+    rights: BrokerRights
+
+    def variables(self, host: str, amqp: int = 5672, stream: int = 5552) -> dict[str, str]:
+        """Return the settings of who has the password, for a node that listens on these ports."""
+        login = f"{self.name}:{self.password}@{host}"
+        return {
+            "RABBITMQ_URL": f"amqp://{login}:{amqp}/%2F",
+            "RABBITMQ_STREAM_URL": f"rabbitmq-stream://{login}:{stream}/%2F",
+        }
+
+
+def definitions(administrator: str, password: str, others: Iterable[BrokerUser]) -> str:
+    """Return RabbitMQ's file of definitions that makes these users, or gives them these passwords and rights."""
+    users = [BrokerUser(administrator, password, BrokerRights(".*", ".*", ".*")), *others]
+    return json.dumps(
+        {
+            "vhosts": [{"name": "/"}],
+            "users": [
+                {
+                    "name": user.name,
+                    "password": user.password,
+                    "tags": "administrator" if user.name == administrator else "",
+                }
+                for user in users
+            ],
+            "permissions": [{"user": user.name, "vhost": "/", **asdict(user.rights)} for user in users],
+        },
+        indent=2,
+    )

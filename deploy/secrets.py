@@ -4,12 +4,14 @@ Random ones, each in a file of its own, as compose and OpenFaaS hand them out. W
 """
 
 import argparse
+import os
 import secrets
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from deploy import key_pair
+from deploy.rights import BrokerUser, broker, definitions
 
 USER = "sentiment"
 # Whoever has none of a secret; a gateway takes no empty one, and a reader strips white space.
@@ -39,12 +41,23 @@ def known(path: Path) -> str | None:
     return path.read_text() if path.exists() else None
 
 
-def make(folder: Path, mongodb_host: str, rabbitmq_host: str, given: Mapping[str, str]) -> list[str]:
+def make(
+    folder: Path,
+    mongodb_host: str,
+    rabbitmq_host: str,
+    given: Mapping[str, str],
+    environment: Mapping[str, str] | None = None,
+) -> list[str]:
     """Write the secrets that are `given`, and make the others that `folder` lacks; return the names of the changed.
 
-    The hosts are where clients are to reach the servers, on the usual ports. Raises ValueError where the signing key
-    that is given is none.
+    The hosts are where clients are to reach the servers, on the usual ports; `environment` says what the bridge reads.
+    A secret whose name begins with a user of the broker is his alone. Raises ValueError where the signing key that is
+    given is none.
     """
+    users = [
+        BrokerUser(name, known(folder / f"{name}-rabbitmq-password") or secrets.token_hex(24), rights)
+        for name, rights in broker(environment or {}).items()
+    ]
     mongodb = known(folder / "mongodb-password") or secrets.token_hex(24)
     rabbitmq = known(folder / "rabbitmq-password") or secrets.token_hex(24)
     # Of a key pair of the user's we may have the public half alone: then nothing is signed here.
@@ -59,11 +72,13 @@ def make(folder: Path, mongodb_host: str, rabbitmq_host: str, given: Mapping[str
         "rabbitmq-stream-url": NONE
         if "rabbitmq-url" in given
         else f"rabbitmq-stream://{USER}:{rabbitmq}@{rabbitmq_host}:5552/%2F",
-        # The broker reads its first user from a file of settings; from the environment others could read it. A client
-        # of streams goes where the broker says, whatever address it asked at: that must be one it can reach.
+        # A client of streams goes where the broker says, whatever address it asked at: that must be one it can reach.
         "rabbitmq.conf": (
-            f"default_user = {USER}\ndefault_pass = {rabbitmq}\nstream.advertised_host = {rabbitmq_host}\n"
+            f"load_definitions = /run/secrets/rabbitmq-definitions\nstream.advertised_host = {rabbitmq_host}\n"
         ),
+        # The broker reads its users from a file; from the environment others could read them.
+        "rabbitmq-definitions": definitions(USER, rabbitmq, users),
+        **_logins(users, rabbitmq_host, given),
         "s3-access-key": known(folder / "s3-access-key") or secrets.token_hex(10),
         "s3-secret-key": known(folder / "s3-secret-key") or secrets.token_hex(20),
         "model-signing-key": signing,
@@ -76,12 +91,24 @@ def make(folder: Path, mongodb_host: str, rabbitmq_host: str, given: Mapping[str
     return write(folder, {**wanted, **given})
 
 
+def _logins(users: Iterable[BrokerUser], host: str, given: Mapping[str, str]) -> dict[str, str]:
+    """Return for each user of the broker its password and its addresses; of a broker of the user's, those given."""
+    found: dict[str, str] = {}
+    for user in users:
+        urls = user.variables(host)
+        found[f"{user.name}-rabbitmq-password"] = user.password
+        found[f"{user.name}-rabbitmq-url"] = given.get("rabbitmq-url", urls["RABBITMQ_URL"])
+        stream_url = given.get("rabbitmq-stream-url") or (NONE if "rabbitmq-url" in given else None)
+        found[f"{user.name}-rabbitmq-stream-url"] = stream_url or urls["RABBITMQ_STREAM_URL"]
+    return found
+
+
 def main() -> int:
     """Make the secrets of compose.yml."""
     parser = argparse.ArgumentParser(prog="python3 -m deploy.secrets", description=__doc__)
     parser.add_argument("--folder", type=Path, default=DEFAULT_FOLDER)
     folder = parser.parse_args().folder
-    made = make(folder, "mongodb", "rabbitmq", given={})
+    made = make(folder, "mongodb", "rabbitmq", {}, os.environ)
     sys.stdout.write(f"{folder}: made {', '.join(made) or 'nothing, all are there'}\n")
     return 0
 

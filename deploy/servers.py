@@ -12,14 +12,14 @@ import shutil
 import sys
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from string import Template
 
 import trustme
 
 from deploy.ports import LOOPBACK, Ports, accepts, http_status
-from deploy.rights import BrokerRights
+from deploy.rights import BrokerRights, BrokerUser, definitions
 from deploy.runner import Service, ServiceError
 
 RABBITMQ_IMAGE = (
@@ -161,43 +161,6 @@ def rabbitmq_server() -> str:
     return script
 
 
-@dataclass(frozen=True)
-class BrokerUser:
-    """Somebody whom RabbitMQ knows by a password, and what he may do there."""
-
-    name: str
-    password: str = field(repr=False)
-    rights: BrokerRights
-
-    def variables(self, amqp: int, stream: int) -> dict[str, str]:
-        """Return the settings of who has the password, for a node that listens on these ports."""
-        login = f"{self.name}:{self.password}@{LOOPBACK}"
-        return {
-            "RABBITMQ_URL": f"amqp://{login}:{amqp}/%2F",
-            "RABBITMQ_STREAM_URL": f"rabbitmq-stream://{login}:{stream}",
-        }
-
-
-def definitions(administrator: str, password: str, others: Iterable[BrokerUser]) -> str:
-    """Return RabbitMQ's file of definitions that makes these users, or gives them these passwords and rights."""
-    users = [BrokerUser(administrator, password, BrokerRights(".*", ".*", ".*")), *others]
-    return json.dumps(
-        {
-            "vhosts": [{"name": "/"}],
-            "users": [
-                {
-                    "name": user.name,
-                    "password": user.password,
-                    "tags": "administrator" if user.name == administrator else "",
-                }
-                for user in users
-            ],
-            "permissions": [{"user": user.name, "vhost": "/", **asdict(user.rights)} for user in users],
-        },
-        indent=2,
-    )
-
-
 def rabbitmq(folder: Path, ports: Ports, user: str, password: str, others: Iterable[BrokerUser] = ()) -> Service:
     """Prepare a private RabbitMQ node with streams, apart from any that the system runs; raises MissingServerError.
 
@@ -294,7 +257,7 @@ def _broker(
         command=command,
         environment=environment,
         ready=lambda: accepts(amqp) and accepts(stream),
-        variables=administrator.variables(amqp, stream),
+        variables=administrator.variables(LOOPBACK, amqp, stream),
     )
 
 

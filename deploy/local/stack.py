@@ -14,11 +14,10 @@ from deploy.key_pair import public_key
 from deploy.local.processes import listener
 from deploy.local.state import ROOT, State
 from deploy.ports import LOOPBACK, free_port, http_status, reserve
-from deploy.rights import BUCKET
+from deploy.rights import BUCKET, BrokerUser
 from deploy.rights import broker as broker_rights
 from deploy.runner import Service, ServiceError
 from deploy.servers import (
-    BrokerUser,
     MissingServerError,
     S3Identity,
     gateway,
@@ -166,9 +165,8 @@ def _broker(state: State, stack: Stack, user: Mapping[str, str]) -> list[Service
 
     Where there is neither there is none, and a note for the user.
     """
-    _, _, reviews = (user.get("BRIDGE_SOURCE") or "stream:reviews").partition(":")
-    rights = broker_rights(reviews, user.get("BRIDGE_LABELS") or "labels")
-    users = [BrokerUser(name, state.credential(f"{name}_rabbitmq_password"), may) for name, may in rights.items()]
+    rights = broker_rights(user).items()
+    users = [BrokerUser(name, state.credential(f"{name}_rabbitmq_password"), may) for name, may in rights]
     folder, administrator = state.folder / "rabbitmq", ("local", state.credential("rabbitmq_password"))
     try:
         found = rabbitmq(folder, state.port, *administrator, users)
@@ -179,7 +177,7 @@ def _broker(state: State, stack: Stack, user: Mapping[str, str]) -> list[Service
             return []
         found = rabbitmq_container(folder, state.port, *administrator, engine, users)
     for each in users:
-        login = each.variables(state.port("rabbitmq"), state.port("rabbitmq-stream"))
+        login = each.variables(LOOPBACK, state.port("rabbitmq"), state.port("rabbitmq-stream"))
         if each.name in SENDERS:
             prefix = f"RABBITMQ_{each.name.upper()}_"
             stack.senders |= {name.replace("RABBITMQ_", prefix): url for name, url in login.items()}

@@ -1,5 +1,6 @@
 """stack.yml, compose.yml and deploy/kubernetes, checked offline: against schemas, and against each other."""
 
+import json
 import os
 import re
 import shutil
@@ -34,6 +35,11 @@ STACK_FIELDS = {
     "secrets", "requests", "limits",
 }  # fmt: skip
 OURS = sorted(name for name, service in COMPOSE["services"].items() if "build" in service)
+
+
+def secrets_of(name: str) -> set[str]:
+    """Return the secrets that a service of compose.yml finds, by the names that it finds them under."""
+    return {each if isinstance(each, str) else each["target"] for each in COMPOSE["services"][name].get("secrets", ())}
 
 
 def manifests() -> Iterator[tuple[str, dict[str, Any]]]:
@@ -124,7 +130,7 @@ def test_an_image_has_all_that_its_part_imports(tmp_path: Path, name: str) -> No
 def test_compose_and_the_stack_build_the_same_images() -> None:
     for name, function in STACK["functions"].items():
         assert COMPOSE["services"][name]["build"]["args"] == function["build_args"]
-        assert set(COMPOSE["services"][name]["secrets"]) == set(function["secrets"])
+        assert secrets_of(name) == set(function["secrets"])
 
 
 def rendered(folder: Path, **environment: str) -> dict[str, Any]:
@@ -194,14 +200,14 @@ def test_the_bridge_gets_every_credential_that_it_reads() -> None:
     """From compose and from Kubernetes, both of which name them one by one."""
     wanted = {"mongodb-url", "rabbitmq-url", "rabbitmq-stream-url", "retrain-token"}
     assert wanted <= set(CREDENTIALS)
-    assert set(COMPOSE["services"]["bridge"]["secrets"]) == wanted
+    assert secrets_of("bridge") == wanted
     volumes = next(pod for name, pod in pods() if name == "bridge.yaml:Deployment")["volumes"]
     items = next(volume["secret"]["items"] for volume in volumes if "secret" in volume)
     assert {item["key"] for item in items} == {item["path"] for item in items} == wanted
 
 
 def test_models_are_signed_by_who_publishes_them_and_checked_by_who_reads_them() -> None:
-    services = {name: set(service.get("secrets", [])) for name, service in COMPOSE["services"].items() if name in OURS}
+    services = {name: secrets_of(name) for name in OURS}
     publishing = {"retrain", "bootstrap"}
     assert {name for name, secrets in services.items() if "model-signing-key" in secrets} == publishing
     assert {name for name, secrets in services.items() if "model-public-key" in secrets} == {
@@ -235,8 +241,27 @@ def test_clients_of_streams_are_sent_where_they_can_go(tmp_path: Path) -> None:
     assert (url.scheme, url.hostname, url.port, url.path) == ("rabbitmq-stream", "broker.example", 5552, "/%2F")
     settings = (tmp_path / "rabbitmq.conf").read_text()
     assert "stream.advertised_host = broker.example\n" in settings
-    assert f"default_pass = {url.password}\n" in settings
     assert url.password == urlsplit((tmp_path / "rabbitmq-url").read_text()).password
+    assert "load_definitions = /run/secrets/rabbitmq-definitions\n" in settings
+    users = json.loads((tmp_path / "rabbitmq-definitions").read_text())["users"]
+    known = {user["name"]: user["password"] for user in users}
+    assert known["sentiment"] == url.password
+    for name in ("bridge", "drift", "reviews", "labels"):
+        for file in (f"{name}-rabbitmq-url", f"{name}-rabbitmq-stream-url"):
+            login = urlsplit((tmp_path / file).read_text())
+            assert (login.hostname, login.username, login.password) == ("broker.example", name, known[name])
+    assert len(set(known.values())) == len(known)
+
+
+def test_a_service_of_compose_finds_the_secrets_of_no_other_user(tmp_path: Path) -> None:
+    make(tmp_path, "mongodb", "rabbitmq", given={})
+    for name in OURS:
+        for secret in COMPOSE["services"][name].get("secrets", ()):
+            source = secret if isinstance(secret, str) else secret["source"]
+            assert COMPOSE["secrets"][source]["file"] == f"${{SECRETS_FOLDER:-.local/secrets}}/{source}"
+            assert (tmp_path / source).exists()
+            if "rabbitmq" in source:
+                assert source.startswith(f"{name}-")
 
 
 def test_a_broker_of_the_users_has_no_stream_address_of_ours(tmp_path: Path) -> None:
@@ -244,8 +269,12 @@ def test_a_broker_of_the_users_has_no_stream_address_of_ours(tmp_path: Path) -> 
     given = {"rabbitmq-url": "amqp://user:toy@broker.example.com"}
     make(tmp_path, "mongodb.example", "broker.example", given)
     assert (tmp_path / "rabbitmq-stream-url").read_text().strip() == ""
+    for name in ("bridge", "drift"):
+        assert (tmp_path / f"{name}-rabbitmq-url").read_text() == given["rabbitmq-url"]
+        assert (tmp_path / f"{name}-rabbitmq-stream-url").read_text().strip() == ""
     make(tmp_path, "mongodb.example", "broker.example", {**given, "rabbitmq-stream-url": "rabbitmq-stream://it"})
     assert (tmp_path / "rabbitmq-stream-url").read_text() == "rabbitmq-stream://it"
+    assert (tmp_path / "bridge-rabbitmq-stream-url").read_text() == "rabbitmq-stream://it"
 
 
 def test_compose_opens_ports_to_this_machine_alone() -> None:

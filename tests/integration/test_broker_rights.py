@@ -9,9 +9,10 @@ import pytest
 from pika.adapters.blocking_connection import BlockingChannel
 from pika.exceptions import ChannelClosedByBroker, ProbableAuthenticationError
 
-from deploy.ports import free_port
-from deploy.rights import broker
-from deploy.servers import BrokerUser, rabbitmq
+from deploy.ports import LOOPBACK, free_port
+from deploy.rights import BrokerUser, broker
+from deploy.secrets import make
+from deploy.servers import rabbitmq
 from messages.alerts import AlertExchange
 from messages.lock import ReaderLock
 from messages.ports import Appended, BrokerUnavailable, Outgoing
@@ -32,7 +33,8 @@ class Broker:
     """A node that knows the users of the system, and at which the bridge has declared what it reads and writes."""
 
     def __init__(self, users: list[BrokerUser], administrator: dict[str, str], ports: tuple[int, int]) -> None:
-        self._logins = {user.name: user.variables(*ports) for user in users} | {"administrator": administrator}
+        self._logins = {user.name: user.variables(LOOPBACK, *ports) for user in users}
+        self._logins["administrator"] = administrator
 
     def amqp_url(self, user: str) -> str:
         return self._logins[user]["RABBITMQ_URL"]
@@ -43,7 +45,7 @@ class Broker:
 
 @pytest.fixture(scope="module")
 def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
-    users = [BrokerUser(name, secrets.token_hex(8), rights) for name, rights in broker("reviews", "labels").items()]
+    users = [BrokerUser(name, secrets.token_hex(8), rights) for name, rights in broker({}).items()]
     with server_or_skip():
         service = rabbitmq(tmp_path_factory.mktemp("rabbitmq"), free_port, "administrator", "of all", users)
     amqp, stream = service.ports
@@ -196,7 +198,7 @@ def test_the_bridge_declares_a_queue_to_be_read_with_what_it_rejects(node: Broke
 
 
 def test_the_broker_takes_other_passwords_at_its_next_start(tmp_path: Path) -> None:
-    rights = broker("reviews", "labels")[LABELS]
+    rights = broker({})[LABELS]
     for password in ("old", "new"):
         user = BrokerUser(LABELS, password, rights)
         with server_or_skip():
@@ -213,3 +215,18 @@ def lets_in(url: str) -> bool:
     except ProbableAuthenticationError:
         return False
     return True
+
+
+def test_the_users_that_compose_makes_are_let_in(tmp_path: Path) -> None:
+    """By the very file that is mounted into its broker, though from another folder."""
+    made = tmp_path / "secrets"
+    make(made, "mongodb", LOOPBACK, given={})
+    with server_or_skip():
+        service = rabbitmq(tmp_path / "node", free_port, "administrator", "of all")
+    settings = tmp_path / "node" / "rabbitmq.conf"
+    ours = settings.read_text().replace(str(tmp_path / "node" / "definitions.json"), str(made / "rabbitmq-definitions"))
+    settings.write_text(ours)
+    with running(service):
+        urls = [(made / file).read_text() for file in ("rabbitmq-url", *(f"{name}-rabbitmq-url" for name in ALL))]
+        assert all(lets_in(url.replace(":5672/", f":{service.ports[0]}/")) for url in urls)
+        assert not lets_in(service.variables["RABBITMQ_URL"])
