@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 
 from contracts.names import ALERTS, PREDICTIONS, REJECTED
@@ -23,6 +23,22 @@ class BucketRights:
         reads = [f"Read:{bucket}/{pattern}" for pattern in self.read]
         return [f"List:{bucket}", *reads, *(f"Write:{bucket}/{pattern}" for pattern in self.write)]
 
+    def policy(self, bucket: str) -> str:
+        """Return them as Amazon S3 and MinIO have them, a document in JSON."""
+        name = f"arn:aws:s3:::{bucket}"
+
+        def allow(actions: Sequence[str], resources: Sequence[str]) -> dict[str, object]:
+            return {"Effect": "Allow", "Action": actions, "Resource": resources}
+
+        statements = [
+            allow(["s3:ListBucket", "s3:GetBucketLocation"], [name]),
+            allow(["s3:GetObject"], [f"{name}/{pattern}" for pattern in self.read]),
+        ]
+        if self.write:
+            objects = [f"{name}/{pattern}" for pattern in self.write]
+            statements.append(allow(["s3:PutObject", "s3:DeleteObject"], objects))
+        return json.dumps({"Version": "2012-10-17", "Statement": statements}, indent=2)
+
 
 # SeaweedFS takes a key without a `*` for the name of a bucket.
 _SERVED = ("current.json*", "versions/*")
@@ -33,6 +49,31 @@ BUCKET: Mapping[str, BucketRights] = {
     "retrain": BucketRights(("*",), write=("*",)),
 }
 """The parts that use the model store."""
+
+
+@dataclass(frozen=True)
+class S3Identity:
+    """Somebody whom the store knows by a key, and what SeaweedFS lets him do: `Read:bucket/prefix/*`, `Admin`, ..."""
+
+    access_key_id: str
+    secret_access_key: str = field(repr=False)
+    actions: Sequence[str] = ("Admin",)
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """Return the settings of who has the key."""
+        return {"AWS_ACCESS_KEY_ID": self.access_key_id, "AWS_SECRET_ACCESS_KEY": self.secret_access_key}
+
+    @property
+    def document(self) -> dict[str, object]:
+        """Return it as SeaweedFS's file of identities has it."""
+        key = {"accessKey": self.access_key_id, "secretKey": self.secret_access_key}
+        return {"name": self.access_key_id, "credentials": [key], "actions": [*self.actions]}
+
+
+def seaweedfs_identities(known: Iterable[S3Identity]) -> str:
+    """Return SeaweedFS's file of whom it knows."""
+    return json.dumps({"identities": [each.document for each in known]}, indent=2)
 
 
 @dataclass(frozen=True)

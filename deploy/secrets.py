@@ -7,11 +7,11 @@ import argparse
 import os
 import secrets
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from deploy import key_pair
-from deploy.rights import BrokerUser, broker, definitions
+from deploy.rights import BUCKET, BrokerUser, S3Identity, broker, definitions, seaweedfs_identities
 
 USER = "sentiment"
 # Whoever has none of a secret; a gateway takes no empty one, and a reader strips white space.
@@ -50,13 +50,14 @@ def make(
 ) -> list[str]:
     """Write the secrets that are `given`, and make the others that `folder` lacks; return the names of the changed.
 
-    The hosts are where clients are to reach the servers, on the usual ports; `environment` says what the bridge reads.
-    A secret whose name begins with a user of the broker is his alone. Raises ValueError where the signing key that is
-    given is none.
+    The hosts are where clients are to reach the servers, on the usual ports; `environment` says what the bridge reads,
+    and whose the store is. A secret whose name begins with a part, or with a user of the broker, is that one's alone.
+    Raises ValueError where the signing key that is given is none.
     """
+    environment = environment or {}
     users = [
         BrokerUser(name, known(folder / f"{name}-rabbitmq-password") or secrets.token_hex(24), rights)
-        for name, rights in broker(environment or {}).items()
+        for name, rights in broker(environment).items()
     ]
     mongodb = known(folder / "mongodb-password") or secrets.token_hex(24)
     rabbitmq = known(folder / "rabbitmq-password") or secrets.token_hex(24)
@@ -79,8 +80,7 @@ def make(
         # The broker reads its users from a file; from the environment others could read them.
         "rabbitmq-definitions": definitions(USER, rabbitmq, users),
         **_logins(users, rabbitmq_host, given),
-        "s3-access-key": known(folder / "s3-access-key") or secrets.token_hex(10),
-        "s3-secret-key": known(folder / "s3-secret-key") or secrets.token_hex(20),
+        **_store_keys(folder, given, environment),
         "model-signing-key": signing,
         "model-public-key": known(folder / "model-public-key") or NONE
         if signing == NONE
@@ -89,6 +89,27 @@ def make(
         "retrain-token": known(folder / "retrain-token") or secrets.token_urlsafe(32),
     }
     return write(folder, {**wanted, **given})
+
+
+def _store_keys(folder: Path, given: Mapping[str, str], environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the administrator's key of the store, one for each part that uses it, and what the store is told of them.
+
+    Of a store of the user's, at S3_ENDPOINT_URL, all have the one that is given.
+    """
+
+    def key(prefix: str, actions: Sequence[str] = ("Admin",)) -> S3Identity:
+        names = f"{prefix}s3-access-key", f"{prefix}s3-secret-key"
+        access_key, secret_key = (given.get(name) or known(folder / name) for name in names)
+        return S3Identity(access_key or secrets.token_hex(10), secret_key or secrets.token_hex(20), actions)
+
+    bucket, is_ours = environment.get("S3_BUCKET") or "models", not environment.get("S3_ENDPOINT_URL")
+    keys = {"": key("")}
+    for part, rights in BUCKET.items():
+        keys[f"{part}-"] = key(f"{part}-", rights.actions(bucket)) if is_ours else keys[""]
+    found = {"s3-identities": seaweedfs_identities(keys.values())}
+    for prefix, each in keys.items():
+        found |= {f"{prefix}s3-access-key": each.access_key_id, f"{prefix}s3-secret-key": each.secret_access_key}
+    return found | {f"{part}-s3-policy": rights.policy(bucket) for part, rights in BUCKET.items()}
 
 
 def _logins(users: Iterable[BrokerUser], host: str, given: Mapping[str, str]) -> dict[str, str]:

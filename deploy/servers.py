@@ -11,15 +11,15 @@ import shlex
 import shutil
 import sys
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from string import Template
 
 import trustme
 
 from deploy.ports import LOOPBACK, Ports, accepts, http_status
-from deploy.rights import BrokerRights, BrokerUser, definitions
+from deploy.rights import BrokerRights, BrokerUser, S3Identity, definitions, seaweedfs_identities
 from deploy.runner import Service, ServiceError
 
 RABBITMQ_IMAGE = (
@@ -54,26 +54,6 @@ def _folder(folder: Path) -> Path:
     return folder
 
 
-@dataclass(frozen=True)
-class S3Identity:
-    """Somebody whom the store knows by a key, and what SeaweedFS lets him do: `Read:bucket/prefix/*`, `Admin`, ..."""
-
-    access_key_id: str
-    secret_access_key: str = field(repr=False)
-    actions: Sequence[str] = ("Admin",)
-
-    @property
-    def variables(self) -> dict[str, str]:
-        """Return the settings of who has the key."""
-        return {"AWS_ACCESS_KEY_ID": self.access_key_id, "AWS_SECRET_ACCESS_KEY": self.secret_access_key}
-
-    @property
-    def document(self) -> dict[str, object]:
-        """Return it as SeaweedFS's file of identities has it."""
-        key = {"accessKey": self.access_key_id, "secretKey": self.secret_access_key}
-        return {"name": self.access_key_id, "credentials": [key], "actions": [*self.actions]}
-
-
 def s3(
     folder: Path, ports: Ports, access_key_id: str, secret_access_key: str, others: Iterable[S3Identity] = ()
 ) -> Service:
@@ -87,7 +67,7 @@ def s3(
     port = ports("s3")
     administrator = S3Identity(access_key_id, secret_access_key)
     identities = folder / "identities.json"
-    _write(identities, json.dumps({"identities": [each.document for each in (administrator, *others)]}))
+    _write(identities, seaweedfs_identities([administrator, *others]))
     _write(folder / "security.toml", _seaweedfs_security(folder))
     listeners = ("master", "volume", "filer", "admin")
     command = [

@@ -14,12 +14,11 @@ from deploy.key_pair import public_key
 from deploy.local.processes import listener
 from deploy.local.state import ROOT, State
 from deploy.ports import LOOPBACK, free_port, http_status, reserve
-from deploy.rights import BUCKET, BrokerUser
+from deploy.rights import BUCKET, BrokerUser, S3Identity
 from deploy.rights import broker as broker_rights
 from deploy.runner import Service, ServiceError
 from deploy.servers import (
     MissingServerError,
-    S3Identity,
     gateway,
     mongodb,
     rabbitmq,

@@ -18,6 +18,7 @@ import yaml
 from contracts.names import FUNCTIONS
 from deploy.key_pair import public_key, signing_key
 from deploy.openfaas.settings import CREDENTIALS, FUNCTION_CREDENTIALS, Settings
+from deploy.rights import BUCKET
 from deploy.secrets import NONE, make
 from deploy.servers import RABBITMQ_IMAGE
 from tests.containers import engine
@@ -159,7 +160,8 @@ def rendered(folder: Path, **environment: str) -> dict[str, Any]:
 def test_compose_accepts_its_file(tmp_path: Path, store: str) -> None:
     services = rendered(tmp_path, COMPOSE_FILE="compose.yml", S3_STORE=store)
     assert store in services["s3"]["image"]
-    assert services["predict"]["depends_on"]["s3"]["condition"] == "service_healthy"
+    assert store in services["s3-users"]["image"]
+    assert services["predict"]["depends_on"]["s3-users"]["condition"] == "service_completed_successfully"
 
 
 def test_compose_runs_the_bridge_beside_openfaas_on_the_machines_own_network(tmp_path: Path) -> None:
@@ -260,8 +262,31 @@ def test_a_service_of_compose_finds_the_secrets_of_no_other_user(tmp_path: Path)
             source = secret if isinstance(secret, str) else secret["source"]
             assert COMPOSE["secrets"][source]["file"] == f"${{SECRETS_FOLDER:-.local/secrets}}/{source}"
             assert (tmp_path / source).exists()
-            if "rabbitmq" in source:
+            if "rabbitmq" in source or ("s3-" in source and name != "bootstrap"):
                 assert source.startswith(f"{name}-")
+
+
+def test_a_part_that_uses_the_store_waits_for_its_users_and_each_user_is_made(tmp_path: Path) -> None:
+    make(tmp_path, "mongodb", "rabbitmq", given={})
+    users = COMPOSE["services"]["s3-users"]
+    for part in BUCKET:
+        assert COMPOSE["services"][part]["depends_on"]["s3-users"] == {"condition": "service_completed_successfully"}
+        own = {f"{part}-s3-{what}" for what in ("access-key", "secret-key", "policy")}
+        assert own <= set(users["secrets"])
+        assert own <= {path.name for path in tmp_path.iterdir()}
+    script = (ROOT / "deploy" / "compose" / "minio-users.sh").read_text()
+    assert f"for part in {' '.join(BUCKET)}; do" in script
+    for secret in users["secrets"]:
+        assert COMPOSE["secrets"][secret]["file"].endswith(f"/{secret}")
+
+
+def test_parts_have_the_users_own_key_where_the_store_is_the_users(tmp_path: Path) -> None:
+    given = {"s3-access-key": "theirs", "s3-secret-key": "hush"}
+    make(tmp_path, "mongodb", "rabbitmq", given, {"S3_ENDPOINT_URL": "https://store.example"})
+    make(tmp_path, "mongodb", "rabbitmq", {}, {"S3_ENDPOINT_URL": "https://store.example"})
+    for part in BUCKET:
+        assert (tmp_path / f"{part}-s3-access-key").read_text() == "theirs"
+        assert (tmp_path / f"{part}-s3-secret-key").read_text() == "hush"
 
 
 def test_a_broker_of_the_users_has_no_stream_address_of_ours(tmp_path: Path) -> None:

@@ -1,21 +1,27 @@
 """Each key of the model store opens what its holder needs, and nothing is open without one."""
 
+import json
 import socket
 import ssl
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import numpy as np
 import psutil
 import pytest
 import urllib3
+import yaml
 from botocore.exceptions import ClientError
 from mypy_boto3_s3 import S3Client
 
-from deploy.ports import LOOPBACK, free_port
-from deploy.rights import BUCKET
-from deploy.servers import S3Identity, s3
+from deploy.ports import LOOPBACK, free_port, http_status
+from deploy.rights import BUCKET, S3Identity
+from deploy.runner import Service
+from deploy.secrets import make
+from deploy.servers import s3
 from model_store.layout import CURRENT_KEY
 from model_store.publishing import ModelStore
 from model_store.publishing.objects import client
@@ -24,9 +30,11 @@ from sentiment.model import Model
 from sentiment.packing import pack
 from tests.conftest import S3Server, server_or_skip
 from tests.models import ABOUT
+from tests.project import ROOT
 from tests.running import running
 
 MODEL = pack(Model(("dull", "superb"), np.array([[9.0, 1.0], [1.0, 9.0]]), np.array([2.0, 2.0])), ABOUT)
+WEED = Path(sys.executable).with_name("weed")
 STOLEN = b'{"version": "stolen"}'
 
 
@@ -259,3 +267,68 @@ def test_a_part_hears_that_an_object_is_not_there(clients: dict[str, S3Client], 
     for key in ("current.json", "versions/none/manifest.json"):
         with pytest.raises(clients[part].exceptions.NoSuchKey):
             get(key)(clients[part], "models")
+
+
+# --- as compose runs it ---
+
+
+def test_seaweedfs_of_compose_lets_each_part_do_what_its_rights_are(tmp_path: Path) -> None:
+    """Its own command, with other folders and ports."""
+    made, data = tmp_path / "secrets", tmp_path / "data"
+    make(made, "mongodb", "rabbitmq", given={})
+    data.mkdir()
+    composed = yaml.safe_load((ROOT / "deploy" / "compose" / "s3.yml").read_text())["services"]["seaweedfs"]
+    (command,) = composed["command"]
+    names = ("master", "volume", "filer", "admin", "s3")
+    others = {f"{name}.port{kind}": free_port() for name in names for kind in ("", ".grpc")}
+    for written, here in {
+        "/run/secrets": made,
+        "/data": data,
+        "0.0.0.0": LOOPBACK,  # noqa: S104 - that of the container
+        "$$": "$",
+        "weed ": f"{WEED} ",
+    }.items():
+        assert written in command
+        command = command.replace(written, str(here))
+    command = command.replace("-s3.port=9000", " ".join(f"-{name}={port}" for name, port in others.items()))
+    port = others["s3.port"]
+    service = Service(
+        "s3", tmp_path, ("sh", "-c", command), lambda: http_status(port, "/healthz") == 200, tmp_path / "log"
+    )
+
+    def of(prefix: str) -> S3Client:
+        key, secret = ((made / f"{prefix}s3-{half}-key").read_text() for half in ("access", "secret"))
+        return client(Settings(endpoint_url=f"http://{LOOPBACK}:{port}", keys=(key, secret, None)))
+
+    with running(service):
+        administrator, predict, retrain = of(""), of("predict-"), of("retrain-")
+        administrator.create_bucket(Bucket="models")
+        put("current.json")(retrain, "models")
+        get("current.json")(predict, "models")
+        with pytest.raises(ClientError, match="AccessDenied"):
+            put("current.json")(predict, "models")
+        path = f"http://{LOOPBACK}:{others['filer.port']}/buckets/models/current.json"
+        assert urllib3.request("POST", path, fields={"file": ("current.json", STOLEN)}).status == 404
+
+
+@pytest.mark.parametrize("part", BUCKET)
+def test_the_policies_of_minio_and_amazon_say_the_same(part: str) -> None:
+    """Each act of the table above that is on an object, by the statement that allows it."""
+    statements = json.loads(BUCKET[part].policy("models"))["Statement"]
+
+    def allows(action: str, key: str) -> bool:
+        return any(
+            action in statement["Action"]
+            and any(fnmatchcase(f"arn:aws:s3:::models/{key}", resource) for resource in statement["Resource"])
+            for statement in statements
+        )
+
+    for key in PRESENT:
+        name = {"current.json": "what is served", "versions": "a version", "promotions": "the log"}
+        reading = name.get(key.split("/")[0], "a reference")
+        writing = "promote" if key == "current.json" else f"write {reading}"
+        assert allows("s3:GetObject", key) == (part in ACTS[f"read {reading}"][1])
+        assert allows("s3:PutObject", key) == allows("s3:DeleteObject", key) == (part in ACTS[writing][1])
+    assert {action for statement in statements for action in statement["Action"]} <= {
+        "s3:ListBucket", "s3:GetBucketLocation", "s3:GetObject", "s3:PutObject", "s3:DeleteObject",
+    }  # fmt: skip
