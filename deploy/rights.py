@@ -76,6 +76,51 @@ def seaweedfs_identities(known: Iterable[S3Identity]) -> str:
     return json.dumps({"identities": [each.document for each in known]}, indent=2)
 
 
+# Of the collections whose documents expire after RECORD_TTL_DAYS: its indexes are replaced where that has changed.
+_EXPIRES = ("createIndex", "listIndexes", "dropIndex")
+
+RECORDS: Mapping[str, Mapping[str, Sequence[str]]] = {
+    "predict": {
+        "predictions": ("insert", *_EXPIRES),
+        "rejected": _EXPIRES,
+        "labels": ("createIndex",),
+        "drift_reports": _EXPIRES,
+    },
+    "bridge": {
+        "predictions": ("insert", "find", *_EXPIRES),
+        "rejected": ("insert", "find", *_EXPIRES),
+        "offsets": ("insert", "find", "update"),
+        "labels": ("createIndex",),
+        "drift_reports": _EXPIRES,
+    },
+    "drift": {
+        "predictions": ("find", *_EXPIRES),
+        "rejected": _EXPIRES,
+        "labels": ("find", "createIndex"),
+        "drift_reports": ("insert", "find", "update", "remove", *_EXPIRES),
+    },
+    "retrain": {"labels": ("insert", "find", "update", "remove", "createIndex")},
+    "generate-drift": {"predictions": ("find", "remove", "createIndex")},
+}
+"""The parts that use MongoDB: from a collection to MongoDB's names of what the part may do there."""
+
+
+def mongodb_users(passwords: Mapping[str, str], database: str) -> str:
+    """Return what mongodb-users.js reads: the users of MongoDB, with passwords, and the privileges of each."""
+    users = [
+        {
+            "name": part,
+            "password": passwords[part],
+            "privileges": [
+                {"resource": {"db": database, "collection": collection}, "actions": actions}
+                for collection, actions in rights.items()
+            ],
+        }
+        for part, rights in RECORDS.items()
+    ]
+    return json.dumps(users, indent=2)
+
+
 @dataclass(frozen=True)
 class BrokerRights:
     """What a user of RabbitMQ may declare, write and read: regular expressions of names, an empty one of none."""

@@ -11,9 +11,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from deploy import key_pair
-from deploy.rights import BUCKET, BrokerUser, S3Identity, broker, definitions, seaweedfs_identities
+from deploy.rights import (
+    BUCKET,
+    RECORDS,
+    BrokerUser,
+    S3Identity,
+    broker,
+    definitions,
+    mongodb_users,
+    seaweedfs_identities,
+)
 
-USER = "sentiment"
+USER = DATABASE = "sentiment"
 # Whoever has none of a secret; a gateway takes no empty one, and a reader strips white space.
 NONE = "\n"
 DEFAULT_FOLDER = Path(".local/secrets")
@@ -66,7 +75,7 @@ def make(
     signing = given.get("model-signing-key") or theirs or known(folder / "model-signing-key") or key_pair.signing_key()
     wanted = {
         "mongodb-password": mongodb,
-        "mongodb-url": f"mongodb://{USER}:{mongodb}@{mongodb_host}:27017/sentiment?authSource=admin",
+        **_records_logins(folder, mongodb, mongodb_host, given),
         "rabbitmq-password": rabbitmq,
         "rabbitmq-url": f"amqp://{USER}:{rabbitmq}@{rabbitmq_host}:5672/%2F",
         # Of a broker of the user's, the bridge finds it out by itself.
@@ -89,6 +98,23 @@ def make(
         "retrain-token": known(folder / "retrain-token") or secrets.token_urlsafe(32),
     }
     return write(folder, {**wanted, **given})
+
+
+def _records_logins(folder: Path, administrator: str, host: str, given: Mapping[str, str]) -> dict[str, str]:
+    """Return the addresses of MongoDB with the administrator's password and with that of each part.
+
+    Of a server of the user's, all have the one that is given.
+    """
+
+    def url(user: str, password: str) -> str:
+        return f"mongodb://{user}:{password}@{host}:27017/{DATABASE}?authSource=admin"
+
+    passwords = {part: known(folder / f"{part}-mongodb-password") or secrets.token_hex(24) for part in RECORDS}
+    found = {"mongodb-url": url(USER, administrator), "mongodb-users": mongodb_users(passwords, DATABASE)}
+    for part, password in passwords.items():
+        found[f"{part}-mongodb-password"] = password
+        found[f"{part}-mongodb-url"] = given.get("mongodb-url", url(part, password))
+    return found
 
 
 def _store_keys(folder: Path, given: Mapping[str, str], environment: Mapping[str, str]) -> dict[str, str]:

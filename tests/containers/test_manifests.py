@@ -18,7 +18,7 @@ import yaml
 from contracts.names import FUNCTIONS
 from deploy.key_pair import public_key, signing_key
 from deploy.openfaas.settings import CREDENTIALS, FUNCTION_CREDENTIALS, Settings
-from deploy.rights import BUCKET
+from deploy.rights import BUCKET, RECORDS
 from deploy.secrets import NONE, make
 from deploy.servers import RABBITMQ_IMAGE
 from tests.containers import engine
@@ -262,7 +262,7 @@ def test_a_service_of_compose_finds_the_secrets_of_no_other_user(tmp_path: Path)
             source = secret if isinstance(secret, str) else secret["source"]
             assert COMPOSE["secrets"][source]["file"] == f"${{SECRETS_FOLDER:-.local/secrets}}/{source}"
             assert (tmp_path / source).exists()
-            if "rabbitmq" in source or ("s3-" in source and name != "bootstrap"):
+            if "rabbitmq" in source or "mongodb" in source or ("s3-" in source and name != "bootstrap"):
                 assert source.startswith(f"{name}-")
 
 
@@ -278,6 +278,43 @@ def test_a_part_that_uses_the_store_waits_for_its_users_and_each_user_is_made(tm
     assert f"for part in {' '.join(BUCKET)}; do" in script
     for secret in users["secrets"]:
         assert COMPOSE["secrets"][secret]["file"].endswith(f"/{secret}")
+
+
+# What mongodb-users.js calls of mongosh: no MongoDB with users runs here.
+MONGOSH = """
+const roles = {predict: {}}, users = {predict: {}};
+const there = (known, name, wanted) => { if (name in known !== wanted) throw Error(name); };
+const database = {
+  getRole: (name) => roles[name] ?? null,
+  getUser: (name) => users[name] ?? null,
+  createRole: (role) => { there(roles, role.role, false); roles[role.role] = role; },
+  updateRole: (name, role) => { there(roles, name, true); roles[name] = role; },
+  createUser: (user) => { there(users, user.user, false); users[user.user] = user; },
+  updateUser: (name, user) => { there(users, name, true); users[name] = user; },
+};
+let url;
+const connect = (to) => { url = to; return {getSiblingDB: (name) => name === "admin" ? database : null}; };
+process.on("exit", () => console.log(JSON.stringify({url, roles, users})));
+"""
+
+
+def test_the_users_of_mongodb_are_made_with_the_rights_and_the_password_of_each_part(tmp_path: Path) -> None:
+    node = shutil.which("node")
+    if node is None:
+        pytest.skip("Node.js is not installed")
+    make(tmp_path, "mongodb", "rabbitmq", given={})
+    script = (ROOT / "deploy" / "compose" / "mongodb-users.js").read_text().replace("/run/secrets", str(tmp_path))
+    command = [node, "-e", f"{MONGOSH} {{ {script} }} {{ {script} }}"]  # a second time, too
+    made = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    assert made["url"].startswith((tmp_path / "mongodb-url").read_text())
+    assert made["roles"].keys() == made["users"].keys() == RECORDS.keys()
+    for part, rights in RECORDS.items():
+        login = urlsplit((tmp_path / f"{part}-mongodb-url").read_text())
+        assert (login.username, login.password) == (part, made["users"][part]["pwd"])
+        assert made["users"][part]["roles"] == [part]
+        privileges = made["roles"][part]["privileges"]
+        assert {each["resource"]["collection"]: tuple(each["actions"]) for each in privileges} == rights
+        assert {each["resource"]["db"] for each in privileges} == {login.path[1:]}
 
 
 def test_parts_have_the_users_own_key_where_the_store_is_the_users(tmp_path: Path) -> None:
