@@ -31,6 +31,8 @@ from process.memory import small_process
 from process.settings import checked_url
 
 SIGNING_KEY = "model_signing_key"
+# Who asks for the token by which models are changed, or sends it.
+CHANGE_THE_MODEL = ("retrain", "generate-drift", "bridge")
 # Users of our broker that are no parts of the stack: their settings are RABBITMQ_REVIEWS_URL and so on.
 SENDERS = ("reviews", "labels")
 
@@ -86,6 +88,9 @@ def plan(state: State, user: Mapping[str, str]) -> Stack:
         signing = {"MODEL_SIGNING_KEY": model_keys["MODEL_SIGNING_KEY"]}
         stack.operator |= signing
         stack.private["retrain"] |= signing
+    stack.variables["RETRAIN_TOKEN"] = user.get("RETRAIN_TOKEN") or state.credential("retrain_token")
+    for name in CHANGE_THE_MODEL:
+        stack.private[name]["RETRAIN_TOKEN"] = stack.variables["RETRAIN_TOKEN"]
     if "S3_ENDPOINT_URL" not in user:
         stack.servers.append(logged(_store(state, stack)))
     if "MONGODB_URL" not in user:
@@ -100,7 +105,6 @@ def plan(state: State, user: Mapping[str, str]) -> Stack:
         stack.own.append(_process(state, "bridge", "bridge", stack.private["bridge"]))
     for part in stack.parts:
         stack.variables |= part.variables
-    stack.variables.setdefault("RETRAIN_TOKEN", user.get("RETRAIN_TOKEN") or state.credential("retrain_token"))
     stack.environment |= stack.variables
     # What is one part's, or the operator's, is no other's.
     not_shared = {"MODEL_SIGNING_KEY", *stack.operator, *chain(*stack.private.values())}

@@ -197,6 +197,15 @@ def test_the_bridge_declares_a_queue_to_be_read_with_what_it_rejects(node: Broke
         channel.queue_delete("labels-7")
 
 
+def test_who_may_declare_no_entrance_goes_on_without_and_says_so(
+    node: Broker, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As the user that an operator made for an earlier release, whose streams are there."""
+    declare_streams(node.amqp_url("administrator"), ["labels-8"], MAX_BYTES)
+    declare_input_stream(node.amqp_url(DRIFT), "labels-8", MAX_BYTES)
+    assert "labels-8 can't be reached by an exchange of its name: ACCESS_REFUSED" in caplog.text
+
+
 def test_the_broker_takes_other_passwords_at_its_next_start(tmp_path: Path) -> None:
     rights = broker({})[LABELS]
     for password in ("old", "new"):
