@@ -75,12 +75,12 @@ def _ask(settings: Settings, questions: Sequence[tuple[bytes, str]], timeout_sec
     reply_to = f"client-{run}"
     url = settings.rabbitmq_url
     settings.declare()
-    declare_reply_queue(url, reply_to)
-    streams = [settings.reviews.name]
+    name, routes = settings.reviews.name, 1
     if isinstance(settings.reviews, StreamInput):
-        streams = partitions(settings.rabbitmq_stream_url, settings.reviews.name)
+        routes = len(partitions(settings.rabbitmq_stream_url, name))
+    declare_reply_queue(url, reply_to)
     outgoing = [
-        Outgoing(streams[number % len(streams)], body, f"{run}:{number}", str(number), reply_to, content_type)
+        Outgoing(str(number % routes), body, f"{run}:{number}", str(number), reply_to, content_type, exchange=name)
         for number, (body, content_type) in enumerate(questions)
     ]
     waiting = {message.correlation_id for message in outgoing}

@@ -12,7 +12,13 @@ from messages.queue_source import QueueSource
 from messages.settings import amqp_url, stream_url
 from messages.stream_client import SHARED_SINCE, asking, partitions
 from messages.stream_source import Group, StreamSource
-from messages.topology import dead_letter_queue, declare_queue, declare_streams, declare_super_stream
+from messages.topology import (
+    dead_letter_queue,
+    declare_input_stream,
+    declare_queue,
+    declare_streams,
+    declare_super_stream,
+)
 from process.settings import SettingsError, number, read_secret, setting, whole_number
 
 logger = logging.getLogger(__name__)
@@ -63,7 +69,7 @@ class StreamInput:
             logger.warning("this RabbitMQ is older than 3.11 and has no super streams: %s is a plain stream", self.name)
         # Where there is a super stream, a stream of the same name would be read in its place.
         if not is_there:
-            declare_streams(settings.rabbitmq_url, [self.name], settings.stream_max_bytes)
+            declare_input_stream(settings.rabbitmq_url, self.name, settings.stream_max_bytes)
 
     def sources(self, settings: "Settings") -> list[Source]:
         """Return what reads its partitions, or itself; raises BrokerUnavailable."""

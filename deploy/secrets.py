@@ -4,14 +4,25 @@ Random ones, each in a file of its own, as compose and OpenFaaS hand them out. W
 """
 
 import argparse
+import os
 import secrets
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from deploy import key_pair
+from deploy.rights import (
+    BUCKET,
+    RECORDS,
+    BrokerUser,
+    S3Identity,
+    broker,
+    definitions,
+    mongodb_users,
+    seaweedfs_identities,
+)
 
-USER = "sentiment"
+USER = DATABASE = "sentiment"
 # Whoever has none of a secret; a gateway takes no empty one, and a reader strips white space.
 NONE = "\n"
 DEFAULT_FOLDER = Path(".local/secrets")
@@ -39,12 +50,24 @@ def known(path: Path) -> str | None:
     return path.read_text() if path.exists() else None
 
 
-def make(folder: Path, mongodb_host: str, rabbitmq_host: str, given: Mapping[str, str]) -> list[str]:
+def make(
+    folder: Path,
+    mongodb_host: str,
+    rabbitmq_host: str,
+    given: Mapping[str, str],
+    environment: Mapping[str, str] | None = None,
+) -> list[str]:
     """Write the secrets that are `given`, and make the others that `folder` lacks; return the names of the changed.
 
-    The hosts are where clients are to reach the servers, on the usual ports. Raises ValueError where the signing key
-    that is given is none.
+    The hosts are where clients are to reach the servers, on the usual ports; `environment` says what the bridge reads,
+    and whose the store is. A secret whose name begins with a part, or with a user of the broker, is that one's alone.
+    Raises ValueError where the signing key that is given is none.
     """
+    environment = environment or {}
+    users = [
+        BrokerUser(name, known(folder / f"{name}-rabbitmq-password") or secrets.token_hex(24), rights)
+        for name, rights in broker(environment).items()
+    ]
     mongodb = known(folder / "mongodb-password") or secrets.token_hex(24)
     rabbitmq = known(folder / "rabbitmq-password") or secrets.token_hex(24)
     # Of a key pair of the user's we may have the public half alone: then nothing is signed here.
@@ -52,20 +75,21 @@ def make(folder: Path, mongodb_host: str, rabbitmq_host: str, given: Mapping[str
     signing = given.get("model-signing-key") or theirs or known(folder / "model-signing-key") or key_pair.signing_key()
     wanted = {
         "mongodb-password": mongodb,
-        "mongodb-url": f"mongodb://{USER}:{mongodb}@{mongodb_host}:27017/sentiment?authSource=admin",
+        **_records_logins(folder, mongodb, mongodb_host, given),
         "rabbitmq-password": rabbitmq,
         "rabbitmq-url": f"amqp://{USER}:{rabbitmq}@{rabbitmq_host}:5672/%2F",
         # Of a broker of the user's, the bridge finds it out by itself.
         "rabbitmq-stream-url": NONE
         if "rabbitmq-url" in given
         else f"rabbitmq-stream://{USER}:{rabbitmq}@{rabbitmq_host}:5552/%2F",
-        # The broker reads its first user from a file of settings; from the environment others could read it. A client
-        # of streams goes where the broker says, whatever address it asked at: that must be one it can reach.
+        # A client of streams goes where the broker says, whatever address it asked at: that must be one it can reach.
         "rabbitmq.conf": (
-            f"default_user = {USER}\ndefault_pass = {rabbitmq}\nstream.advertised_host = {rabbitmq_host}\n"
+            f"load_definitions = /run/secrets/rabbitmq-definitions\nstream.advertised_host = {rabbitmq_host}\n"
         ),
-        "s3-access-key": known(folder / "s3-access-key") or secrets.token_hex(10),
-        "s3-secret-key": known(folder / "s3-secret-key") or secrets.token_hex(20),
+        # The broker reads its users from a file; from the environment others could read them.
+        "rabbitmq-definitions": definitions(USER, rabbitmq, users),
+        **_logins(users, rabbitmq_host, given),
+        **_store_keys(folder, given, environment),
         "model-signing-key": signing,
         "model-public-key": known(folder / "model-public-key") or NONE
         if signing == NONE
@@ -78,12 +102,62 @@ def make(folder: Path, mongodb_host: str, rabbitmq_host: str, given: Mapping[str
     return write(folder, {**wanted, **given})
 
 
+def _records_logins(folder: Path, administrator: str, host: str, given: Mapping[str, str]) -> dict[str, str]:
+    """Return the addresses of MongoDB with the administrator's password and with that of each part.
+
+    Of a server of the user's, all have the one that is given.
+    """
+
+    def url(user: str, password: str) -> str:
+        return f"mongodb://{user}:{password}@{host}:27017/{DATABASE}?authSource=admin"
+
+    passwords = {part: known(folder / f"{part}-mongodb-password") or secrets.token_hex(24) for part in RECORDS}
+    found = {"mongodb-url": url(USER, administrator), "mongodb-users": mongodb_users(passwords, DATABASE)}
+    for part, password in passwords.items():
+        found[f"{part}-mongodb-password"] = password
+        found[f"{part}-mongodb-url"] = given.get("mongodb-url", url(part, password))
+    return found
+
+
+def _store_keys(folder: Path, given: Mapping[str, str], environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the administrator's key of the store, one for each part that uses it, and what the store is told of them.
+
+    Of a store of the user's, at S3_ENDPOINT_URL, all have the one that is given.
+    """
+
+    def key(prefix: str, actions: Sequence[str] = ("Admin",)) -> S3Identity:
+        names = f"{prefix}s3-access-key", f"{prefix}s3-secret-key"
+        access_key, secret_key = (given.get(name) or known(folder / name) for name in names)
+        return S3Identity(access_key or secrets.token_hex(10), secret_key or secrets.token_hex(20), actions)
+
+    bucket, is_ours = environment.get("S3_BUCKET") or "models", not environment.get("S3_ENDPOINT_URL")
+    keys = {"": key("")}
+    for part, rights in BUCKET.items():
+        keys[f"{part}-"] = key(f"{part}-", rights.actions(bucket)) if is_ours else keys[""]
+    found = {"s3-identities": seaweedfs_identities(keys.values())}
+    for prefix, each in keys.items():
+        found |= {f"{prefix}s3-access-key": each.access_key_id, f"{prefix}s3-secret-key": each.secret_access_key}
+    return found | {f"{part}-s3-policy": rights.policy(bucket) for part, rights in BUCKET.items()}
+
+
+def _logins(users: Iterable[BrokerUser], host: str, given: Mapping[str, str]) -> dict[str, str]:
+    """Return for each user of the broker its password and its addresses; of a broker of the user's, those given."""
+    found: dict[str, str] = {}
+    for user in users:
+        urls = user.variables(host)
+        found[f"{user.name}-rabbitmq-password"] = user.password
+        found[f"{user.name}-rabbitmq-url"] = given.get("rabbitmq-url", urls["RABBITMQ_URL"])
+        stream_url = given.get("rabbitmq-stream-url") or (NONE if "rabbitmq-url" in given else None)
+        found[f"{user.name}-rabbitmq-stream-url"] = stream_url or urls["RABBITMQ_STREAM_URL"]
+    return found
+
+
 def main() -> int:
     """Make the secrets of compose.yml."""
     parser = argparse.ArgumentParser(prog="python3 -m deploy.secrets", description=__doc__)
     parser.add_argument("--folder", type=Path, default=DEFAULT_FOLDER)
     folder = parser.parse_args().folder
-    made = make(folder, "mongodb", "rabbitmq", given={})
+    made = make(folder, "mongodb", "rabbitmq", {}, os.environ)
     sys.stdout.write(f"{folder}: made {', '.join(made) or 'nothing, all are there'}\n")
     return 0
 

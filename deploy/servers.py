@@ -4,18 +4,22 @@ A builder prepares the folder and says how the server is started: a test runs on
 `deploy.local` hands all of them to supervisord.
 """
 
+import json
 import os
 import secrets
 import shlex
 import shutil
 import sys
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from string import Template
 
+import trustme
+
 from deploy.ports import LOOPBACK, Ports, accepts, http_status
+from deploy.rights import BrokerRights, BrokerUser, S3Identity, definitions, seaweedfs_identities
 from deploy.runner import Service, ServiceError
 
 RABBITMQ_IMAGE = (
@@ -50,29 +54,57 @@ def _folder(folder: Path) -> Path:
     return folder
 
 
-def s3(folder: Path, ports: Ports, access_key_id: str, secret_access_key: str) -> Service:
-    """Prepare SeaweedFS: an S3 store with conditional writes. Whoever has the keys is its administrator."""
+def s3(
+    folder: Path, ports: Ports, access_key_id: str, secret_access_key: str, others: Iterable[S3Identity] = ()
+) -> Service:
+    """Prepare SeaweedFS: an S3 store with conditional writes. Who has the keys is its administrator.
+
+    Nobody gets past S3, where the keys are asked for, to the servers behind it: those talk to each other by gRPC with
+    certificates that are made anew for each start, and over HTTP to nobody, or by signed tokens.
+    """
     weed = _tool("weed")
     folder = _folder(folder)
     port = ports("s3")
+    administrator = S3Identity(access_key_id, secret_access_key)
+    identities = folder / "identities.json"
+    _write(identities, seaweedfs_identities([administrator, *others]))
+    _write(folder / "security.toml", _seaweedfs_security(folder))
     listeners = ("master", "volume", "filer", "admin")
     command = [
         weed, "-logtostderr=true", "mini", f"-options={SEAWEEDFS_OPTIONS}",
-        f"-dir={folder}", f"-ip={LOOPBACK}", f"-ip.bind={LOOPBACK}",
+        f"-dir={folder}", f"-ip={LOOPBACK}", f"-ip.bind={LOOPBACK}", f"-s3.config={identities}",
         f"-s3.port={port}", f"-s3.port.grpc={ports('s3-grpc')}",
         *(f"-{name}.port={ports(f's3-{name}')}" for name in listeners),
         *(f"-{name}.port.grpc={ports(f's3-{name}-grpc')}" for name in listeners),
     ]  # fmt: skip
-    keys = {"AWS_ACCESS_KEY_ID": access_key_id, "AWS_SECRET_ACCESS_KEY": secret_access_key}
     return Service(
         name="s3",
         folder=folder,
         log=folder / "s3.log",
         command=tuple(command),
-        environment=keys,
         ready=lambda: http_status(port, "/healthz") == 200,
         ports=(port,),
-        variables={"S3_ENDPOINT_URL": f"http://{LOOPBACK}:{port}", **keys},
+        variables={"S3_ENDPOINT_URL": f"http://{LOOPBACK}:{port}", **administrator.variables},
+    )
+
+
+def _seaweedfs_security(folder: Path) -> str:
+    """Return SeaweedFS's security.toml, which it reads in its folder, and write the certificates there."""
+    authority = trustme.CA()
+    certificate = authority.issue_cert("localhost", LOOPBACK)
+    files = {
+        "ca": (folder / "ca.pem", authority.cert_pem),
+        "cert": (folder / "certificate.pem", certificate.cert_chain_pems[0]),
+        "key": (folder / "key.pem", certificate.private_key_pem),
+    }
+    for path, content in files.values():
+        _write(path, content.bytes().decode())
+    # A string of JSON is one of TOML.
+    ca, cert, key = (json.dumps(str(path)) for path, _ in files.values())
+    tokens = [f'[jwt.{name}]\nkey = "{secrets.token_hex(32)}"\n' for name in ("signing", "signing.read")]
+    parts = ("master", "volume", "filer", "s3", "admin", "worker", "client")
+    return "".join(
+        [*tokens, f"[grpc]\nca = {ca}\n", *(f"[grpc.{part}]\ncert = {cert}\nkey = {key}\n" for part in parts)]
     )
 
 
@@ -109,23 +141,36 @@ def rabbitmq_server() -> str:
     return script
 
 
-def rabbitmq(folder: Path, ports: Ports, user: str, password: str) -> Service:
-    """Prepare a private RabbitMQ node with streams, apart from any that the system runs; raises MissingServerError."""
+def rabbitmq(folder: Path, ports: Ports, user: str, password: str, others: Iterable[BrokerUser] = ()) -> Service:
+    """Prepare a private RabbitMQ node with streams, apart from any that the system runs; raises MissingServerError.
+
+    `user` is its administrator.
+    """
     server, epmd = rabbitmq_server(), shutil.which("epmd")
     if epmd is None:
         raise MissingServerError("Erlang's epmd is not on PATH: it comes with RabbitMQ's package")
-    return rabbitmq_node("sentiment", folder, ports, user, password, ("sh", str(RABBITMQ_START), epmd, server))
+    start = ("sh", str(RABBITMQ_START), epmd, server)
+    return rabbitmq_node("sentiment", folder, ports, user, password, start, others)
 
 
-def rabbitmq_node(name: str, folder: Path, ports: Ports, user: str, password: str, command: tuple[str, ...]) -> Service:
+def rabbitmq_node(
+    name: str,
+    folder: Path,
+    ports: Ports,
+    user: str,
+    password: str,
+    command: tuple[str, ...],
+    others: Iterable[BrokerUser] = (),
+) -> Service:
     """Prepare the node `<name>@localhost`, which `command` starts with start.sh, whatever RabbitMQ that is.
 
     Settings of its own may be in `conf.d/*.conf` in its folder, and an Erlang cookie that it shares with others.
     """
     folder = _folder(folder)
     amqp, stream = ports("rabbitmq"), ports("rabbitmq-stream")
+    _write(folder / "definitions.json", definitions(user, password, others))
     settings = Template((RABBITMQ_SETTINGS / "rabbitmq.conf").read_text())
-    values = {"address": LOOPBACK, "amqp": amqp, "stream": stream, "user": user, "password": password}
+    values = {"address": LOOPBACK, "amqp": amqp, "stream": stream, "definitions": folder / "definitions.json"}
     _write(folder / "rabbitmq.conf", settings.substitute(values))
     cookie = folder / ".erlang.cookie"
     if not cookie.exists():
@@ -137,11 +182,13 @@ def rabbitmq_node(name: str, folder: Path, ports: Ports, user: str, password: st
         "ERL_EPMD_PORT": str(ports("epmd")),
         "RABBITMQ_DIST_PORT": str(ports("rabbitmq-distribution")),
     }
-    node = _broker(folder, command, environment, f"{user}:{password}", amqp, stream)
+    node = _broker(folder, command, environment, BrokerUser(user, password, BrokerRights()), amqp, stream)
     return replace(node, ports=(amqp, stream))
 
 
-def rabbitmq_container(folder: Path, ports: Ports, user: str, password: str, engine: str) -> Service:
+def rabbitmq_container(
+    folder: Path, ports: Ports, user: str, password: str, engine: str, others: Iterable[BrokerUser] = ()
+) -> Service:
     """Prepare RabbitMQ with streams in a container of `engine`, docker or podman; its data are in a volume.
 
     It has no ports of its own: the engine listens on them.
@@ -149,9 +196,15 @@ def rabbitmq_container(folder: Path, ports: Ports, user: str, password: str, eng
     folder = _folder(folder)
     amqp, stream = ports("rabbitmq"), ports("rabbitmq-stream")
     name = f"sentiment-rabbitmq-{zlib.crc32(os.fsencode(folder)):08x}"
+    mounts = {
+        "definitions.json": definitions(user, password, others),
+        "conf.d/90-definitions.conf": "load_definitions = /etc/rabbitmq/definitions.json\n",
+    }
+    files = {path: folder / Path(path).name for path in mounts}
+    for path, content in mounts.items():
+        # The container's user is another one; nobody else of this machine gets into the folder.
+        _write(files[path], content, mode=0o444)
     environment = {
-        "RABBITMQ_DEFAULT_USER": user,
-        "RABBITMQ_DEFAULT_PASS": password,
         "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": (
             f"-rabbitmq_stream tcp_listeners [{stream}] advertised_host localhost advertised_port {stream}"
         ),
@@ -160,15 +213,22 @@ def rabbitmq_container(folder: Path, ports: Ports, user: str, password: str, eng
         engine, "run", "--rm", "--name", name, "--hostname", "sentiment",
         "--publish", f"{LOOPBACK}:{amqp}:5672", "--publish", f"{LOOPBACK}:{stream}:{stream}",
         "--volume", f"{name}:/var/lib/rabbitmq", "--volume", f"{ENABLED_PLUGINS}:/etc/rabbitmq/enabled_plugins:ro",
+        *(f"--volume={file}:/etc/rabbitmq/{path}:ro" for path, file in files.items()),
         *(f"--env={variable}" for variable in environment), RABBITMQ_IMAGE,
     ]  # fmt: skip
     # A container that outlived its client would keep the name.
     script = f"{shlex.join([engine, 'rm', '--force', name])} >/dev/null 2>&1; exec {shlex.join(run)}"
-    return _broker(folder, ("sh", "-c", script), environment, f"{user}:{password}", amqp, stream)
+    administrator = BrokerUser(user, password, BrokerRights())
+    return _broker(folder, ("sh", "-c", script), environment, administrator, amqp, stream)
 
 
 def _broker(
-    folder: Path, command: tuple[str, ...], environment: Mapping[str, str], login: str, amqp: int, stream: int
+    folder: Path,
+    command: tuple[str, ...],
+    environment: Mapping[str, str],
+    administrator: BrokerUser,
+    amqp: int,
+    stream: int,
 ) -> Service:
     return Service(
         name="rabbitmq",
@@ -177,10 +237,7 @@ def _broker(
         command=command,
         environment=environment,
         ready=lambda: accepts(amqp) and accepts(stream),
-        variables={
-            "RABBITMQ_URL": f"amqp://{login}@{LOOPBACK}:{amqp}/%2F",
-            "RABBITMQ_STREAM_URL": f"rabbitmq-stream://{login}@{LOOPBACK}:{stream}",
-        },
+        variables=administrator.variables(LOOPBACK, amqp, stream),
     )
 
 

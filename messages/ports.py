@@ -89,7 +89,10 @@ class Place(NamedTuple):
 
 
 class Outgoing(NamedTuple):
-    """A message to be published to the queue or stream `to`; a stream keeps it, persistent or not."""
+    """A message to be published to the queue or stream `to`; a stream keeps it, persistent or not.
+
+    exchange: where `to` is no queue but a routing key for it.
+    """
 
     to: str
     body: bytes
@@ -98,6 +101,7 @@ class Outgoing(NamedTuple):
     reply_to: str | None = None
     content_type: str = "application/json"
     persistent: bool = False
+    exchange: str = ""
 
 
 class Progress(Protocol):

@@ -44,6 +44,13 @@ def declare_super_stream(url: str, name: str, partitions: int, max_bytes: int) -
         channel.exchange_delete(unfinished)
 
 
+def declare_input_stream(url: str, name: str, max_bytes: int) -> None:
+    """Declare a stream that others publish to, and its entrance; raises BrokerUnavailable."""
+    with blocking_connection(url) as connection:
+        is_new = _declare_stream(connection, name, max_bytes)
+        _declare_entrance(connection, name, is_new=is_new)
+
+
 def declare_reply_queue(url: str, name: str) -> None:
     """Declare a queue for one client's replies, deleted once unused for ten minutes; raises BrokerUnavailable."""
     with blocking_connection(url) as connection:
@@ -56,23 +63,44 @@ def dead_letter_queue(name: str) -> str:
 
 
 def declare_queue(url: str, name: str) -> None:
-    """Declare a quorum queue that is not there yet; what it rejects goes to the queue `<name>.rejected`.
+    """Declare a quorum queue that is not there yet, and its entrance; what it rejects goes to `<name>.rejected`.
 
     Raises BrokerUnavailable.
     """
     exchange = f"{name}.dead-letter"
     arguments = {"x-queue-type": "quorum"}
     with blocking_connection(url) as connection:
-        if _missing(connection, name):
+        if is_new := _missing(connection, name):
             channel = connection.channel()
             channel.exchange_declare(exchange, exchange_type="fanout", durable=True)
             channel.queue_declare(dead_letter_queue(name), durable=True, arguments=arguments)
             channel.queue_bind(dead_letter_queue(name), exchange)
             channel.queue_declare(name, durable=True, arguments={**arguments, "x-dead-letter-exchange": exchange})
+        _declare_entrance(connection, name, is_new=is_new)
 
 
-def _declare_stream(connection: pika.BlockingConnection, name: str, max_bytes: int) -> None:
-    if _missing(connection, name):
+def _declare_entrance(connection: pika.BlockingConnection, name: str, *, is_new: bool) -> None:
+    """Declare an exchange that is named like a stream or queue, and leads to it, for who may publish to that alone.
+
+    Over AMQP there is no other right to publish to one queue: who may use the default exchange may publish to all. An
+    exchange of that name that somebody else declared stays as it is; that, and a broker that refuses the right to
+    declare one, is said in the log. is_new: the stream or queue has just been declared, so nothing leads to it yet.
+    """
+    if not is_new and not _missing_exchange(connection, name):
+        return
+    channel = connection.channel()
+    try:
+        channel.exchange_declare(name, exchange_type="fanout", durable=True)
+        channel.queue_bind(name, name)
+    except ChannelClosedByBroker as error:
+        if error.reply_code not in (403, 406):
+            raise
+        logger.warning("%s can't be reached by an exchange of its name: %s", name, error.reply_text)
+
+
+def _declare_stream(connection: pika.BlockingConnection, name: str, max_bytes: int) -> bool:
+    """Declare a stream where it is missing; return whether it was."""
+    if is_new := _missing(connection, name):
         arguments = {
             "x-queue-type": "stream",
             "x-max-length-bytes": max_bytes,
@@ -81,6 +109,7 @@ def _declare_stream(connection: pika.BlockingConnection, name: str, max_bytes: i
         }
         connection.channel().queue_declare(name, durable=True, arguments=arguments)
         logger.info("there was no stream %s: it is declared", name)
+    return is_new
 
 
 def _missing(connection: pika.BlockingConnection, name: str) -> bool:

@@ -129,7 +129,7 @@ def _start(state: State, supervisor: Supervisor, process: "Popen[bytes]", stack:
     for part in stack.servers:
         wait(part)
     command = [sys.executable, "-m", "deploy.first_model"]
-    environment = {**stack.environment, **stack.publishing, "PROMOTED_BY": "deploy.sh --local"}
+    environment = {**stack.environment, **stack.operator, "PROMOTED_BY": "deploy.sh --local"}
     if run(command, cwd=ROOT, env=environment, check=False).returncode:
         raise ServiceError("there is no first model to serve, see above")
     state.write("trained", "")
@@ -151,7 +151,7 @@ def _disk(state: State) -> str:
 
 def _explain(state: State, stack: Stack) -> None:
     """Print what runs, where, and how to try it."""
-    environment = stack.environment
+    environment = {**stack.environment, **stack.variables}
     print("\nready:")
     for name in ("GATEWAY_URL", "S3_ENDPOINT_URL", "MONGODB_URL", "RABBITMQ_URL"):
         if url := environment.get(name):

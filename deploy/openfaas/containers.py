@@ -51,7 +51,8 @@ def start_servers(commands: Commands, settings: Settings) -> None:
     """Start the servers that are ours, and see that all of them can be reached from here; raises ServiceError."""
     if settings.ours:
         hint = "the servers of compose.yml don't start; `docker ps --all` and `docker logs` tell why"
-        compose(commands, "up", "--detach", *settings.ours, hint=hint)
+        users = ["mongodb-users"] if "mongodb" in settings.ours else []  # one of which the bridge is
+        compose(commands, "up", "--detach", *settings.ours, *users, hint=hint)
     if commands.dry_run:
         return
     urls = {"S3_ENDPOINT_URL": settings.variables["S3_ENDPOINT_URL"]}

@@ -28,10 +28,10 @@ def deploy(commands: Commands, settings: Settings) -> str:
     if not digests:
         return "all as they should be"
     there = _secrets_there(commands)
-    for name in FUNCTION_CREDENTIALS:
+    for name, file in FUNCTION_CREDENTIALS.items():
         verb = "update" if name in there else "create"
         commands.run(
-            "faas-cli", "secret", verb, name, "--trim=false", "--from-file", str(SECRETS / name),
+            "faas-cli", "secret", verb, name, "--trim=false", "--from-file", str(SECRETS / file),
             hint="does the gateway have a place for secrets?",
         )  # fmt: skip
     for name, digest in digests.items():

@@ -28,7 +28,9 @@ def apply(commands: Commands, settings: Settings) -> None:
         hint="`kubectl --namespace sentiment describe rabbitmqcluster` tells what its operator waits for",
     )  # fmt: skip
     if not commands.dry_run and "rabbitmq" in settings.ours:
-        secrets.write(SECRETS, {"rabbitmq-url": _rabbitmq_url(commands), "rabbitmq-stream-url": secrets.NONE})
+        url = _rabbitmq_url(commands)
+        wanted = {"rabbitmq-url": url, "drift-rabbitmq-url": url, "rabbitmq-stream-url": secrets.NONE}
+        secrets.write(SECRETS, wanted)
     names = (
         "s3-access-key", "s3-secret-key", "mongodb-url", "rabbitmq-url", "rabbitmq-stream-url", "retrain-token",
         "model-signing-key", "model-public-key", "ca-certificates",

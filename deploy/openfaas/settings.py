@@ -35,8 +35,11 @@ CREDENTIALS = {
     "model-public-key": "MODEL_PUBLIC_KEY",
     "ca-certificates": "CA_FILE",
 }
-# No function reads streams, so the gateway does not get their address.
-FUNCTION_CREDENTIALS = [name for name in CREDENTIALS if name != "rabbitmq-stream-url"]
+# No function reads streams, so the gateway does not get their address. Of the functions drift alone sends messages.
+FUNCTION_CREDENTIALS = {name: name for name in CREDENTIALS if name != "rabbitmq-stream-url"} | {
+    "rabbitmq-url": "drift-rabbitmq-url"
+}
+"""The secrets of the gateway, and the file of each."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +106,7 @@ def make_secrets(settings: Settings, environment: Mapping[str, str]) -> list[str
             given[name] = _ask(name, CREDENTIALS[name])
     host = settings.variables["HOST_ADDRESS"]
     try:
-        made = secrets.make(SECRETS, host, host, given)
+        made = secrets.make(SECRETS, host, host, given, environment)
     except ValueError as error:
         raise ServiceError(f"MODEL_SIGNING_KEY can't be used: {error}") from error
     return [name for name in CREDENTIALS if name in made]
@@ -111,7 +114,8 @@ def make_secrets(settings: Settings, environment: Mapping[str, str]) -> list[str
 
 def secrets_digest() -> str:
     """Return a digest of all credentials; the random token among them is the salt of the others."""
-    return hashlib.sha256("\0".join(secrets.known(SECRETS / name) or "" for name in CREDENTIALS).encode()).hexdigest()
+    files = [*CREDENTIALS, *FUNCTION_CREDENTIALS.values()]
+    return hashlib.sha256("\0".join(secrets.known(SECRETS / file) or "" for file in files).encode()).hexdigest()
 
 
 def _certificates(path: Path) -> str:

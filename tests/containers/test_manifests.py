@@ -1,5 +1,6 @@
 """stack.yml, compose.yml and deploy/kubernetes, checked offline: against schemas, and against each other."""
 
+import json
 import os
 import re
 import shutil
@@ -18,6 +19,7 @@ import yaml
 from contracts.names import FUNCTIONS
 from deploy.key_pair import public_key, signing_key
 from deploy.openfaas.settings import CREDENTIALS, FUNCTION_CREDENTIALS, Settings, make_secrets
+from deploy.rights import BUCKET, RECORDS
 from deploy.runner import ServiceError
 from deploy.secrets import NONE, make
 from deploy.servers import RABBITMQ_IMAGE
@@ -36,6 +38,11 @@ STACK_FIELDS = {
     "secrets", "requests", "limits",
 }  # fmt: skip
 OURS = sorted(name for name, service in COMPOSE["services"].items() if "build" in service)
+
+
+def secrets_of(name: str) -> set[str]:
+    """Return the secrets that a service of compose.yml finds, by the names that it finds them under."""
+    return {each if isinstance(each, str) else each["target"] for each in COMPOSE["services"][name].get("secrets", ())}
 
 
 def manifests() -> Iterator[tuple[str, dict[str, Any]]]:
@@ -126,7 +133,7 @@ def test_an_image_has_all_that_its_part_imports(tmp_path: Path, name: str) -> No
 def test_compose_and_the_stack_build_the_same_images() -> None:
     for name, function in STACK["functions"].items():
         assert COMPOSE["services"][name]["build"]["args"] == function["build_args"]
-        assert set(COMPOSE["services"][name]["secrets"]) == set(function["secrets"])
+        assert secrets_of(name) == set(function["secrets"])
 
 
 def rendered(folder: Path, **environment: str) -> dict[str, Any]:
@@ -155,7 +162,8 @@ def rendered(folder: Path, **environment: str) -> dict[str, Any]:
 def test_compose_accepts_its_file(tmp_path: Path, store: str) -> None:
     services = rendered(tmp_path, COMPOSE_FILE="compose.yml", S3_STORE=store)
     assert store in services["s3"]["image"]
-    assert services["predict"]["depends_on"]["s3"]["condition"] == "service_healthy"
+    assert store in services["s3-users"]["image"]
+    assert services["predict"]["depends_on"]["s3-users"]["condition"] == "service_completed_successfully"
 
 
 def test_compose_runs_the_bridge_beside_openfaas_on_the_machines_own_network(tmp_path: Path) -> None:
@@ -196,14 +204,14 @@ def test_the_bridge_gets_every_credential_that_it_reads() -> None:
     """From compose and from Kubernetes, both of which name them one by one."""
     wanted = {"mongodb-url", "rabbitmq-url", "rabbitmq-stream-url", "retrain-token", "ca-certificates"}
     assert wanted <= set(CREDENTIALS)
-    assert set(COMPOSE["services"]["bridge"]["secrets"]) == wanted
+    assert secrets_of("bridge") == wanted
     volumes = next(pod for name, pod in pods() if name == "bridge.yaml:Deployment")["volumes"]
     items = next(volume["secret"]["items"] for volume in volumes if "secret" in volume)
     assert {item["key"] for item in items} == {item["path"] for item in items} == wanted
 
 
 def test_every_part_of_ours_is_told_whom_to_trust() -> None:
-    assert {name for name in OURS if "ca-certificates" not in COMPOSE["services"][name]["secrets"]} == set()
+    assert {name for name in OURS if "ca-certificates" not in secrets_of(name)} == set()
 
 
 def test_a_deployment_hands_on_the_authorities_of_the_users_servers(
@@ -226,7 +234,7 @@ def test_a_deployment_hands_on_the_authorities_of_the_users_servers(
 
 
 def test_models_are_signed_by_who_publishes_them_and_checked_by_who_reads_them() -> None:
-    services = {name: set(service.get("secrets", [])) for name, service in COMPOSE["services"].items() if name in OURS}
+    services = {name: secrets_of(name) for name in OURS}
     publishing = {"retrain", "bootstrap"}
     assert {name for name, secrets in services.items() if "model-signing-key" in secrets} == publishing
     assert {name for name, secrets in services.items() if "model-public-key" in secrets} == {
@@ -260,8 +268,87 @@ def test_clients_of_streams_are_sent_where_they_can_go(tmp_path: Path) -> None:
     assert (url.scheme, url.hostname, url.port, url.path) == ("rabbitmq-stream", "broker.example", 5552, "/%2F")
     settings = (tmp_path / "rabbitmq.conf").read_text()
     assert "stream.advertised_host = broker.example\n" in settings
-    assert f"default_pass = {url.password}\n" in settings
     assert url.password == urlsplit((tmp_path / "rabbitmq-url").read_text()).password
+    assert "load_definitions = /run/secrets/rabbitmq-definitions\n" in settings
+    users = json.loads((tmp_path / "rabbitmq-definitions").read_text())["users"]
+    known = {user["name"]: user["password"] for user in users}
+    assert known["sentiment"] == url.password
+    for name in ("bridge", "drift", "reviews", "labels"):
+        for file in (f"{name}-rabbitmq-url", f"{name}-rabbitmq-stream-url"):
+            login = urlsplit((tmp_path / file).read_text())
+            assert (login.hostname, login.username, login.password) == ("broker.example", name, known[name])
+    assert len(set(known.values())) == len(known)
+
+
+def test_a_service_of_compose_finds_the_secrets_of_no_other_user(tmp_path: Path) -> None:
+    make(tmp_path, "mongodb", "rabbitmq", given={})
+    for name in OURS:
+        for secret in COMPOSE["services"][name].get("secrets", ()):
+            source = secret if isinstance(secret, str) else secret["source"]
+            assert COMPOSE["secrets"][source]["file"] == f"${{SECRETS_FOLDER:-.local/secrets}}/{source}"
+            assert (tmp_path / source).exists()
+            if "rabbitmq" in source or "mongodb" in source or ("s3-" in source and name != "bootstrap"):
+                assert source.startswith(f"{name}-")
+
+
+def test_a_part_that_uses_the_store_waits_for_its_users_and_each_user_is_made(tmp_path: Path) -> None:
+    make(tmp_path, "mongodb", "rabbitmq", given={})
+    users = COMPOSE["services"]["s3-users"]
+    for part in BUCKET:
+        assert COMPOSE["services"][part]["depends_on"]["s3-users"] == {"condition": "service_completed_successfully"}
+        own = {f"{part}-s3-{what}" for what in ("access-key", "secret-key", "policy")}
+        assert own <= set(users["secrets"])
+        assert own <= {path.name for path in tmp_path.iterdir()}
+    script = (ROOT / "deploy" / "compose" / "minio-users.sh").read_text()
+    assert f"for part in {' '.join(BUCKET)}; do" in script
+    for secret in users["secrets"]:
+        assert COMPOSE["secrets"][secret]["file"].endswith(f"/{secret}")
+
+
+# What mongodb-users.js calls of mongosh: no MongoDB with users runs here.
+MONGOSH = """
+const roles = {predict: {}}, users = {predict: {}};
+const there = (known, name, wanted) => { if (name in known !== wanted) throw Error(name); };
+const database = {
+  getRole: (name) => roles[name] ?? null,
+  getUser: (name) => users[name] ?? null,
+  createRole: (role) => { there(roles, role.role, false); roles[role.role] = role; },
+  updateRole: (name, role) => { there(roles, name, true); roles[name] = role; },
+  createUser: (user) => { there(users, user.user, false); users[user.user] = user; },
+  updateUser: (name, user) => { there(users, name, true); users[name] = user; },
+};
+let url;
+const connect = (to) => { url = to; return {getSiblingDB: (name) => name === "admin" ? database : null}; };
+process.on("exit", () => console.log(JSON.stringify({url, roles, users})));
+"""
+
+
+def test_the_users_of_mongodb_are_made_with_the_rights_and_the_password_of_each_part(tmp_path: Path) -> None:
+    node = shutil.which("node")
+    if node is None:
+        pytest.skip("Node.js is not installed")
+    make(tmp_path, "mongodb", "rabbitmq", given={})
+    script = (ROOT / "deploy" / "compose" / "mongodb-users.js").read_text().replace("/run/secrets", str(tmp_path))
+    command = [node, "-e", f"{MONGOSH} {{ {script} }} {{ {script} }}"]  # a second time, too
+    made = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    assert made["url"].startswith((tmp_path / "mongodb-url").read_text())
+    assert made["roles"].keys() == made["users"].keys() == RECORDS.keys()
+    for part, rights in RECORDS.items():
+        login = urlsplit((tmp_path / f"{part}-mongodb-url").read_text())
+        assert (login.username, login.password) == (part, made["users"][part]["pwd"])
+        assert made["users"][part]["roles"] == [part]
+        privileges = made["roles"][part]["privileges"]
+        assert {each["resource"]["collection"]: tuple(each["actions"]) for each in privileges} == rights
+        assert {each["resource"]["db"] for each in privileges} == {login.path[1:]}
+
+
+def test_parts_have_the_users_own_key_where_the_store_is_the_users(tmp_path: Path) -> None:
+    given = {"s3-access-key": "theirs", "s3-secret-key": "hush"}
+    make(tmp_path, "mongodb", "rabbitmq", given, {"S3_ENDPOINT_URL": "https://store.example"})
+    make(tmp_path, "mongodb", "rabbitmq", {}, {"S3_ENDPOINT_URL": "https://store.example"})
+    for part in BUCKET:
+        assert (tmp_path / f"{part}-s3-access-key").read_text() == "theirs"
+        assert (tmp_path / f"{part}-s3-secret-key").read_text() == "hush"
 
 
 def test_a_broker_of_the_users_has_no_stream_address_of_ours(tmp_path: Path) -> None:
@@ -269,8 +356,12 @@ def test_a_broker_of_the_users_has_no_stream_address_of_ours(tmp_path: Path) -> 
     given = {"rabbitmq-url": "amqp://user:toy@broker.example.com"}
     make(tmp_path, "mongodb.example", "broker.example", given)
     assert (tmp_path / "rabbitmq-stream-url").read_text().strip() == ""
+    for name in ("bridge", "drift"):
+        assert (tmp_path / f"{name}-rabbitmq-url").read_text() == given["rabbitmq-url"]
+        assert (tmp_path / f"{name}-rabbitmq-stream-url").read_text().strip() == ""
     make(tmp_path, "mongodb.example", "broker.example", {**given, "rabbitmq-stream-url": "rabbitmq-stream://it"})
     assert (tmp_path / "rabbitmq-stream-url").read_text() == "rabbitmq-stream://it"
+    assert (tmp_path / "bridge-rabbitmq-stream-url").read_text() == "rabbitmq-stream://it"
 
 
 def test_compose_opens_ports_to_this_machine_alone() -> None:

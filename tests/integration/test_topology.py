@@ -14,7 +14,8 @@ from rstream.schema import Frame
 
 from messages.amqp import blocking_connection
 from messages.ports import BrokerUnavailable
-from messages.topology import declare_streams, declare_super_stream
+from messages.stream_client import partitions as found_by_the_bridge
+from messages.topology import declare_input_stream, declare_streams, declare_super_stream
 from tests.conftest import RabbitMQNode
 
 MAX_BYTES = 4_000_000
@@ -162,3 +163,41 @@ def test_a_half_made_super_stream_is_completed(
 def test_a_broker_that_is_away_is_said() -> None:
     with pytest.raises(BrokerUnavailable, match="RabbitMQ"):
         declare_super_stream("amqp://127.0.0.1:9/", "reviews", 1, MAX_BYTES)
+
+
+def reached(node: RabbitMQNode, name: str) -> bool:
+    """Return whether the exchange of that name leads anywhere."""
+
+    def publish(channel: BlockingChannel) -> None:
+        channel.confirm_delivery()
+        channel.basic_publish(name, "any", b"", mandatory=True)
+
+    try:
+        on_channel(node, publish)
+    except BrokerUnavailable as error:
+        assert "unroutable" in str(error)
+        return False
+    return True
+
+
+def test_a_stream_that_is_read_has_an_entrance_also_once_it_is_made_anew(
+    rabbitmq: RabbitMQNode, stream_name: str
+) -> None:
+    # An earlier release has declared the stream alone.
+    declare_streams(rabbitmq.amqp_url, [stream_name], MAX_BYTES)
+    for _ in range(2):
+        declare_input_stream(rabbitmq.amqp_url, stream_name, MAX_BYTES)
+        assert reached(rabbitmq, stream_name)
+        assert found_by_the_bridge(rabbitmq.stream_url, stream_name) == [stream_name]
+        on_channel(rabbitmq, lambda channel: channel.queue_delete(stream_name))
+        assert not reached(rabbitmq, stream_name)
+
+
+def test_an_exchange_of_somebody_else_is_no_entrance_and_stays(
+    rabbitmq: RabbitMQNode, stream_name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    on_channel(rabbitmq, lambda channel: channel.exchange_declare(stream_name, "topic"))
+    declare_input_stream(rabbitmq.amqp_url, stream_name, MAX_BYTES)
+    assert f"{stream_name} can't be reached by an exchange of its name: PRECONDITION_FAILED" in caplog.text
+    on_channel(rabbitmq, lambda channel: channel.exchange_declare(stream_name, "topic"))
+    assert found_by_the_bridge(rabbitmq.stream_url, stream_name) == [stream_name]

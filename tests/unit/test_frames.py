@@ -20,6 +20,7 @@ OUTGOING = st.builds(
     reply_to=st.none() | TEXTS,
     content_type=st.just("application/json") | TEXTS,
     persistent=st.booleans(),
+    exchange=st.just("") | NAMES,
 )
 
 
@@ -34,7 +35,7 @@ def by_pika(message: Outgoing, channel: int, frame_max: int) -> bytes:
         reply_to=cut(message.reply_to),
         delivery_mode=2 if message.persistent else 1,
     )
-    publish = spec.Basic.Publish(exchange="", routing_key=message.to, mandatory=True)
+    publish = spec.Basic.Publish(exchange=message.exchange, routing_key=message.to, mandatory=True)
     most = frame_max - spec.FRAME_HEADER_SIZE - spec.FRAME_END_SIZE
     parts = [message.body[first : first + most] for first in range(0, len(message.body), most)]
     return b"".join(

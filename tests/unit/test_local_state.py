@@ -14,6 +14,7 @@ from deploy.local.processes import listener
 from deploy.local.stack import Stack, plan
 from deploy.local.state import ROOT, State
 from deploy.ports import LOOPBACK, free_port
+from deploy.rights import BUCKET
 from deploy.runner import ServiceError
 from deploy.servers import MissingServerError
 
@@ -140,22 +141,50 @@ def test_retrain_alone_may_sign_models(tmp_path: Path, given: dict[str, str]) ->
     assert {"predict", "drift"} <= keys.keys()
     assert all(has == {"MODEL_PUBLIC_KEY"} for has in keys.values())
     signing_key = given.get("MODEL_SIGNING_KEY") or stack.variables["MODEL_SIGNING_KEY"]  # .local/env is the operator's
-    assert stack.publishing == {"MODEL_SIGNING_KEY": signing_key}
+    assert stack.operator["MODEL_SIGNING_KEY"] == signing_key
     assert stack.environment["MODEL_PUBLIC_KEY"] == public_key(signing_key)
+
+
+def test_each_part_gets_its_own_key_of_the_store_and_others_none(tmp_path: Path) -> None:
+    names = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE")
+    user = {name: value for name, value in USER.items() if name in ("MONGODB_URL", "RABBITMQ_URL")}
+    user |= {"LOCAL_PORT": str(_unused_port()), **dict.fromkeys(names, "of another store")}
+    stack = plan(State(tmp_path), user)
+    keys: dict[str, set[str]] = {}
+    for part in stack.own:
+        settings = stack.environment | dict(part.environment)
+        if found := {settings[name] for name in names if name in settings}:
+            keys[part.name] = found
+    assert keys.keys() == BUCKET.keys()
+    operator = {stack.variables["AWS_ACCESS_KEY_ID"], stack.variables["AWS_SECRET_ACCESS_KEY"]}
+    assert operator <= set(stack.operator.values())
+    assert len(set().union(operator, *keys.values())) == 2 * (1 + len(keys))  # nothing is used twice, nothing foreign
+
+
+def test_keys_of_the_users_own_store_go_to_all_parts(tmp_path: Path) -> None:
+    user = {
+        "S3_ENDPOINT_URL": "http://store",
+        "AWS_ACCESS_KEY_ID": "a key",
+        "MONGODB_URL": "m",
+        "RABBITMQ_URL": "amqp://b",
+    }
+    stack = plan(State(tmp_path), user | {"LOCAL_PORT": str(_unused_port())})
+    assert stack.environment["AWS_ACCESS_KEY_ID"] == "a key"
+    assert all("AWS_ACCESS_KEY_ID" not in part.environment for part in stack.own)
 
 
 def test_the_pair_of_keys_stays_the_same_over_starts(tmp_path: Path) -> None:
     first = plan(State(tmp_path), USER)
     State(tmp_path).keep_variables(first.variables)
     again = plan(State(tmp_path), {**USER, **first.variables})
-    assert first.publishing == again.publishing
+    assert first.operator == again.operator
     assert first.environment["MODEL_PUBLIC_KEY"] == again.environment["MODEL_PUBLIC_KEY"]
 
 
 def test_a_public_key_of_the_user_comes_without_one_of_ours(tmp_path: Path) -> None:
     stack = plan(State(tmp_path), {**USER, "MODEL_PUBLIC_KEY": "a" * 64})
     assert stack.environment["MODEL_PUBLIC_KEY"] == "a" * 64
-    assert stack.publishing == {}
+    assert stack.operator == {}
     assert not {"MODEL_PUBLIC_KEY", "MODEL_SIGNING_KEY"} & stack.variables.keys()
 
 
