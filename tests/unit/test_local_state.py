@@ -165,7 +165,7 @@ def test_keys_of_the_users_own_store_go_to_all_parts(tmp_path: Path) -> None:
     user = {
         "S3_ENDPOINT_URL": "http://store",
         "AWS_ACCESS_KEY_ID": "a key",
-        "MONGODB_URL": "m",
+        "MONGODB_URL": "mongodb://m",
         "RABBITMQ_URL": "amqp://b",
     }
     stack = plan(State(tmp_path), user | {"LOCAL_PORT": str(_unused_port())})
