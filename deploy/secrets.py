@@ -130,10 +130,17 @@ def _store_keys(folder: Path, given: Mapping[str, str], environment: Mapping[str
         access_key, secret_key = (given.get(name) or known(folder / name) for name in names)
         return S3Identity(access_key or secrets.token_hex(10), secret_key or secrets.token_hex(20), actions)
 
+    def own(part: str, actions: Sequence[str]) -> S3Identity:
+        found = key(f"{part}-", actions)
+        # The administrator's was the part's, too, as long as the store was the user's.
+        is_new = found.access_key_id == administrator.access_key_id
+        return S3Identity(secrets.token_hex(10), secrets.token_hex(20), actions) if is_new else found
+
     bucket, is_ours = environment.get("S3_BUCKET") or "models", not environment.get("S3_ENDPOINT_URL")
-    keys = {"": key("")}
+    administrator = key("")
+    keys = {"": administrator}
     for part, rights in BUCKET.items():
-        keys[f"{part}-"] = key(f"{part}-", rights.actions(bucket)) if is_ours else keys[""]
+        keys[f"{part}-"] = own(part, rights.actions(bucket)) if is_ours else administrator
     found = {"s3-identities": seaweedfs_identities(keys.values())}
     for prefix, each in keys.items():
         found |= {f"{prefix}s3-access-key": each.access_key_id, f"{prefix}s3-secret-key": each.secret_access_key}

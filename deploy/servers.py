@@ -170,7 +170,7 @@ def rabbitmq_node(
     amqp, stream = ports("rabbitmq"), ports("rabbitmq-stream")
     _write(folder / "definitions.json", definitions(user, password, others))
     settings = Template((RABBITMQ_SETTINGS / "rabbitmq.conf").read_text())
-    values = {"address": LOOPBACK, "amqp": amqp, "stream": stream, "definitions": folder / "definitions.json"}
+    values = {"address": LOOPBACK, "amqp": amqp, "stream": stream}
     _write(folder / "rabbitmq.conf", settings.substitute(values))
     cookie = folder / ".erlang.cookie"
     if not cookie.exists():

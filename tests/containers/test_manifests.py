@@ -349,6 +349,9 @@ def test_parts_have_the_users_own_key_where_the_store_is_the_users(tmp_path: Pat
     for part in BUCKET:
         assert (tmp_path / f"{part}-s3-access-key").read_text() == "theirs"
         assert (tmp_path / f"{part}-s3-secret-key").read_text() == "hush"
+    make(tmp_path, "mongodb", "rabbitmq", given={})  # and from now on the store is ours
+    keys = {(tmp_path / f"{prefix}s3-access-key").read_text() for prefix in ("", *(f"{part}-" for part in BUCKET))}
+    assert len(keys) == 1 + len(BUCKET)
 
 
 def test_a_broker_of_the_users_has_no_stream_address_of_ours(tmp_path: Path) -> None:
