@@ -3,8 +3,10 @@
 #   requirements/lock.sh [--upgrade]
 set -eu
 cd "$(dirname "$0")/.."
+# With extras, as `coverage[toml]`: of what is wanted with one and pinned without, older releases of pip take the newest.
 compile() {
-  uv pip compile --quiet pyproject.toml --universal --generate-hashes --no-emit-index-url --no-header --no-annotate "$@"
+  uv pip compile --quiet pyproject.toml --universal --generate-hashes --no-strip-extras \
+    --no-emit-index-url --no-header --no-annotate "$@"
 }
 compile "$@" --extra dev --output-file requirements/dev.lock
 # Constraints may not carry hashes: strip them.

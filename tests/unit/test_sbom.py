@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-LOCKED = re.compile(r"^([a-z0-9-]+)==(\S+)", re.MULTILINE)
+LOCKED = re.compile(r"^([a-z0-9-]+)(?:\[[^]]+\])?==(\S+)", re.MULTILINE)
 
 
 def test_each_lock_file_has_its_packages_versions_and_hashes_in_an_sbom(tmp_path: Path) -> None:
