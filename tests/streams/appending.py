@@ -193,7 +193,7 @@ def test_a_stream_that_is_missing_is_declared_and_appended_to_at_the_next_attemp
 
 
 def test_a_broker_that_is_away_is_asked_to_declare_nothing(broker: RabbitMQNode, stream: str) -> None:
-    nowhere = re.sub(r":\d+$", f":{free_port()}", broker.stream_url)
+    nowhere = re.sub(r":\d+/", f":{free_port()}/", broker.stream_url)
     publisher = StreamPublisher(nowhere, stream, declare=lambda: pytest.fail("nobody knows whether it is missing"))
     with pytest.raises(BrokerUnavailable):
         publisher.append("name", appended([1]))
