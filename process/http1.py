@@ -23,8 +23,11 @@ if TYPE_CHECKING:
 
 SMALL_BODY_BYTES = 8 * 1024
 """What a sender may always have in a process; only what is larger takes part of the budget."""
-HEAD_PIECE_BYTES, CHUNKS_PIECE_BYTES = 8 * 1024, 4 * 1024
-"""How much is read at a time where no large body is announced: others wait while it is parsed."""
+HEAD_PIECE_BYTES, CHUNKS_PIECE_BYTES = 8 * 1024, 1024
+"""How much is read at a time where no large body is announced: others wait while it is parsed.
+
+Of chunks less than of a head, as long as they are small: each takes as long as some hundred bytes.
+"""
 MAX_REST_BYTES = 16 * 1024
 """Of a head, beyond its first piece; of what stands between the parts of a body, beyond as many bytes as it has."""
 MAX_HEADERS = 100
@@ -114,7 +117,10 @@ class Connection(asyncio.BufferedProtocol):
         buffer, incoming = self._server.buffer, self._incoming
         if incoming is None or not incoming.is_head_whole:
             return buffer[:HEAD_PIECE_BYTES]
-        return buffer if incoming.announced_bytes else buffer[:CHUNKS_PIECE_BYTES]
+        if incoming.announced_bytes:
+            return buffer
+        chunks_are_large = 2 * incoming.body_bytes > (incoming.read_bytes or 0)
+        return buffer[: HEAD_PIECE_BYTES if chunks_are_large else CHUNKS_PIECE_BYTES]
 
     def buffer_updated(self, nbytes: int) -> None:
         """Parse what came, and answer what is whole."""

@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import os
 import subprocess
 import sys
 import time
@@ -33,6 +34,8 @@ PATIENCE_SECONDS = 2
 SLOWER = 3
 # What else the machine does makes answers slower and never faster, so one round that is as it should be is enough.
 ROUNDS = 3
+# Of a process whose lines are traced, nothing that is measured is true.
+UNTRACED = {"COVERAGE_PROCESS_CONFIG": "", "COVERAGE_PROCESS_START": ""}
 MODEL = pack(Model(("dull", "superb"), np.array([[9.0, 1.0], [1.0, 9.0]]), np.array([2.0, 2.0])), ABOUT)
 
 
@@ -44,6 +47,7 @@ def predict(s3_server: S3Server, mongodb_url: str, tmp_path_factory: pytest.Temp
         "S3_BUCKET": "attacked",
         "MONGODB_URL": f"{mongodb_url}/attacked",
         "BODY_TIMEOUT_SECONDS": str(BODY_TIMEOUT_SECONDS),
+        **UNTRACED,
     }
     with pytest.MonkeyPatch.context() as patch:
         for name, value in settings.items():
@@ -101,7 +105,9 @@ def attacking(name: str, predict: Service) -> Iterator[Counter[str]]:
     """Attack; what is yielded says afterwards which answers came."""
     came: Counter[str] = Counter()
     command = [sys.executable, "-m", "tests.attackers", name, predict.variables["PORT"]]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command, cwd=ROOT, env={**os.environ, **UNTRACED}, stdout=subprocess.PIPE, text=True
+    ) as process:
         try:
             assert process.stdout
             assert process.stdout.readline() == "attacking\n"
