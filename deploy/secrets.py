@@ -56,15 +56,18 @@ def make(
     rabbitmq_host: str,
     given: Mapping[str, str],
     environment: Mapping[str, str] | None = None,
+    *,
+    users: bool = True,
 ) -> list[str]:
     """Write the secrets that are `given`, and make the others that `folder` lacks; return the names of the changed.
 
     The hosts are where clients are to reach the servers, on the usual ports; `environment` says what the bridge reads,
-    and whose the store is. A secret whose name begins with a part, or with a user of the broker, is that one's alone.
+    and whose the store is. A secret whose name begins with a part, or with a user of the broker, is that one's alone;
+    without `users`, where MongoDB and the store know the administrator alone, all parts have his.
     Raises ValueError where the signing key that is given is none.
     """
     environment = environment or {}
-    users = [
+    logins = [
         BrokerUser(name, known(folder / f"{name}-rabbitmq-password") or secrets.token_hex(24), rights)
         for name, rights in broker(environment).items()
     ]
@@ -75,7 +78,7 @@ def make(
     signing = given.get("model-signing-key") or theirs or known(folder / "model-signing-key") or key_pair.signing_key()
     wanted = {
         "mongodb-password": mongodb,
-        **_records_logins(folder, mongodb, mongodb_host, given),
+        **_records_logins(folder, mongodb, mongodb_host, given, users=users),
         "rabbitmq-password": rabbitmq,
         "rabbitmq-url": f"amqp://{USER}:{rabbitmq}@{rabbitmq_host}:5672/%2F",
         # Of a broker of the user's, the bridge finds it out by itself.
@@ -87,9 +90,9 @@ def make(
             f"load_definitions = /run/secrets/rabbitmq-definitions\nstream.advertised_host = {rabbitmq_host}\n"
         ),
         # The broker reads its users from a file; from the environment others could read them.
-        "rabbitmq-definitions": definitions(USER, rabbitmq, users),
-        **_logins(users, rabbitmq_host, given),
-        **_store_keys(folder, given, environment),
+        "rabbitmq-definitions": definitions(USER, rabbitmq, logins),
+        **_logins(logins, rabbitmq_host, given),
+        **_store_keys(folder, given, environment, users=users),
         "model-signing-key": signing,
         "model-public-key": known(folder / "model-public-key") or NONE
         if signing == NONE
@@ -102,7 +105,9 @@ def make(
     return write(folder, {**wanted, **given})
 
 
-def _records_logins(folder: Path, administrator: str, host: str, given: Mapping[str, str]) -> dict[str, str]:
+def _records_logins(
+    folder: Path, administrator: str, host: str, given: Mapping[str, str], *, users: bool
+) -> dict[str, str]:
     """Return the addresses of MongoDB with the administrator's password and with that of each part.
 
     Of a server of the user's, all have the one that is given.
@@ -115,11 +120,14 @@ def _records_logins(folder: Path, administrator: str, host: str, given: Mapping[
     found = {"mongodb-url": url(USER, administrator), "mongodb-users": mongodb_users(passwords, DATABASE)}
     for part, password in passwords.items():
         found[f"{part}-mongodb-password"] = password
-        found[f"{part}-mongodb-url"] = given.get("mongodb-url", url(part, password))
+        own = url(part, password) if users else found["mongodb-url"]
+        found[f"{part}-mongodb-url"] = given.get("mongodb-url", own)
     return found
 
 
-def _store_keys(folder: Path, given: Mapping[str, str], environment: Mapping[str, str]) -> dict[str, str]:
+def _store_keys(
+    folder: Path, given: Mapping[str, str], environment: Mapping[str, str], *, users: bool
+) -> dict[str, str]:
     """Return the administrator's key of the store, one for each part that uses it, and what the store is told of them.
 
     Of a store of the user's, at S3_ENDPOINT_URL, all have the one that is given.
@@ -136,7 +144,7 @@ def _store_keys(folder: Path, given: Mapping[str, str], environment: Mapping[str
         is_new = found.access_key_id == administrator.access_key_id
         return S3Identity(secrets.token_hex(10), secrets.token_hex(20), actions) if is_new else found
 
-    bucket, is_ours = environment.get("S3_BUCKET") or "models", not environment.get("S3_ENDPOINT_URL")
+    bucket, is_ours = environment.get("S3_BUCKET") or "models", users and not environment.get("S3_ENDPOINT_URL")
     administrator = key("")
     keys = {"": administrator}
     for part, rights in BUCKET.items():

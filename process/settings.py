@@ -92,8 +92,13 @@ def listen_address(default_port: int) -> tuple[str, int]:
 
 
 def secret_path(name: str) -> Path:
-    """Return the file of the secret `name`, whether it is there or not."""
-    return Path(os.environ.get("SECRETS_DIR") or "/var/openfaas/secrets") / name
+    """Return the file of the secret `name`, whether it is there or not: where there is one, the part's own.
+
+    That has SECRETS_PREFIX before its name, as on OpenFaaS, where all functions find a secret under the same name.
+    """
+    folder = Path(os.environ.get("SECRETS_DIR") or "/var/openfaas/secrets")
+    own = folder / f"{os.environ.get('SECRETS_PREFIX', '')}{name}"
+    return own if own.exists() else folder / name
 
 
 def read_secret(name: str, variable: str | None = None) -> str | None:

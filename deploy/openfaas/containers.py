@@ -51,7 +51,7 @@ def start_servers(commands: Commands, settings: Settings) -> None:
     """Start the servers that are ours, and see that all of them can be reached from here; raises ServiceError."""
     if settings.ours:
         hint = "the servers of compose.yml don't start; `docker ps --all` and `docker logs` tell why"
-        users = ["mongodb-users"] if "mongodb" in settings.ours else []  # one of which the bridge is
+        users = [f"{name}-users" for name in ("s3", "mongodb") if name in settings.ours]
         compose(commands, "up", "--detach", *settings.ours, *users, hint=hint)
     if commands.dry_run:
         return

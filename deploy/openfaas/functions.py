@@ -28,10 +28,10 @@ def deploy(commands: Commands, settings: Settings) -> str:
     if not digests:
         return "all as they should be"
     there = _secrets_there(commands)
-    for name, file in FUNCTION_CREDENTIALS.items():
+    for name in FUNCTION_CREDENTIALS:
         verb = "update" if name in there else "create"
         commands.run(
-            "faas-cli", "secret", verb, name, "--trim=false", "--from-file", str(SECRETS / file),
+            "faas-cli", "secret", verb, name, "--trim=false", "--from-file", str(SECRETS / name),
             hint="does the gateway have a place for secrets?",
         )  # fmt: skip
     for name, digest in digests.items():

@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from contracts.names import FUNCTIONS
 from deploy import secrets
 from deploy.openfaas.commands import ROOT
+from deploy.rights import BUCKET, RECORDS
 from deploy.runner import ServiceError
 from process.tls import holds_certificates
 
@@ -35,11 +37,13 @@ CREDENTIALS = {
     "model-public-key": "MODEL_PUBLIC_KEY",
     "ca-certificates": "CA_FILE",
 }
-# No function reads streams, so the gateway does not get their address. Of the functions drift alone sends messages.
-FUNCTION_CREDENTIALS = {name: name for name in CREDENTIALS if name != "rabbitmq-stream-url"} | {
-    "rabbitmq-url": "drift-rabbitmq-url"
-}
-"""The secrets of the gateway, and the file of each."""
+FUNCTION_CREDENTIALS = [
+    *(f"{part}-s3-{key}-key" for part in BUCKET for key in ("access", "secret")),
+    *(f"{part}-mongodb-url" for part in RECORDS if part in FUNCTIONS),
+    "drift-rabbitmq-url",  # of the functions drift alone sends messages
+    *("retrain-token", "alert-webhook-url", "model-signing-key", "model-public-key", "ca-certificates"),
+]
+"""The secrets of the gateway."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +110,7 @@ def make_secrets(settings: Settings, environment: Mapping[str, str]) -> list[str
             given[name] = _ask(name, CREDENTIALS[name])
     host = settings.variables["HOST_ADDRESS"]
     try:
-        made = secrets.make(SECRETS, host, host, given, environment)
+        made = secrets.make(SECRETS, host, host, given, environment, users=not settings.kubernetes)
     except ValueError as error:
         raise ServiceError(f"MODEL_SIGNING_KEY can't be used: {error}") from error
     return [name for name in CREDENTIALS if name in made]
@@ -114,8 +118,8 @@ def make_secrets(settings: Settings, environment: Mapping[str, str]) -> list[str
 
 def secrets_digest() -> str:
     """Return a digest of all credentials; the random token among them is the salt of the others."""
-    files = [*CREDENTIALS, *FUNCTION_CREDENTIALS.values()]
-    return hashlib.sha256("\0".join(secrets.known(SECRETS / file) or "" for file in files).encode()).hexdigest()
+    names = [*CREDENTIALS, *FUNCTION_CREDENTIALS]
+    return hashlib.sha256("\0".join(secrets.known(SECRETS / name) or "" for name in names).encode()).hexdigest()
 
 
 def _certificates(path: Path) -> str:

@@ -74,7 +74,11 @@ def test_a_function_of_the_stack_has_what_openfaas_reads_and_nothing_else(name: 
         assert re.fullmatch(r"\d+m", resources["cpu"])
         assert re.fullmatch(r"\d+[MG]i", resources["memory"])
     assert set(function["secrets"]) <= set(FUNCTION_CREDENTIALS)
-    assert not [name for name in function["environment"] if re.search("KEY|SECRET|TOKEN|PASSWORD|MONGODB|RABBIT", name)]
+    assert not [
+        name
+        for name in function["environment"]
+        if re.search("KEY|SECRET(?!S_PREFIX)|TOKEN|PASSWORD|MONGODB|RABBIT", name)
+    ]
 
 
 def test_the_stack_schedules_retrain_and_drift_alone() -> None:
@@ -133,7 +137,12 @@ def test_an_image_has_all_that_its_part_imports(tmp_path: Path, name: str) -> No
 def test_compose_and_the_stack_build_the_same_images() -> None:
     for name, function in STACK["functions"].items():
         assert COMPOSE["services"][name]["build"]["args"] == function["build_args"]
-        assert secrets_of(name) == set(function["secrets"])
+        prefix = function["environment"]["SECRETS_PREFIX"]
+        assert prefix == f"{name}-"
+        shared = {"retrain-token"}
+        assert secrets_of(name) == {
+            each if each in shared else each.removeprefix(prefix) for each in function["secrets"]
+        }
 
 
 def rendered(folder: Path, **environment: str) -> dict[str, Any]:
@@ -289,6 +298,25 @@ def test_a_service_of_compose_finds_the_secrets_of_no_other_user(tmp_path: Path)
             assert (tmp_path / source).exists()
             if "rabbitmq" in source or "mongodb" in source or ("s3-" in source and name != "bootstrap"):
                 assert source.startswith(f"{name}-")
+
+
+@pytest.mark.parametrize("kubernetes", [False, True])
+def test_a_function_gets_the_secrets_of_no_other_user(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kubernetes: bool
+) -> None:
+    monkeypatch.setattr("deploy.openfaas.settings.SECRETS", tmp_path)
+    settings = Settings.from_environment({"HOST_ADDRESS": "10.62.0.1"}, kubernetes=kubernetes)
+    make_secrets(settings, {})
+    named = {secret for function in STACK["functions"].values() for secret in function["secrets"]}
+    assert named == set(FUNCTION_CREDENTIALS)
+    assert named <= {path.name for path in tmp_path.iterdir()}
+    for name, function in STACK["functions"].items():
+        for secret in function["secrets"]:
+            if any(server in secret for server in ("rabbitmq", "mongodb", "s3-")):
+                assert secret.startswith(f"{name}-")
+    # On a cluster nobody makes users of MongoDB and the store yet: all have the administrator's.
+    for what in ("mongodb-url", "s3-access-key"):
+        assert ((tmp_path / f"predict-{what}").read_text() == (tmp_path / what).read_text()) is kubernetes
 
 
 def test_a_part_that_uses_the_store_waits_for_its_users_and_each_user_is_made(tmp_path: Path) -> None:

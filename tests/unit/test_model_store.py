@@ -49,6 +49,16 @@ def test_a_secret_comes_from_its_file_first(tmp_path: Path, monkeypatch: pytest.
     assert read_secret("other", "TOKEN") is None
 
 
+def test_the_secret_of_a_part_comes_before_that_of_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SECRETS_DIR", str(tmp_path))
+    monkeypatch.setenv("SECRETS_PREFIX", "predict-")
+    (tmp_path / "mongodb-url").write_text("of all")
+    (tmp_path / "drift-mongodb-url").write_text("of drift")
+    assert read_secret("mongodb-url") == "of all"
+    (tmp_path / "predict-mongodb-url").write_text("of predict")
+    assert read_secret("mongodb-url") == "of predict"
+
+
 def test_a_secret_that_cannot_be_read_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SECRETS_DIR", str(tmp_path))
     (tmp_path / "token").mkdir()
