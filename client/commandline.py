@@ -18,8 +18,9 @@ from datasets import DataError, load_corpus, read_json_lines
 from sentiment import evaluation
 from sentiment.artifact import Artifact, ArtifactError
 from sentiment.counts import count_texts
-from sentiment.model import Model
+from sentiment.linear import LinearModel
 from sentiment.packing import unpack
+from sentiment.trainers import DEFAULT_TRAINER, TRAINERS
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -44,6 +45,7 @@ def main(arguments: list[str] | None = None) -> int:
     train.add_argument("--output", required=True, type=Path, metavar="DIR")
     kept = "share of texts kept out of training, for the gate and for drift (default 0)"
     train.add_argument("--holdout", type=float, default=0.0, metavar="SHARE", help=kept)
+    train.add_argument("--trainer", choices=TRAINERS, default=DEFAULT_TRAINER, help="(default %(default)s)")
     for reporting in (evaluate, compare):
         reporting.add_argument("--json", action="store_true", help="print JSON")
     drift.add_arguments(compare)
@@ -64,7 +66,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 130
 
 
-def load_model(folder: Path) -> Model:
+def load_model(folder: Path) -> LinearModel:
     """Read and verify the model of a folder that `train` wrote; raises ArtifactError."""
     try:
         manifest = read_manifest((folder / MANIFEST).read_bytes())
@@ -93,20 +95,20 @@ def _train(arguments: argparse.Namespace) -> None:
     print(f"training data: {arguments.data}", flush=True)
     corpus = load_corpus(arguments.data, part="train" if arguments.data == "imdb" else None)
     try:
-        artifact = train_artifact(corpus, holdout_share=arguments.holdout)
+        artifact = train_artifact(corpus, holdout_share=arguments.holdout, trainer=arguments.trainer)
     except ValueError as error:
         raise DataError(f"{arguments.data}: no model can be trained on its texts: {error}") from error
     save_artifact(artifact, arguments.output)
     manifest = artifact.manifest
-    print(f"trained on {manifest.examples} texts, {manifest.vocabulary_size} words: {arguments.output}")
+    print(f"trained on {manifest.examples} texts, {manifest.vocabulary_size} {manifest.features}: {arguments.output}")
     if manifest.metrics:
         print(f"accuracy on the {manifest.metrics.texts} texts held out: {manifest.metrics.accuracy:.1%}")
 
 
 def _evaluate(arguments: argparse.Namespace) -> None:
-    scorer = load_model(arguments.model).scorer()
+    model = load_model(arguments.model)
     corpus = load_corpus(arguments.data, part="test" if arguments.data == "imdb" else None)
-    log_odds = count_texts(tqdm(corpus.texts, unit=" texts", disable=None)).log_odds(scorer)
+    log_odds = count_texts(tqdm(corpus.texts, unit=" texts", disable=None), model.features).log_odds(model.scorer())
     result = evaluation.evaluate(log_odds, corpus.labels)
     print(indented(result) if arguments.json else _table(result))
 

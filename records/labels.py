@@ -2,16 +2,17 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from pymongo import UpdateOne
+from pymongo.collection import Collection
 
 from contracts.codec import extended, to_documents
 from contracts.records import LabelRecord
 from contracts.retrain import Conflict, ConflictingLabel
-from records.mongo import Records, now, read, read_valid, unavailable
+from records.mongo import Document, Records, now, read, read_valid, unavailable
 from records.pieces import in_pieces
 
 CONFLICTS_SHOWN = 20
@@ -38,6 +39,18 @@ class Label:
     def id(self) -> str:
         """The label's id: the same for the same text, label and source, which has no NUL (`contracts.retrain`)."""
         return _digest(f"{self.label}\0{self.source}\0{self.text}")
+
+
+@dataclass(frozen=True)
+class _Texts:
+    """The texts of labels, by their ids."""
+
+    collection: "Collection[Document]"
+    ids: Sequence[str]
+
+    def __iter__(self) -> Iterator[str]:
+        for document in in_pieces(self.collection, self.ids, {"text": 1}):
+            yield document["text"]
 
 
 class Labels:
@@ -121,10 +134,9 @@ class Labels:
             if by_source.total() == maximum:
                 break
 
-    def texts(self, ids: Sequence[str]) -> Iterator[str]:
-        """Yield the texts of these labels; they are read a few at a time."""
-        for document in in_pieces(self._collection, ids, {"text": 1}):
-            yield document["text"]
+    def texts(self, ids: Sequence[str]) -> Iterable[str]:
+        """Return the texts of these labels, which are read a few at a time, each time that they are iterated over."""
+        return _Texts(self._collection, ids)
 
     def mark_used(self, ids: Sequence[str], model: str, weight: float) -> None:
         """Note that a version has learned these labels, each counted `weight` times."""

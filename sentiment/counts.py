@@ -1,18 +1,18 @@
-"""Texts as word counts: a sparse matrix."""
+"""Texts as counts of their terms, words or sequences of them: a sparse matrix."""
 
 from array import array
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import count, islice
+from itertools import compress, count, islice
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
+from sentiment.features import WORDS, Features, is_word
 from sentiment.scorer import Scorer
-from sentiment.text import tokens
 
 # What counting takes in memory: of each occurrence of a word its column and number, of each word its string, its place
 # in a dictionary and its number.
@@ -42,6 +42,15 @@ class TextCounts:
         by_word.sum_duplicates()  # a word that a text repeats has an entry each time
         return np.diff(by_word.indptr).astype(np.int64)
 
+    def words(self) -> "TextCounts":
+        """Return the texts as counts of single words, where there are other terms too."""
+        single = np.fromiter(map(is_word, self.vocabulary), dtype=np.bool_, count=len(self.vocabulary))
+        return self if single.all() else self.of_terms(single)
+
+    def of_terms(self, chosen: NDArray[np.bool_]) -> "TextCounts":
+        """Return the texts as counts of the terms that `chosen` marks, (V,)."""
+        return TextCounts(tuple(compress(self.vocabulary, chosen.tolist())), self.occurrences[:, chosen])
+
     def select(self, chosen: NDArray[Any]) -> "TextCounts":
         """Return the texts that `chosen` marks, (D,) of truth values, or names by their places."""
         return TextCounts(self.vocabulary, self.occurrences[chosen])
@@ -53,9 +62,10 @@ class TextCounts:
 
 
 class TextCounter:
-    """Counts the words of texts, one text after the other, so that no text needs to stay in memory."""
+    """Counts the terms of texts, one text after the other, so that no text needs to stay in memory."""
 
-    def __init__(self) -> None:
+    def __init__(self, features: Features = WORDS) -> None:
+        self._features = features
         # Each new word gets the next number.
         self._index: defaultdict[str, int] = defaultdict(count().__next__)
         self._found, self._ends = array("i"), [0]
@@ -73,7 +83,7 @@ class TextCounter:
     def add(self, text: str) -> None:
         """Count one more text; a word that a text repeats has an entry each time."""
         known = len(self._index)
-        self._found.extend(map(self._index.__getitem__, tokens(text)))
+        self._found.extend(map(self._index.__getitem__, self._features.terms(text)))
         self._ends.append(len(self._found))
         new = len(self._index) - known
         self._word_bytes += WORD_BYTES * new + CHARACTER_BYTES * sum(map(len, islice(reversed(self._index), new)))
@@ -86,14 +96,16 @@ class TextCounter:
             np.array(self._ends, dtype=np.int32),
         )
         occurrences = csr_array(entries, shape=(len(self), len(self._index)))
-        # A single character is no word; dropping them here, once each, takes less time than from every text.
-        is_word = np.fromiter(map(len, self._index), dtype=np.int64, count=len(self._index)) > 1
-        return TextCounts(tuple(word for word in self._index if len(word) > 1), occurrences[:, is_word])
+        # Of words, a single character is none; dropping them here, once each, takes less time than from every text.
+        least = self._features.least_characters
+        is_term = np.fromiter(map(len, self._index), dtype=np.int64, count=len(self._index)) >= least
+        counts = TextCounts(tuple(self._index), occurrences)
+        return counts if is_term.all() else counts.of_terms(is_term)
 
 
-def count_texts(texts: Iterable[str]) -> TextCounts:
-    """Count the words of each text; a word that a text repeats has an entry each time."""
-    counter = TextCounter()
+def count_texts(texts: Iterable[str], features: Features = WORDS) -> TextCounts:
+    """Count the terms of each text; a word that a text repeats has an entry each time."""
+    counter = TextCounter(features)
     for text in texts:
         counter.add(text)
     return counter.counts()

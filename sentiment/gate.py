@@ -34,7 +34,7 @@ from contracts.names import CLASSES
 from contracts.retrain import PairedTest
 from sentiment.counts import TextCounts
 from sentiment.drift.two_sample import holm
-from sentiment.model import Model
+from sentiment.linear import LinearModel
 
 LEVEL = 0.01
 MARGIN = 0.01
@@ -77,12 +77,12 @@ class Answers:
         return float(champion), float(challenger)
 
 
-def on_holdout(champion: Model, challenger: Model, texts: TextCounts, labels: LabelArray) -> Answers:
+def on_holdout(champion: LinearModel, challenger: LinearModel, texts: TextCounts, labels: LabelArray) -> Answers:
     """Have both models answer the holdout."""
     return Answers(labels, np.array([right(model, texts, labels) for model in (champion, challenger)]))
 
 
-def on_recent(champion: Model, texts: TextCounts, labels: LabelArray, *, weight: float) -> Answers:
+def on_recent(champion: LinearModel, texts: TextCounts, labels: LabelArray, *, weight: float) -> Answers:
     """Have the champion answer recent texts, and for each a challenger trained on the other folds of them."""
     both_right = np.tile(right(champion, texts, labels), (2, 1))
     fold_of = np.arange(len(labels)) % FOLDS
@@ -93,7 +93,7 @@ def on_recent(champion: Model, texts: TextCounts, labels: LabelArray, *, weight:
     return Answers(labels, both_right)
 
 
-def right(model: Model, texts: TextCounts, labels: LabelArray) -> Booleans:
+def right(model: LinearModel, texts: TextCounts, labels: LabelArray) -> Booleans:
     """Return which texts a model labels as they are labelled, (N,)."""
     return np.asarray((texts.log_odds(model.scorer()) > 0) == (labels == 1))
 

@@ -10,7 +10,7 @@ a serving process is small.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from contracts.names import CLASSES
@@ -23,14 +23,16 @@ class Scorer:
     """A model as it is served.
 
     look_up: from a word to its log-odds, 0 for one that the model does not know. bias: what a text starts from.
+    terms: from a text to what is looked up.
     """
 
     look_up: Callable[[str], float]
     bias: float
+    terms: Callable[[str], Sequence[str]] = tokens
 
     def log_odds(self, text: str) -> float:
         """Return the natural logarithm of P(positive) / P(negative) for `text`."""
-        return self.bias + sum(map(self.look_up, tokens(text)))
+        return self.bias + sum(map(self.look_up, self.terms(text)))
 
     def probability(self, text: str) -> float:
         """Return the probability of `positive`, from 0 to 1."""

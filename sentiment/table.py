@@ -81,7 +81,8 @@ class _Seen(dict[str, float]):
         """Find a word that was not looked up before."""
         place = self._trie.get(word)
         number = 0.0 if place is None else self._weights[place]
-        if len(word) <= MAX_SEEN_CHARACTERS:
+        # A sequence of words seldom comes again: keeping those would push the words out.
+        if len(word) <= MAX_SEEN_CHARACTERS and " " not in word:
             if len(self) >= SEEN_WORDS:
                 self.clear()
             self[word] = number

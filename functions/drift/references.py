@@ -16,7 +16,7 @@ from model_store.publishing import ModelStore, Statistics
 from records.drift import DriftRecords
 from sentiment.artifact import REFERENCE_PART
 from sentiment.drift.samples import Reference, Sample
-from sentiment.model import Model
+from sentiment.linear import LinearModel
 from sentiment.packing import unpack
 
 logger = logging.getLogger(__name__)
@@ -49,7 +49,7 @@ class Watched:
     """The served version as checks need it: read once, and kept while it is served. no_live: why there is no `live`."""
 
     current: Current
-    model: Model
+    model: LinearModel
     holdout: Candidate | None
     live: Candidate | None = None
     no_live: str | None = None

@@ -8,6 +8,7 @@ import numpy as np
 
 from contracts.records import LabelRecord
 from sentiment.counts import TextCounter, TextCounts
+from sentiment.features import WORDS, Features
 from sentiment.gate import LabelArray
 
 
@@ -24,9 +25,12 @@ class Lesson:
         return len(self.ids)
 
     @classmethod
-    def read(cls, records: Iterable[LabelRecord], most_bytes: int) -> Self:
-        """Read labels until their counts take `most_bytes` of memory, one at least; the others are not touched."""
-        counter, ids, labels = TextCounter(), list[str](), list[int]()
+    def read(cls, records: Iterable[LabelRecord], most_bytes: int, features: Features = WORDS) -> Self:
+        """Read labels until their counts take `most_bytes` of memory, one at least; the others are not touched.
+
+        features: what is counted.
+        """
+        counter, ids, labels = TextCounter(features), list[str](), list[int]()
         for record in records:
             counter.add(record.text)
             ids.append(record.id)

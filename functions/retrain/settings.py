@@ -4,17 +4,20 @@ from dataclasses import dataclass
 
 from process.settings import choice, number, read_secret, setting, whole_number
 from sentiment.gate import LEVEL
+from sentiment.trainers import TRAINERS
 
 
 @dataclass(frozen=True)
 class Settings:
     """What is not given is read from the environment; raises SettingsError.
 
+    trainer: of the first model; the labels of one that is served are learned by its own.
     max_labels_per_source: 0 for any number. max_run_bytes: memory for the counts of the labels of a run.
     pace_seconds: from one run to the next, at least, of those that need no token, where it listens to more than this
         machine.
     """
 
+    trainer: str = setting(choice, "TRAINER", (*TRAINERS,))
     retrain_after: int = setting(whole_number, "RETRAIN_AFTER", 100, least=1)
     label_weight: float = setting(number, "LABEL_WEIGHT", 1, least=1 / 1024)
     max_labels_per_source: int = setting(whole_number, "MAX_LABELS_PER_SOURCE", 0, least=0)

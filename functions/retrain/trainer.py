@@ -47,6 +47,7 @@ from records.labels import Label, Labels
 from sentiment import gate
 from sentiment.artifact import Artifact, ArtifactError
 from sentiment.counts import count_texts
+from sentiment.features import WORDS
 
 logger = logging.getLogger(__name__)
 
@@ -118,7 +119,8 @@ class Trainer:
                 maximum_per_source=self._settings.max_labels_per_source,
                 refused=refused,
             )
-            lesson = Lesson.read(pending, self._settings.max_run_bytes)
+            features = champion.model.features if champion else WORDS
+            lesson = Lesson.read(pending, self._settings.max_run_bytes, features)
             nobody = Contender(None, None)
             before = champion.as_contender() if champion else nobody
             outcome = RunOutcome(model=before.model, champion=before, challenger=nobody, reason="no labels are pending")
@@ -141,7 +143,8 @@ class Trainer:
                 raise UnknownLabel(f"There is no label {identifier}")
             version = None
             if champion and label.model and label.model in champion.lineage:
-                model = champion.model.added(count_texts([label.text]), [label.label], weight=-label.counted)
+                texts = count_texts([label.text], champion.model.features)
+                model = champion.model.added(texts, [label.label], weight=-label.counted)
                 reason = f"label {label.id} was taken back"
                 artifact = champion.successor(model, self._settings.label_weight, reason, taken_back=[label.id])
                 version = self._promote(artifact, champion.current, by, reason)
@@ -217,7 +220,7 @@ class Trainer:
         elif len(set(lesson.labels.tolist())) < 2:
             return replace(outcome, reason="there is no model yet, and the pending labels are all of one class")
         else:
-            artifact = first_version(self._labels.texts(lesson.ids), lesson)
+            artifact = first_version(self._labels.texts(lesson.ids), lesson, self._settings.trainer)
             outcome = replace(outcome, retrained=True, reason="the first model, with nothing to compare it with")
         try:
             reason = f"learned {len(lesson)} labels: {outcome.reason}"

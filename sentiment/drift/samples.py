@@ -14,7 +14,8 @@ from sentiment.artifact import ArtifactError
 from sentiment.counts import TextCounter, TextCounts
 from sentiment.drift.measures import MEASURES, MeasuredTexts, measure
 from sentiment.drift.words import WordCounter, WordTexts, short
-from sentiment.model import Model
+from sentiment.features import Features
+from sentiment.linear import LinearModel
 from sentiment.packing import load_arrays, pack_words, save_arrays, unpack_words
 
 T = TypeVar("T")
@@ -52,7 +53,7 @@ class Sample:
     def from_texts(
         cls,
         texts: Iterable[str],
-        model: Model,
+        model: LinearModel,
         labels: Iterable[int | None] | None = None,
         *,
         reference: "Reference | None" = None,
@@ -67,12 +68,14 @@ class Sample:
             raise ValueError("texts that can be read only once can't be measured: give a list")
         pairs = zip(texts, repeat(None), strict=False) if labels is None else zip(texts, labels, strict=True)
         tally, words = _Tally(), WordCounter(reference.index if reference else {}, cls.most_words)
-        for counts, known in _batches(pairs):
+        for counts, known in _batches(pairs, model.features):
             tally.add(measure(counts, model, known))
+            counts = counts.words()
             words.add(counts.vocabulary, counts.word_texts())
             del counts  # before the next ones are made
         if words.overflowed:
-            for counts, _ in _batches(zip(texts, repeat(None), strict=False)):
+            for counts, _ in _batches(zip(texts, repeat(None), strict=False), model.features):
+                counts = counts.words()
                 words.recount(counts.vocabulary, counts.word_texts())
                 del counts
         return cls._of(tally, words.result())
@@ -83,8 +86,8 @@ class Sample:
         tally, counted = _Tally(), Counter[str]()
         for batch in batches:
             tally.add(batch)
-            named = map(short, batch.counts.vocabulary)
-            counted.update(dict(zip(named, batch.counts.word_texts().tolist(), strict=True)))
+            counts = batch.counts.words()
+            counted.update(dict(zip(map(short, counts.vocabulary), counts.word_texts().tolist(), strict=True)))
         words = WordTexts(tuple(counted), np.fromiter(counted.values(), dtype=np.int64, count=len(counted)))
         return cls._of(tally, words.strongest(cls.most_words))
 
@@ -147,10 +150,10 @@ class Reference(Sample):
         return cls(texts, kept.words, kept.texts, measures, labelled, errors, kept.rest_texts, kept.rest_total)
 
 
-def count_errors(examples: Iterable[tuple[str, int]], model: Model) -> tuple[int, int]:
+def count_errors(examples: Iterable[tuple[str, int]], model: LinearModel) -> tuple[int, int]:
     """Return how many labelled texts there are, and how many of them the model gets wrong."""
     tally = _Tally()
-    for counts, labels in _batches(examples):
+    for counts, labels in _batches(examples, model.features):
         tally.add(measure(counts, model, labels))
         del counts
     return tally.labelled, tally.errors
@@ -173,15 +176,15 @@ class _Tally:
         self.errors += int(measured.wrong.sum())
 
 
-def _batches(examples: Iterable[tuple[str, T]]) -> Iterator[tuple[TextCounts, list[T]]]:
+def _batches(examples: Iterable[tuple[str, T]], features: Features) -> Iterator[tuple[TextCounts, list[T]]]:
     """Yield texts as counts, and what comes with each, as many at a time as make up _BATCH_BYTES."""
-    counter, others = TextCounter(), list[T]()
+    counter, others = TextCounter(features), list[T]()
     for text, other in examples:
         counter.add(text)
         others.append(other)
         if counter.size_bytes >= _BATCH_BYTES:
             yield counter.counts(), others
-            counter, others = TextCounter(), []
+            counter, others = TextCounter(features), []
     if others:
         yield counter.counts(), others
 

@@ -21,7 +21,7 @@ from sentiment.packing import pack, unpack
 from sentiment.scorer import Scorer
 from sentiment.table import Table
 from sentiment.text import Corpus
-from sentiment.training import pipeline, train
+from sentiment.trainers.multinomial_nb import pipeline, train
 from tests.models import ABOUT, equal
 
 IMDB_DIR = Path(os.environ.get("IMDB_DIR") or Path(__file__).parents[2].parent / "shared" / "imdb")

@@ -23,7 +23,8 @@ from sentiment.artifact import LABELS_PART
 from sentiment.counts import count_texts
 from sentiment.packing import unpack
 from sentiment.text import Corpus
-from sentiment.training import train, train_artifact
+from sentiment.trainers.multinomial_nb import train
+from sentiment.training import train_artifact
 from tests.models import equal
 from tests.running import running
 from tests.system import promote, python_service

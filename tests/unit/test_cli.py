@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from client.commandline import load_model
-from sentiment.training import train
+from sentiment.trainers.multinomial_nb import train
 from tests.models import equal
 
 ROOT = Path(__file__).parents[2]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from sentiment import gate
 from sentiment.counts import count_texts
 from sentiment.gate import Answers
-from sentiment.training import train
+from sentiment.trainers.multinomial_nb import train
 
 NONE = Answers(np.zeros(0, dtype=np.intp), np.zeros((2, 0), dtype=np.bool_))
 
