@@ -20,14 +20,15 @@ Part = dict[str, Any]
 REVIEWS, LABELS = "reviews", "labels"
 """The streams that the bridge reads unless its settings name others."""
 JSON = "application/json"
-VERSION = "0.3.0"
+VERSION = "0.4.0"
 """Of the messages, not of the project: it grows when they change."""
 
 _MODEL = "20261124T192837Z-cdfaae22"
 _ANSWER = {
     "id": "order-17",
     "prediction": "positive",
-    "probability": 0.720218377699916,
+    "probability": 0.6879934152277161,
+    "log_odds": 0.9455450898679354,
     "model": _MODEL,
     "offset": 0,
 }
@@ -196,8 +197,8 @@ def _messages() -> Part:
         "answer": {
             "title": "The answer to a text",
             "contentType": JSON,
-            "description": "probability: that of positive. offset: of the text in its stream or partition, null where "
-            "it came from a queue.",
+            "description": "probability: that of positive, calibrated. log_odds: what the model says before. offset: of "
+            "the text in its stream or partition, null where it came from a queue.",
             "correlationId": correlation,
             "payload": _schema(ReviewAnswer),
             "examples": [{"payload": _ANSWER}],

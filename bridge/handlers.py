@@ -207,6 +207,7 @@ class ReviewHandler(BatchHandler[Review]):
                 text=review.text,
                 prediction=score.prediction,
                 probability=score.probability,
+                log_odds=score.log_odds,
                 model=scored.model,
                 source="stream",
                 received_at=received_at,
@@ -219,7 +220,7 @@ class ReviewHandler(BatchHandler[Review]):
         answers: list[Appended] = []
         for message, review, scored_now in records:
             record = known.get(message.key, scored_now) if known else scored_now
-            body = encode(ReviewAnswer(review.id, record.prediction, record.probability, record.model, message.offset))
+            body = encode(extended(record, ReviewAnswer, id=review.id, offset=message.offset))
             answers.append(Appended(message.position, body, message.correlation_id))
             if message.reply_to:
                 replies.append(Outgoing(message.reply_to, body, message.correlation_id, persistent=message.persistent))

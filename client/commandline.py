@@ -16,10 +16,12 @@ from contracts.manifest import MANIFEST, Evaluation, read_manifest
 from contracts.names import CLASSES
 from datasets import DataError, load_corpus, read_json_lines
 from sentiment import evaluation
-from sentiment.artifact import Artifact, ArtifactError
+from sentiment.artifact import Artifact, ArtifactError, scorer_of
+from sentiment.calibrating import calibrated
 from sentiment.counts import count_texts
 from sentiment.model import Model
 from sentiment.packing import unpack
+from sentiment.scorer import Scorer
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -66,12 +68,26 @@ def main(arguments: list[str] | None = None) -> int:
 
 def load_model(folder: Path) -> Model:
     """Read and verify the model of a folder that `train` wrote; raises ArtifactError."""
+    return unpack(_load_artifact(folder))
+
+
+def load_scorer(folder: Path) -> Scorer:
+    """Read and verify what scores texts of a folder that `train` wrote, as predict has it; raises ArtifactError."""
+    artifact = _load_artifact(folder)
+    artifact.verify()
+    try:
+        return scorer_of(artifact.manifest, artifact.parts)
+    except (KeyError, ValueError) as error:
+        raise ArtifactError(f"{folder}: its table can't be read: {error}") from error
+
+
+def _load_artifact(folder: Path) -> Artifact:
     try:
         manifest = read_manifest((folder / MANIFEST).read_bytes())
         parts = {name: (folder / name).read_bytes() for name in manifest.parts}
     except (OSError, Malformed) as error:
         raise ArtifactError(f"{folder}: not a model's folder ({error}); make one with `train --output`") from error
-    return unpack(Artifact(manifest, parts))
+    return Artifact(manifest, parts)
 
 
 def save_artifact(artifact: Artifact, folder: Path) -> None:
@@ -104,9 +120,10 @@ def _train(arguments: argparse.Namespace) -> None:
 
 
 def _evaluate(arguments: argparse.Namespace) -> None:
-    scorer = load_model(arguments.model).scorer()
+    scorer = load_scorer(arguments.model)
     corpus = load_corpus(arguments.data, part="test" if arguments.data == "imdb" else None)
-    log_odds = count_texts(tqdm(corpus.texts, unit=" texts", disable=None)).log_odds(scorer)
+    counted = count_texts(tqdm(corpus.texts, unit=" texts", disable=None))
+    log_odds = calibrated(counted.log_odds(scorer), counted.known_words(scorer), scorer.calibration)
     result = evaluation.evaluate(log_odds, corpus.labels)
     print(indented(result) if arguments.json else _table(result))
 
@@ -130,7 +147,7 @@ def _table(result: Evaluation) -> str:
 
 
 def _predict(arguments: argparse.Namespace) -> None:
-    scorer = load_model(arguments.model).scorer()
+    scorer = load_scorer(arguments.model)
     lines = tqdm(sys.stdin, unit=" texts", disable=True if sys.stdin.isatty() else None)
     try:
         for text in _texts(lines, sys.stdin):

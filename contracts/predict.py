@@ -7,7 +7,7 @@ from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from contracts.codec import Malformed, Reader
 from contracts.limits import MAX_BATCH_TEXTS
-from contracts.manifest import Evaluation
+from contracts.manifest import Calibration, Evaluation
 
 
 class PredictRequest(Struct, frozen=True):
@@ -24,10 +24,11 @@ class TextsRequest(Struct, frozen=True):
 
 
 class Score(Struct, frozen=True):
-    """A prediction, `negative` or `positive`, and the probability of `positive`."""
+    """A prediction, `negative` or `positive`, the calibrated probability of `positive`, and the model's log-odds."""
 
     prediction: str
     probability: float
+    log_odds: float
 
 
 class Scored(Score, frozen=True):
@@ -41,6 +42,7 @@ class Answer(Struct, frozen=True, omit_defaults=True):
 
     prediction: str = ""
     probability: float | None = None
+    log_odds: float | None = None
     error: str | None = None
 
 
@@ -58,6 +60,7 @@ class ServedModel(Struct, frozen=True):
     trained_at: str
     trainer: str
     metrics: Evaluation | None
+    calibration: Calibration
     vocabulary_size: int
     parent: str | None
     data: str | None

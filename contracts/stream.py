@@ -13,12 +13,16 @@ class ReviewMessage(Struct, frozen=True):
     id: Id | UnsetType = UNSET
 
 
-class ReviewAnswer(Struct, frozen=True):
-    """The answer to a review; offset: where in its stream it stood, None in a queue."""
+class ReviewAnswer(Struct, frozen=True, kw_only=True):
+    """The answer to a review; offset: where in its stream it stood, None in a queue.
+
+    log_odds: None where a release that did not keep them has answered before.
+    """
 
     id: str | int
     prediction: str
     probability: float
+    log_odds: float | None = None
     model: str
     offset: int | None
 

@@ -107,7 +107,7 @@ class Predictor:
             self._recorder.record([self._encoded(text, score, served.version, received_at or now(), synthetic)])
         SECONDS.observe(time.perf_counter() - started)
         TEXTS[score.prediction].inc()
-        return Scored(score.prediction, score.probability, served.version)
+        return Scored(score.prediction, score.probability, score.log_odds, served.version)
 
     async def score_batch(
         self, read: Callable[[], Generator[None, None, Texts]], *, record: bool = True, synthetic: bool = False
@@ -150,7 +150,7 @@ class Predictor:
                 texts_of[score.prediction] += 1
                 if received_at:
                     encoded.append(self._encoded(text, score, served.version, received_at, synthetic))
-                predictions.append(Answer(score.prediction, score.probability))
+                predictions.append(Answer(score.prediction, score.probability, score.log_odds))
         for begin in range(0, len(encoded), RECORDED_AT_ONCE):
             self._recorder.record(encoded[begin : begin + RECORDED_AT_ONCE])
             if slices.is_over():
@@ -172,6 +172,7 @@ class Predictor:
             text=text,
             prediction=score.prediction,
             probability=score.probability,
+            log_odds=score.log_odds,
             model=version,
             source="http",
             received_at=received_at,

@@ -83,7 +83,9 @@ def serve() -> Iterator[Callable[[Answer], FunctionServer]]:
 def positive(body: bytes) -> tuple[int, dict[str, str], bytes]:
     """Answer as predict does; a text `bad` is an error."""
     predictions = [
-        {"error": "must be nicer"} if text == "bad" else {"prediction": "positive", "probability": 0.75}
+        {"error": "must be nicer"}
+        if text == "bad"
+        else {"prediction": "positive", "probability": 0.75, "log_odds": 3.1}
         for text in json.loads(body)["texts"]
     ]
     return 200, {}, json.dumps({"predictions": predictions, "model": "v1"}).encode()
@@ -201,7 +203,8 @@ def test_a_batch_is_one_invocation_and_bad_messages_never_fail_their_neighbours(
     ]  # fmt: skip
     reply = next(each.body for each in broker.published if each.to == "me")
     assert json.loads(reply) == {
-        "id": messages[0].key, "prediction": "positive", "probability": 0.75, "model": "v1", "offset": 0,
+        "id": messages[0].key, "prediction": "positive", "probability": 0.75, "log_odds": 3.1, "model": "v1",
+        "offset": 0,
     }  # fmt: skip
     assert broker.appended == {}, "answers are appended in the order of batches, not now"
     handled.conclude()
@@ -242,7 +245,9 @@ def test_a_repeated_review_is_answered_by_its_record_and_not_by_the_new_model(
     serve: Callable[[Answer], FunctionServer],
 ) -> None:
     def negative(body: bytes) -> tuple[int, dict[str, str], bytes]:
-        predictions = [{"prediction": "negative", "probability": 0.25}] * len(json.loads(body)["texts"])
+        predictions = [{"prediction": "negative", "probability": 0.25, "log_odds": -2.5}] * len(
+            json.loads(body)["texts"]
+        )
         return 200, {}, json.dumps({"predictions": predictions, "model": "v2"}).encode()
 
     broker, records = MemoryBroker(), ListRecords()
@@ -255,9 +260,11 @@ def test_a_repeated_review_is_answered_by_its_record_and_not_by_the_new_model(
     (appended,) = broker.appended.values()
     replies = [json.loads(each.body) for each in broker.published]
     # Only what its sender calls it is read anew: the record does not know.
-    assert [(each["id"], each["prediction"], each["probability"], each["model"]) for each in replies[1:]] == [
-        (5, "positive", 0.75, "v1"),
-        ("reviews:1790000000000:1", "negative", 0.25, "v2"),
+    first = {"prediction": "positive", "probability": 0.75, "log_odds": 3.1, "model": "v1"}
+    second = {"prediction": "negative", "probability": 0.25, "log_odds": -2.5, "model": "v2"}
+    assert replies[1:] == [
+        {"id": 5, **first, "offset": 0},
+        {"id": "reviews:1790000000000:1", **second, "offset": 1},
     ]
     assert [json.loads(each.body) for each in appended] == replies[1:]
     assert [record.model for record in records.predictions] == ["v1", "v2"]

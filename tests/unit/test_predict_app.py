@@ -1,6 +1,7 @@
 """The HTTP interface of predict, served as it is in its process."""
 
 import json
+import math
 import tracemalloc
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -13,9 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
-from contracts.codec import from_document
+from contracts.codec import from_document, to_document
 from contracts.limits import MAX_BATCH_TEXTS, MAX_BODY_BYTES, MAX_TEXT_CHARACTERS
-from contracts.manifest import FORMAT, ClassTexts, Manifest
+from contracts.manifest import FORMAT, Calibration, ClassTexts, Manifest
 from contracts.records import PredictionRecord
 from functions.predict.app import Scoring, build
 from functions.predict.service import Predictor
@@ -40,12 +41,12 @@ MANIFEST = Manifest(
 
 
 def served(version: str, hate: float, love: float) -> Served:
-    return Served(version, Scorer(Weights(hate=hate, love=love).__getitem__, 0.1), MANIFEST)
+    return Served(version, Scorer(Weights(hate=hate, love=love).__getitem__, 0.1, Calibration(2.0, 0.5)), MANIFEST)
 
 
 MODEL = served("v1", hate=-2.0, love=3.0)
-POSITIVE = {"prediction": "positive", "probability": MODEL.scorer.probability("love")}
-NEGATIVE = {"prediction": "negative", "probability": MODEL.scorer.probability("hate")}
+POSITIVE = to_document(MODEL.scorer.score("love"))
+NEGATIVE = to_document(MODEL.scorer.score("hate"))
 
 
 class Predict:
@@ -128,6 +129,8 @@ def test_a_text_is_answered_with_label_probability_and_version(predict: Predict)
     assert response.content_type == "application/json"
     assert response.headers["X-Model-Version"] == "v1"
     assert response.get_json() == {**POSITIVE, "model": "v1"}
+    assert (POSITIVE["prediction"], POSITIVE["log_odds"]) == ("positive", 3.1)
+    assert POSITIVE["probability"] == pytest.approx(1 / (1 + math.exp(-3.1 / 2)))
 
 
 @pytest.mark.parametrize(

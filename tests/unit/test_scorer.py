@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 from contracts.names import CLASSES
 from contracts.predict import Score
+from sentiment.calibration import probability
 from sentiment.counts import count_texts
 from sentiment.model import Model
-from sentiment.scorer import Scorer, Weights, probability
+from sentiment.scorer import Scorer, Weights
 from sentiment.table import Table
 from sentiment.training import pipeline, train
 from tests.unit.texts import CORPORA, TEXTS
@@ -42,6 +43,7 @@ def test_labels_and_probabilities_are_scikit_learns(corpus: list[tuple[str, int]
     for text, (label, positive) in zip(asked, expected, strict=True):
         found = served.score(text)
         assert found.probability == pytest.approx(positive, rel=0, abs=1e-9)
+        assert probability(found.log_odds) == found.probability, "nothing was held out to calibrate it on"
         assert found.prediction == CLASSES[label] or abs(served.log_odds(text)) < TIE
 
 
@@ -67,7 +69,7 @@ def test_a_text_without_known_words_gets_the_share_of_the_classes(text: str) -> 
 def test_a_tie_is_negative_as_in_scikit_learn() -> None:
     corpus = ["good film", "bad film"], [1, 0]
     assert pipeline().fit(*corpus).predict(["film"]) == [0]
-    assert train(*corpus).scorer().score("film") == Score("negative", 0.5)
+    assert train(*corpus).scorer().score("film") == Score("negative", 0.5, 0.0)
 
 
 @settings(deadline=None)
@@ -85,5 +87,5 @@ def test_a_probability_never_overflows(log_odds: float) -> None:
 
 
 def test_a_text_of_a_hundred_thousand_characters_is_certain_and_finite() -> None:
-    assert scorer().score("good " * 20_000) == Score("positive", 1.0)
-    assert scorer().score("bad " * 25_000) == Score("negative", 0.0)
+    assert scorer().score("good " * 20_000) == Score("positive", 1.0, 30_000.0)
+    assert scorer().score("bad " * 25_000) == Score("negative", 0.0, -50_000.0)
