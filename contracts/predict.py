@@ -31,18 +31,33 @@ class Score(Struct, frozen=True):
     log_odds: float
 
 
+class Contribution(Struct, frozen=True):
+    """A word of a text, and what all its occurrences together add to the log-odds."""
+
+    word: str
+    log_odds: float
+
+
 class Scored(Score, frozen=True):
-    """The answer for one text, and the version of the model that gave it."""
+    """The answer for one text, and the version of the model that gave it.
+
+    words, bias: where an explanation was asked for, the words that the model knows, the strongest first, and what every
+    text begins with: together they add up to `log_odds`.
+    """
 
     model: str
+    words: list[Contribution] | UnsetType = UNSET
+    bias: float | UnsetType = UNSET
 
 
 class Answer(Struct, frozen=True, omit_defaults=True):
-    """The answer for one text of a batch: what a `Score` has, or the error that says why there is none."""
+    """The answer for one text of a batch: what a `Scored` has, or the error that says why there is none."""
 
     prediction: str = ""
     probability: float | None = None
     log_odds: float | None = None
+    words: list[Contribution] | UnsetType = UNSET
+    bias: float | UnsetType = UNSET
     error: str | None = None
 
 

@@ -10,12 +10,13 @@ a serving process is small.
 """
 
 import math
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from contracts.manifest import Calibration
 from contracts.names import CLASSES
-from contracts.predict import Score
+from contracts.predict import Contribution, Score
 from sentiment.calibration import NOT_CALIBRATED, probability
 from sentiment.text import tokens
 
@@ -50,6 +51,15 @@ class Scorer:
         log_odds = self.bias + math.fsum(found)
         known = len(found) - found.count(0.0)
         return Score(CLASSES[log_odds > 0], probability(log_odds, known, self.calibration), log_odds)
+
+    def explain(self, text: str) -> list[Contribution]:
+        """Return what each word that the model knows adds to the log-odds, the strongest first.
+
+        They and the bias add up to the log-odds, since the model is linear: nothing is estimated.
+        """
+        counted = Counter(self.terms(text)).items()
+        found = [Contribution(word, occurrences * self.look_up(word)) for word, occurrences in counted]
+        return sorted((each for each in found if each.log_odds), key=lambda each: (-abs(each.log_odds), each.word))
 
 
 class Weights(dict[str, float]):
