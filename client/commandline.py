@@ -16,10 +16,13 @@ from contracts.manifest import MANIFEST, Evaluation, read_manifest
 from contracts.names import CLASSES
 from datasets import DataError, load_corpus, read_json_lines
 from sentiment import evaluation
-from sentiment.artifact import Artifact, ArtifactError
+from sentiment.artifact import Artifact, ArtifactError, scorer_of
+from sentiment.calibrating import calibrated
 from sentiment.counts import count_texts
+from sentiment.features import features_named
 from sentiment.linear import LinearModel
 from sentiment.packing import unpack
+from sentiment.scorer import Scorer
 from sentiment.trainers import DEFAULT_TRAINER, TRAINERS
 
 
@@ -68,12 +71,29 @@ def main(arguments: list[str] | None = None) -> int:
 
 def load_model(folder: Path) -> LinearModel:
     """Read and verify the model of a folder that `train` wrote; raises ArtifactError."""
+    return unpack(_load_artifact(folder))
+
+
+def load_scorer(folder: Path) -> Scorer:
+    """Read and verify what scores texts of a folder that `train` wrote, as predict has it; raises ArtifactError."""
+    return _served(_load_artifact(folder))
+
+
+def _served(artifact: Artifact) -> Scorer:
+    artifact.verify()
+    try:
+        return scorer_of(artifact.manifest, artifact.parts)
+    except (KeyError, ValueError) as error:
+        raise ArtifactError(f"its table can't be read: {error}") from error
+
+
+def _load_artifact(folder: Path) -> Artifact:
     try:
         manifest = read_manifest((folder / MANIFEST).read_bytes())
         parts = {name: (folder / name).read_bytes() for name in manifest.parts}
     except (OSError, Malformed) as error:
         raise ArtifactError(f"{folder}: not a model's folder ({error}); make one with `train --output`") from error
-    return unpack(Artifact(manifest, parts))
+    return Artifact(manifest, parts)
 
 
 def save_artifact(artifact: Artifact, folder: Path) -> None:
@@ -106,9 +126,11 @@ def _train(arguments: argparse.Namespace) -> None:
 
 
 def _evaluate(arguments: argparse.Namespace) -> None:
-    model = load_model(arguments.model)
+    artifact = _load_artifact(arguments.model)
+    scorer, features = _served(artifact), features_named(artifact.manifest.features)
     corpus = load_corpus(arguments.data, part="test" if arguments.data == "imdb" else None)
-    log_odds = count_texts(tqdm(corpus.texts, unit=" texts", disable=None), model.features).log_odds(model.scorer())
+    counted = count_texts(tqdm(corpus.texts, unit=" texts", disable=None), features)
+    log_odds = calibrated(counted.log_odds(scorer), counted.known_words(scorer), scorer.calibration)
     result = evaluation.evaluate(log_odds, corpus.labels)
     print(indented(result) if arguments.json else _table(result))
 
@@ -132,7 +154,7 @@ def _table(result: Evaluation) -> str:
 
 
 def _predict(arguments: argparse.Namespace) -> None:
-    scorer = load_model(arguments.model).scorer()
+    scorer = load_scorer(arguments.model)
     lines = tqdm(sys.stdin, unit=" texts", disable=True if sys.stdin.isatty() else None)
     try:
         for text in _texts(lines, sys.stdin):

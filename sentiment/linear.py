@@ -67,4 +67,4 @@ class LinearModel(ABC):
     def scorer(self) -> Scorer:
         """Return what scores texts by this model."""
         weights = Weights(zip(self.vocabulary, self.log_odds().tolist(), strict=True))
-        return Scorer(weights.__getitem__, self.bias(), features_named(self.features.name).terms)
+        return Scorer(weights.__getitem__, self.bias(), terms=features_named(self.features.name).terms)

@@ -46,7 +46,7 @@ def pack(model: LinearModel, about: About, more_parts: Mapping[str, bytes] | Non
     """Return a model as files: what it was trained on, the table that serves it, `more_parts`, and the manifest."""
     table, bias = model.table(), model.bias()
     trie, weights = table.to_bytes()
-    scorer = Scorer(table.look_up, bias, terms=features_named(model.features.name).terms)
+    scorer = Scorer(table.look_up, bias, about.calibration, features_named(model.features.name).terms)
     parts = {
         MODEL_PART: save_arrays(vocabulary=pack_words(model.vocabulary), **model.arrays()),
         TRIE_PART: trie,

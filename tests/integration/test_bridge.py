@@ -136,7 +136,8 @@ def test_a_record_holds_what_the_design_promises(
     document = records.database["predictions"].find_one({})
     assert document is not None
     assert document.keys() == {
-        "_id", "text", "prediction", "probability", "model", "source", "received_at", "scored_at", "synthetic"
+        "_id", "text", "prediction", "probability", "log_odds", "model", "source", "received_at", "scored_at",
+        "synthetic",
     }  # fmt: skip
     assert document["text"] == "Käse ist great — “really” 🙂"
     assert (document["source"], document["synthetic"]) == ("stream", False)
@@ -229,7 +230,7 @@ def test_the_client_takes_no_notice_of_what_others_write_to_rejected_and_to_its_
     # Its text has its correlation id, by which a foreign message could pass for an answer.
     assert runner.wait_until(lambda: client.read_stream(source_of(environment), idle_seconds=0.5) != [], 20)
     ((properties, _),) = client.read_stream(source_of(environment), idle_seconds=0.5)
-    answer = b'{"id":"\xc3\xa9","prediction":"positive","probability":0.75,"model":"v1","offset":0}'
+    answer = b'{"id":"\xc3\xa9","prediction":"positive","probability":0.75,"log_odds":3.1,"model":"v1","offset":0}'
     foreign = [b"\xff", b"", b"[]", b"[" * 100_000, b'{"note": "not from the bridge"}', b'{"id": "0", "offset": []}']
     for queue in ("rejected", properties.reply_to or ""):
         for body in [*foreign, answer]:
