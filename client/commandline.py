@@ -1,4 +1,4 @@
-"""Command line of the model: train, evaluate, predict, drift. No server is needed."""
+"""Command line of the model: train, evaluate, compare, predict, drift. No server is needed."""
 
 import argparse
 import os
@@ -10,20 +10,17 @@ from typing import IO
 
 from tqdm import tqdm
 
-from client import drift
+from client import compare, drift
 from contracts.codec import Malformed, encode, indented
 from contracts.manifest import MANIFEST, Evaluation, read_manifest
 from contracts.names import CLASSES
 from datasets import DataError, load_corpus, read_json_lines
-from sentiment import evaluation
-from sentiment.artifact import Artifact, ArtifactError, scorer_of
-from sentiment.calibrating import calibrated
-from sentiment.counts import count_texts
-from sentiment.features import features_named
+from sentiment.artifact import Artifact, ArtifactError
 from sentiment.linear import LinearModel
 from sentiment.packing import unpack
 from sentiment.scorer import Scorer
 from sentiment.trainers import DEFAULT_TRAINER, TRAINERS
+from sentiment.training import train_artifact
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -39,19 +36,21 @@ def main(arguments: list[str] | None = None) -> int:
     train = command("train", _train, "train a model and write it to a folder")
     evaluate = command("evaluate", _evaluate, "measure a model on labelled texts")
     predict = command("predict", _predict, "score texts from standard input, a text or a JSON object a line")
-    compare = command("drift", _drift, "compare texts with reference texts that the model has not seen")
+    comparing = command("compare", compare.run, "train by every trainer, and measure each on texts that none has seen")
+    drifting = command("drift", _drift, "compare texts with reference texts that the model has not seen")
     kinds = "aclImdb archive or folder, .csv or .jsonl of text,label"
-    for reading in (train, evaluate):
+    for reading in (train, evaluate, comparing):
         reading.add_argument("--data", required=True, metavar="imdb|starter|PATH", help=kinds)
-    for serving in (evaluate, predict, compare):
+    for serving in (evaluate, predict, drifting):
         serving.add_argument("--model", required=True, type=Path, metavar="DIR")
     train.add_argument("--output", required=True, type=Path, metavar="DIR")
     kept = "share of texts kept out of training, for the gate and for drift (default 0)"
     train.add_argument("--holdout", type=float, default=0.0, metavar="SHARE", help=kept)
     train.add_argument("--trainer", choices=TRAINERS, default=DEFAULT_TRAINER, help="(default %(default)s)")
-    for reporting in (evaluate, compare):
+    for reporting in (evaluate, comparing, drifting):
         reporting.add_argument("--json", action="store_true", help="print JSON")
-    drift.add_arguments(compare)
+    compare.add_arguments(comparing)
+    drift.add_arguments(drifting)
 
     parsed = parser.parse_args(arguments)
     try:
@@ -76,15 +75,7 @@ def load_model(folder: Path) -> LinearModel:
 
 def load_scorer(folder: Path) -> Scorer:
     """Read and verify what scores texts of a folder that `train` wrote, as predict has it; raises ArtifactError."""
-    return _served(_load_artifact(folder))
-
-
-def _served(artifact: Artifact) -> Scorer:
-    artifact.verify()
-    try:
-        return scorer_of(artifact.manifest, artifact.parts)
-    except (KeyError, ValueError) as error:
-        raise ArtifactError(f"its table can't be read: {error}") from error
+    return compare.served(_load_artifact(folder))
 
 
 def _load_artifact(folder: Path) -> Artifact:
@@ -108,8 +99,6 @@ def save_artifact(artifact: Artifact, folder: Path) -> None:
 
 
 def _train(arguments: argparse.Namespace) -> None:
-    from sentiment.training import train_artifact  # scikit-learn takes a second to import
-
     if not 0 <= arguments.holdout < 1:
         raise DataError(f"--holdout must be from 0 to less than 1, not {arguments.holdout}")
     print(f"training data: {arguments.data}", flush=True)
@@ -127,11 +116,8 @@ def _train(arguments: argparse.Namespace) -> None:
 
 def _evaluate(arguments: argparse.Namespace) -> None:
     artifact = _load_artifact(arguments.model)
-    scorer, features = _served(artifact), features_named(artifact.manifest.features)
     corpus = load_corpus(arguments.data, part="test" if arguments.data == "imdb" else None)
-    counted = count_texts(tqdm(corpus.texts, unit=" texts", disable=None), features)
-    log_odds = calibrated(counted.log_odds(scorer), counted.known_words(scorer), scorer.calibration)
-    result = evaluation.evaluate(log_odds, corpus.labels)
+    result = compare.measured(artifact, corpus.texts, corpus.labels)
     print(indented(result) if arguments.json else _table(result))
 
 

@@ -17,6 +17,7 @@ from model_store.publishing import ModelStore
 from process.settings import SettingsError, choice
 from process.tls import trust_authorities
 from sentiment.trainers import TRAINERS
+from sentiment.training import train_artifact
 
 HOLDOUT_SHARE = 0.1
 
@@ -42,8 +43,6 @@ def main() -> int:
         data = os.environ.get("TRAIN_DATA") or choose(default_cache()).split()[0]
         say(f"training {'a' if current else 'the first'} model on {data} ...")
         corpus = load_corpus(data, part="train" if data == "imdb" else None)
-        from sentiment.training import train_artifact  # scikit-learn takes a second to import
-
         artifact = train_artifact(corpus, holdout_share=HOLDOUT_SHARE, trainer=trainer)
         version = store.publish(artifact)
         store.promote(version, expected=current, by=by, reason=reason)
