@@ -1,4 +1,4 @@
-"""Command line of the model: train, evaluate, compare, predict, drift. No server is needed."""
+"""Command line of the model: train, evaluate, compare, predict, explain, drift."""
 
 import argparse
 import os
@@ -10,15 +10,13 @@ from typing import IO
 
 from tqdm import tqdm
 
-from client import compare, drift
-from contracts.codec import Malformed, encode, indented
-from contracts.manifest import MANIFEST, Evaluation, read_manifest
+from client import compare, drift, explain
+from client.models import load_artifact, load_model, load_scorer, save_artifact
+from contracts.codec import encode, indented
+from contracts.manifest import Evaluation
 from contracts.names import CLASSES
 from datasets import DataError, load_corpus, read_json_lines
-from sentiment.artifact import Artifact, ArtifactError
-from sentiment.linear import LinearModel
-from sentiment.packing import unpack
-from sentiment.scorer import Scorer
+from sentiment.artifact import ArtifactError
 from sentiment.trainers import DEFAULT_TRAINER, TRAINERS
 from sentiment.training import train_artifact
 
@@ -37,6 +35,7 @@ def main(arguments: list[str] | None = None) -> int:
     evaluate = command("evaluate", _evaluate, "measure a model on labelled texts")
     predict = command("predict", _predict, "score texts from standard input, a text or a JSON object a line")
     comparing = command("compare", compare.run, "train by every trainer, and measure each on texts that none has seen")
+    why = command("explain", explain.run, "say which words decided, and what each added to the log-odds")
     drifting = command("drift", _drift, "compare texts with reference texts that the model has not seen")
     kinds = "aclImdb archive or folder, .csv or .jsonl of text,label"
     for reading in (train, evaluate, comparing):
@@ -47,9 +46,10 @@ def main(arguments: list[str] | None = None) -> int:
     kept = "share of texts kept out of training, for the gate and for drift (default 0)"
     train.add_argument("--holdout", type=float, default=0.0, metavar="SHARE", help=kept)
     train.add_argument("--trainer", choices=TRAINERS, default=DEFAULT_TRAINER, help="(default %(default)s)")
-    for reporting in (evaluate, comparing, drifting):
+    for reporting in (evaluate, comparing, why, drifting):
         reporting.add_argument("--json", action="store_true", help="print JSON")
     compare.add_arguments(comparing)
+    explain.add_arguments(why)
     drift.add_arguments(drifting)
 
     parsed = parser.parse_args(arguments)
@@ -66,36 +66,6 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     except KeyboardInterrupt:
         return 130
-
-
-def load_model(folder: Path) -> LinearModel:
-    """Read and verify the model of a folder that `train` wrote; raises ArtifactError."""
-    return unpack(_load_artifact(folder))
-
-
-def load_scorer(folder: Path) -> Scorer:
-    """Read and verify what scores texts of a folder that `train` wrote, as predict has it; raises ArtifactError."""
-    return compare.served(_load_artifact(folder))
-
-
-def _load_artifact(folder: Path) -> Artifact:
-    try:
-        manifest = read_manifest((folder / MANIFEST).read_bytes())
-        parts = {name: (folder / name).read_bytes() for name in manifest.parts}
-    except (OSError, Malformed) as error:
-        raise ArtifactError(f"{folder}: not a model's folder ({error}); make one with `train --output`") from error
-    return Artifact(manifest, parts)
-
-
-def save_artifact(artifact: Artifact, folder: Path) -> None:
-    """Write what `load_model` reads; raises DataError where the folder can't be written."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, content in artifact.parts.items():
-            (folder / name).write_bytes(content)
-        (folder / MANIFEST).write_bytes(artifact.manifest.to_bytes())
-    except OSError as error:
-        raise DataError(f"the model can't be written: {error}") from error
 
 
 def _train(arguments: argparse.Namespace) -> None:
@@ -115,7 +85,7 @@ def _train(arguments: argparse.Namespace) -> None:
 
 
 def _evaluate(arguments: argparse.Namespace) -> None:
-    artifact = _load_artifact(arguments.model)
+    artifact = load_artifact(arguments.model)
     corpus = load_corpus(arguments.data, part="test" if arguments.data == "imdb" else None)
     result = compare.measured(artifact, corpus.texts, corpus.labels)
     print(indented(result) if arguments.json else _table(result))

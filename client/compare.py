@@ -10,15 +10,15 @@ from pathlib import Path
 from msgspec import Struct
 from tqdm import tqdm
 
+from client.models import served
 from contracts.codec import indented
 from contracts.manifest import Evaluation
 from datasets import DataError, load_corpus
-from sentiment.artifact import TRIE_PART, WEIGHTS_PART, Artifact, ArtifactError, scorer_of
+from sentiment.artifact import TRIE_PART, WEIGHTS_PART, Artifact
 from sentiment.calibrating import calibrated
 from sentiment.counts import count_texts
 from sentiment.evaluation import evaluate
 from sentiment.features import features_named
-from sentiment.scorer import Scorer
 from sentiment.text import Corpus
 from sentiment.trainers import TRAINERS
 from sentiment.training import held_out, train_artifact
@@ -112,15 +112,6 @@ def measured(artifact: Artifact, texts: Iterable[str], labels: Sequence[int]) ->
         tqdm(texts, unit=" texts", disable=None, leave=False), features_named(artifact.manifest.features)
     )
     return evaluate(calibrated(counted.log_odds(scorer), counted.known_words(scorer), scorer.calibration), labels)
-
-
-def served(artifact: Artifact) -> Scorer:
-    """Verify a version, and return what scores texts by it, as predict has it; raises ArtifactError."""
-    artifact.verify()
-    try:
-        return scorer_of(artifact.manifest, artifact.parts)
-    except (KeyError, ValueError) as error:
-        raise ArtifactError(f"its table can't be read: {error}") from error
 
 
 def _texts(data: str, test: str | None) -> tuple[Corpus, Corpus]:

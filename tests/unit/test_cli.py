@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from client.commandline import load_model, load_scorer
+from client.models import load_model, load_scorer
 from contracts.codec import to_document
 from sentiment.trainers.multinomial_nb import train
 from tests.models import equal
