@@ -1,4 +1,4 @@
-"""On the IMDB reviews the model is scikit-learn's pipeline, review by review.
+"""On the IMDB reviews the default model is scikit-learn's pipeline, review by review; nb-logistic is better.
 
 IMDB_DIR names the folder with aclImdb_train.tar.gz and aclImdb_dev.tar.gz; without it, it is looked for beside
 the repository.
@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 
 from contracts.names import CLASSES
 from datasets import load_corpus
-from sentiment.artifact import scorer_of
+from sentiment.artifact import Artifact, scorer_of
 from sentiment.calibrating import calibrated
 from sentiment.calibration import probability
 from sentiment.counts import count_texts
 from sentiment.evaluation import evaluate
+from sentiment.features import SEQUENCES
 from sentiment.model import Model
 from sentiment.packing import pack, unpack
 from sentiment.scorer import Scorer
@@ -98,3 +99,27 @@ def test_the_model_survives_as_bytes(trained: Trained) -> None:
     artifact = pack(trained.model, ABOUT)
     assert equal(unpack(artifact), trained.model)
     assert len(artifact.parts["model.npz"]) < 2_000_000
+
+
+@pytest.fixture(scope="module")
+def logistic() -> Artifact:
+    corpus = archive("aclImdb_train.tar.gz")
+    return train_artifact(corpus, holdout_share=0.1, trainer="nb-logistic")
+
+
+def test_nb_logistic_is_right_in_91_percent_and_its_probabilities_mean_something(logistic: Artifact) -> None:
+    dev = archive("aclImdb_dev.tar.gz")
+    scorer = scorer_of(logistic.manifest, logistic.parts)
+    counted = count_texts(dev.texts, SEQUENCES)
+    log_odds, words = counted.log_odds(scorer), counted.known_words(scorer)
+    result = evaluate(calibrated(log_odds, words, scorer.calibration), dev.labels)
+    assert result.accuracy >= 0.91
+    assert result.log_loss <= 0.235
+    assert result.calibration_error <= 0.025
+
+
+def test_nb_logistic_learns_labels_as_it_would_have_learned_them_at_first_and_forgets_them(logistic: Artifact) -> None:
+    dev, model = archive("aclImdb_dev.tar.gz"), unpack(logistic)
+    texts, labels = count_texts(dev.texts[:200], model.features), dev.labels[:200]
+    again = model.added(texts, labels).added(texts, labels, weight=-1.0)
+    assert equal(again, model)
