@@ -131,7 +131,12 @@ def _align(
     come nearest to the other side's share: no word moves because it was not kept.
     """
     known = len(reference.words)
-    positions = np.fromiter(map(reference.index.get, window.words, repeat(-1)), dtype=np.int64, count=len(window.words))
+    if window.words[:known] == reference.words:  # they were counted with it: there is nothing to look up
+        positions = np.arange(len(window.words))
+        positions[known:] = -1
+    else:
+        looked_up = map(reference.vocabulary.index.get, window.words, repeat(-1))
+        positions = np.fromiter(looked_up, dtype=np.int64, count=len(window.words))
     new = positions < 0
     positions[new] = known + np.arange(new.sum())
     unknown = -1
