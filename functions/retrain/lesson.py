@@ -30,7 +30,7 @@ class Lesson:
 
         features: what is counted.
         """
-        counter, ids, labels = TextCounter(features), list[str](), list[int]()
+        counter, ids, labels = TextCounter(features=features), list[str](), list[int]()
         for record in records:
             counter.add(record.text)
             ids.append(record.id)

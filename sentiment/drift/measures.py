@@ -8,7 +8,7 @@ from itertools import repeat
 import numpy as np
 from numpy.typing import NDArray
 
-from sentiment.counts import TextCounts
+from sentiment.counts import TextCounts, Vocabulary
 from sentiment.features import is_word
 from sentiment.linear import LinearModel
 
@@ -46,10 +46,8 @@ def measure(texts: TextCounts, model: LinearModel, labels: Sequence[int | None] 
     neither side, which makes both exchangeable where nothing has drifted, as the test asks.
     Raises ValueError where there are not as many labels as texts.
     """
-    row_of, weights = _tables(model)
-    unknown = len(row_of)
-    rows = np.fromiter(map(row_of.get, texts.vocabulary, repeat(unknown)), dtype=np.intp, count=len(texts.vocabulary))
-    length, unknown_words, log_odds, log_likelihood = np.asarray(texts.occurrences @ weights[rows]).T
+    per_term = np.concatenate([_of_known(model, texts.known), _per_term(model, texts.others)])
+    length, unknown_words, log_odds, log_likelihood = np.asarray(texts.occurrences @ per_term).T
     divisor = np.maximum(length, 1)
     score = model.bias() + log_odds
     measures = {
@@ -82,3 +80,15 @@ def _tables(model: LinearModel) -> tuple[dict[str, int], NDArray[np.float64]]:
     order = np.argsort(-frequencies[:-1], kind="stable").tolist()
     weights = np.column_stack([word, unknown, np.append(model.log_odds(), 0.0), log_likelihoods])
     return {model.vocabulary[row]: row for row in order}, weights
+
+
+def _per_term(model: LinearModel, terms: Sequence[str]) -> NDArray[np.float64]:
+    """Return what each term adds to a text, (W, 4), as the tables have it."""
+    row_of, weights = _tables(model)
+    unknown = len(row_of)
+    return weights[np.fromiter(map(row_of.get, terms, repeat(unknown)), dtype=np.intp, count=len(terms))]
+
+
+@lru_cache(maxsize=2)  # as the tables: a reference is that of a model
+def _of_known(model: LinearModel, known: Vocabulary) -> NDArray[np.float64]:
+    return _per_term(model, known.words)

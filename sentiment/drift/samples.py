@@ -11,10 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sentiment.artifact import ArtifactError
-from sentiment.counts import TextCounter, TextCounts
+from sentiment.counts import NOTHING_KNOWN, TextCounter, TextCounts, Vocabulary
 from sentiment.drift.measures import MEASURES, MeasuredTexts, measure
 from sentiment.drift.words import WordCounter, WordTexts, short
-from sentiment.features import Features
 from sentiment.linear import LinearModel
 from sentiment.packing import load_arrays, pack_words, save_arrays, unpack_words
 
@@ -30,7 +29,8 @@ class Sample:
     """Statistics of a set of texts, in bounded memory.
 
     texts: how many they are.
-    words: W words; word_texts: (W,), the number of texts that have each.
+    words: W words, those of the reference first where they were counted with it; word_texts: (W,), the number of texts
+        that have each.
     measures: for each of MEASURES its values, sorted, as float32; of more than 20,000 texts the
         20,000 evenly spaced quantiles.
     labelled: how many labels are known; errors: how many of these the model got wrong.
@@ -67,16 +67,15 @@ class Sample:
         if isinstance(texts, Iterator):
             raise ValueError("texts that can be read only once can't be measured: give a list")
         pairs = zip(texts, repeat(None), strict=False) if labels is None else zip(texts, labels, strict=True)
-        tally, words = _Tally(), WordCounter(reference.index if reference else {}, cls.most_words)
-        for counts, known in _batches(pairs, model.features):
-            tally.add(measure(counts, model, known))
-            counts = counts.words()
-            words.add(counts.vocabulary, counts.word_texts())
+        known = reference.vocabulary if reference else NOTHING_KNOWN
+        tally, words = _Tally(), WordCounter(known, cls.most_words)
+        for counts, labels_of_batch in _batches(pairs, model, known):
+            tally.add(measure(counts, model, labels_of_batch))
+            words.add(counts.words())
             del counts  # before the next ones are made
         if words.overflowed:
-            for counts, _ in _batches(zip(texts, repeat(None), strict=False), model.features):
-                counts = counts.words()
-                words.recount(counts.vocabulary, counts.word_texts())
+            for counts, _ in _batches(zip(texts, repeat(None), strict=False), model, known):
+                words.recount(counts.words())
                 del counts
         return cls._of(tally, words.result())
 
@@ -113,9 +112,9 @@ class Reference(Sample):
     most_words = 100_000
 
     @cached_property
-    def index(self) -> dict[str, int]:
-        """The position of each word in `words`."""
-        return dict(zip(self.words, range(len(self.words)), strict=True))
+    def vocabulary(self) -> Vocabulary:
+        """Its words, for whoever counts those of a window."""
+        return Vocabulary(self.words)
 
     def to_bytes(self) -> bytes:
         """Return the statistics as `.npz`, words as UTF-8, a line each."""
@@ -153,7 +152,7 @@ class Reference(Sample):
 def count_errors(examples: Iterable[tuple[str, int]], model: LinearModel) -> tuple[int, int]:
     """Return how many labelled texts there are, and how many of them the model gets wrong."""
     tally = _Tally()
-    for counts, labels in _batches(examples, model.features):
+    for counts, labels in _batches(examples, model):
         tally.add(measure(counts, model, labels))
         del counts
     return tally.labelled, tally.errors
@@ -176,15 +175,17 @@ class _Tally:
         self.errors += int(measured.wrong.sum())
 
 
-def _batches(examples: Iterable[tuple[str, T]], features: Features) -> Iterator[tuple[TextCounts, list[T]]]:
+def _batches(
+    examples: Iterable[tuple[str, T]], model: LinearModel, known: Vocabulary = NOTHING_KNOWN
+) -> Iterator[tuple[TextCounts, list[T]]]:
     """Yield texts as counts, and what comes with each, as many at a time as make up _BATCH_BYTES."""
-    counter, others = TextCounter(features), list[T]()
+    counter, others = TextCounter(known, model.features), list[T]()
     for text, other in examples:
         counter.add(text)
         others.append(other)
         if counter.size_bytes >= _BATCH_BYTES:
             yield counter.counts(), others
-            counter, others = TextCounter(features), []
+            counter, others = TextCounter(known, model.features), []
     if others:
         yield counter.counts(), others
 
