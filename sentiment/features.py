@@ -37,16 +37,18 @@ class Features:
     """A way to look at texts, by the name that manifests have for it.
 
     terms: from a text to what may be its terms, those of fewer than `least_characters` included, which are none.
+    come_again: whether other texts have many of the same, so that it pays to remember what was looked up.
     """
 
     name: str
     terms: Callable[[str], Sequence[str]]
     least_characters: int = 1
+    come_again: bool = True
 
 
 WORDS = Features("words", tokens, least_characters=2)
 """Words, as often as a text has them: see sentiment.text."""
-SEQUENCES = Features("sequences", sequences)
+SEQUENCES = Features("sequences", sequences, come_again=False)
 """Whether a text has a sequence of one to three words."""
 _FEATURES: Mapping[str, Features] = {features.name: features for features in (WORDS, SEQUENCES)}
 
