@@ -6,7 +6,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from contracts.codec import Reader
 from contracts.limits import MAX_BATCH_TEXTS, MAX_ID_CHARACTERS, MAX_SOURCE_CHARACTERS
-from contracts.manifest import Contender, Promotion
+from contracts.manifest import Contender, MovedWord, Promotion
 
 Id = Annotated[str, Meta(max_length=MAX_ID_CHARACTERS)] | Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 """What a sender may name something by."""
@@ -55,8 +55,19 @@ class PairedTest(Struct, frozen=True):
     worse: bool
 
 
+class RefusedLabels(Struct, frozen=True):
+    """Labels that a run has refused while it learned others: whose, how many, and why."""
+
+    principal: str
+    labels: int
+    reason: str
+
+
 class RunOutcome(Struct, frozen=True, kw_only=True):
-    """What came of a training run. model: the version served after it; tests: the gate's, where it was asked."""
+    """What came of a training run. model: the version served after it; tests: the gate's, where it was asked.
+
+    moved: the words whose log-odds the challenger has moved most. refused: whose labels were left out, and why.
+    """
 
     retrained: bool = False
     promoted: bool = False
@@ -65,6 +76,8 @@ class RunOutcome(Struct, frozen=True, kw_only=True):
     challenger: Contender
     reason: str
     tests: dict[str, PairedTest] | UnsetType = UNSET
+    moved: list[MovedWord] | UnsetType = UNSET
+    refused: list[RefusedLabels] | UnsetType = UNSET
 
 
 class LastRun(RunOutcome, frozen=True, kw_only=True):
@@ -110,11 +123,12 @@ class LabelsLearned(RunOutcome, frozen=True, kw_only=True):
 
 
 class ConflictingLabel(Struct, frozen=True):
-    """One of the labels of a text that came with both."""
+    """One of the labels of a text that came with both, and who says so."""
 
     id: str
     label: int
     source: str
+    principals: list[str]
 
 
 class Conflict(Struct, frozen=True):

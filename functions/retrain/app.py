@@ -23,6 +23,8 @@ from records import InvalidRecord, RecordsUnavailable
 from records.labels import AmbiguousLabel, Label
 from sentiment.artifact import ArtifactError
 
+OPERATOR = "operator"
+"""The principal of labels that come with the retrain-token, or on a machine where there is none."""
 EXPECTED = '{"text": "...", "label": 0 or 1, "negative" or "positive"} or {"examples": [...]}'
 ROLLBACK_EXPECTED = '{"to": "<version>", "requeue": true or false}, each of which may be left out, or nothing'
 
@@ -36,7 +38,7 @@ def build(trainer: Trainer, *, token: str | None, pace: Pace) -> FunctionApp:
 
     @app.before_request
     def authorize() -> None:
-        g.body = request.get_data()
+        g.body, g.principal = request.get_data(), OPERATOR
         if request.method in SAFE_METHODS:
             return
         if not app.has_token(token):
@@ -66,7 +68,9 @@ def build(trainer: Trainer, *, token: str | None, pace: Pace) -> FunctionApp:
         run_now = request.args.get("now") == "true"
         if not g.body.strip():
             refused = request.args.get("refused") == "true"
-            return json_response(trainer.run(by="request" if run_now else "schedule", refused=refused))
+            scheduled = not run_now and not refused
+            by = "schedule" if scheduled else "request"
+            return json_response(trainer.run(by=by, refused=refused, scheduled=scheduled))
         labels = read_labels(g.body)
         if run_now:
             return json_response(trainer.learn(labels, by="request"))
@@ -100,7 +104,7 @@ def _label(example: LabelExample, where: str) -> Label:
     except ValueError as error:
         raise Problem(400, f"{where}.label: {error}.") from error
     source = "http" if example.source is UNSET else example.source
-    return Label(text, label, source, None if example.id is None else str(example.id))
+    return Label(text, label, g.principal, None if example.id is None else str(example.id), source)
 
 
 def is_schedule() -> bool:

@@ -1,36 +1,69 @@
 """The labels of one run: read one by one, and kept as counts, so that their texts are never in memory together."""
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Set
 from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
 
+from contracts.manifest import Bound
 from contracts.records import LabelRecord
-from sentiment.counts import TextCounter, TextCounts
-from sentiment.gate import LabelArray
+from sentiment.counts import TextCounter
+from sentiment.gate import Labelled
+from sentiment.influence import within
 
 
 @dataclass(frozen=True, eq=False)
 class Lesson:
-    """N labels, by their ids, (N,) labels, and their texts as counts."""
+    """N labels: their ids, by whose credentials each came, and they themselves as the model learns them."""
 
     ids: list[str]
-    labels: LabelArray
-    texts: TextCounts
+    principals: list[frozenset[str]]
+    labelled: Labelled
 
     def __len__(self) -> int:
         """Return the number of labels."""
         return len(self.ids)
 
     @classmethod
-    def read(cls, records: Iterable[LabelRecord], most_bytes: int) -> Self:
-        """Read labels until their counts take `most_bytes` of memory, one at least; the others are not touched."""
-        counter, ids, labels = TextCounter(), list[str](), list[int]()
+    def read(
+        cls, records: Iterable[LabelRecord], most_bytes: int, *, bound: Bound | None, weight: float | None = None
+    ) -> Self:
+        """Read labels until their counts take `most_bytes` of memory, one at least; the others are not touched.
+
+        bound: what each counts for at most. weight: how many times each counts; without, as many as it was counted.
+        """
+        counter, ids, labels, weights = TextCounter(), list[str](), list[int](), list[float]()
+        principals = list[frozenset[str]]()
         for record in records:
             counter.add(record.text)
             ids.append(record.id)
             labels.append(record.label)
+            weights.append(record.counted if weight is None else weight)
+            principals.append(record.vouchers)
             if counter.size_bytes >= most_bytes:
                 break
-        return cls(ids, np.array(labels, dtype=np.intp), counter.counts())
+        texts = counter.counts()
+        labelled = Labelled(texts, within(texts, bound), np.array(labels, dtype=np.intp), np.array(weights))
+        return cls(ids, principals, labelled)
+
+    def by_principal(self) -> Counter[str]:
+        """Return how many labels each principal vouches for."""
+        return Counter(principal for each in self.principals for principal in each)
+
+    def without(self, principals: Set[str]) -> "Lesson":
+        """Return the labels that somebody else vouches for, too."""
+        return self._select(np.array([bool(each - principals) for each in self.principals], dtype=np.bool_))
+
+    def only(self, principals: Set[str]) -> "Lesson":
+        """Return the labels that nobody else vouches for."""
+        return self._select(np.array([not each - principals for each in self.principals], dtype=np.bool_))
+
+    def _select(self, chosen: "np.ndarray[tuple[int], np.dtype[np.bool_]]") -> "Lesson":
+        places = np.flatnonzero(chosen).tolist()
+        return Lesson(
+            [self.ids[place] for place in places],
+            [self.principals[place] for place in places],
+            self.labelled.select(chosen),
+        )

@@ -62,7 +62,7 @@ def settings(**changes: Any) -> Settings:
         **{
             "retrain_after": 100,
             "label_weight": 1.0,
-            "max_labels_per_source": 0,
+            "max_labels_per_principal": 0,
             "max_labels_per_run": 10_000,
             "max_run_bytes": 100_000_000,
             "max_vocabulary_words": 500_000,
@@ -159,7 +159,7 @@ def test_a_source_that_floods_is_capped_in_each_run(champion: str, store: ModelS
     assert champion
     labels.add(honest(60))
     labels.add([Label(label.text, label.label, "other") for label in honest(10)])
-    Trainer(store, labels, settings(max_labels_per_source=20)).run(by="test")
+    Trainer(store, labels, settings(max_labels_per_principal=20)).run(by="test")
     assert (labels.count("used"), labels.count("pending")) == (30, 40)
 
 
