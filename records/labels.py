@@ -20,6 +20,7 @@ from records.mongo import Records, now, read, read_valid, unavailable
 from records.pieces import in_pieces
 
 CONFLICTS_SHOWN = 20
+_ALL_BUT_THE_TEXT = ("text_sha256", "label", "source", "principals", "state", "received_at")
 # nx-27017 says 1 where an update has set true.
 _UNDISPUTED: dict[str, Any] = {"conflict": {"$nin": [True, 1]}}
 SAME_NAME_SHOWN = 5
@@ -65,7 +66,7 @@ class Labels:
         with unavailable():
             for field in ("text_sha256", "client_id", "model"):
                 self._collection.create_index(field)
-            self._collection.create_index([("state", 1), ("received_at", 1), ("_id", 1)])
+            self._collection.create_index([("state", 1), ("received_at", 1)])
 
     def add(self, labels: Sequence[Label]) -> list[str]:
         """Store labels, each once; returns the ids of those that were not there yet.
@@ -99,7 +100,7 @@ class Labels:
 
     def _known(self, keys: set[str]) -> dict[tuple[str, int], LabelRecord]:
         """Return the labels of texts with these hashes, by what they say, without the texts."""
-        query, fields = {"text_sha256": {"$in": sorted(keys)}}, {"text": 0}
+        query, fields = {"text_sha256": {"$in": sorted(keys)}}, dict.fromkeys(_ALL_BUT_THE_TEXT, 1)
         with unavailable():
             found = [{**document, "text": ""} for document in self._collection.find(query, fields)]
         return {(record.text_sha256, record.label): record for record in read_valid(found, LabelRecord)}

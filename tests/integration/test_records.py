@@ -508,8 +508,9 @@ def test_labels_that_can_not_be_read_and_full_sources_are_passed_over(records: R
 def test_a_label_is_stored_with_these_fields(records: Records) -> None:
     (identifier,) = Labels(records).add([Label("Meh.", 0, "support", "t-17")])
     (document,) = found(records, "labels")
-    assert document.keys() - {"_id"} == OLD_LABEL.keys()
+    assert document.keys() - {"_id", "principals", "bound"} == OLD_LABEL.keys()
     assert (document["_id"], document["state"], document["model"]) == (identifier, "pending", None)
+    assert document["principals"] == ["support"]
 
 
 def test_an_offset_of_the_release_before_goes_on(records: Records) -> None:

@@ -155,24 +155,48 @@ def test_the_gate_can_be_turned_off_and_says_so(champion: str, store: ModelStore
     assert outcome.reason.startswith("GATE=off")
 
 
-def test_a_source_that_floods_is_capped_in_each_run(champion: str, store: ModelStore, labels: Labels) -> None:
+def test_a_principal_that_floods_is_capped_in_each_run(champion: str, store: ModelStore, labels: Labels) -> None:
     assert champion
     labels.add(honest(60))
-    labels.add([Label(label.text, label.label, "other") for label in honest(10)])
+    labels.add([Label(label.text, label.label, "other") for label in honest(10, start=60)])
     Trainer(store, labels, settings(max_labels_per_principal=20)).run(by="test")
     assert (labels.count("used"), labels.count("pending")) == (30, 40)
 
 
-def test_the_same_label_counts_once_and_a_contradiction_is_shown(labels: Labels) -> None:
-    first = Label("good", 1, "http", "one")
+def test_the_same_label_counts_once_whatever_source_and_id_the_sender_makes_up(labels: Labels) -> None:
+    first = Label("good", 1, "ann", "one")
     assert labels.add([first, first]) == [first.id]
-    assert labels.add([first]) == []
-    assert labels.add([Label("good", 1, "http", "two")]) == [], "the same text, label and source"
-    assert labels.conflicts() == []
-    assert len(labels.add([Label("good", 0, "stream")])) == 1
+    assert labels.add([Label("good", 1, "ann", f"t-{number}", f"desk {number}") for number in range(100)]) == []
+    assert labels.add([Label("good", 1, "bob")]) == []
+    found = labels.find(first.id)
+    assert found is not None
+    assert found.vouchers == {"ann", "bob"}
+    assert labels.count("pending") == 1
+
+
+def test_of_a_text_with_both_labels_neither_is_learned_until_one_has_more_principals(labels: Labels) -> None:
+    good, bad = Label("film", 1, "ann"), Label("film", 0, "bob")
+    labels.add([good, bad, Label("other", 1, "ann")])
+    assert [label.text for label in labels.pending(maximum=10)] == ["other"]
+    assert labels.ready() == 1
     (conflict,) = labels.conflicts()
-    assert conflict.text == "good"
-    assert {(each.label, each.source) for each in conflict.labels} == {(1, "http"), (0, "stream")}
+    assert conflict.text == "film"
+    assert {(each.label, *each.principals) for each in conflict.labels} == {(1, "ann"), (0, "bob")}
+    labels.add([Label("film", 0, "bob", source=f"source {number}") for number in range(1_000)])
+    assert labels.ready() == 1, "one principal is one, however many sources it names"
+    labels.add([Label("film", 0, "eve")])
+    assert {(label.text, label.label) for label in labels.pending(maximum=10)} == {("film", 0), ("other", 1)}
+    labels.add([Label("film", 1, "eve")])
+    assert labels.ready() == 1, "two against two"
+
+
+def test_a_refused_label_waits_again_once_somebody_else_vouches_for_it(labels: Labels) -> None:
+    (identifier,) = labels.add([Label("film", 1, "eve")])
+    labels.mark_refused([identifier], "run", "noise")
+    labels.add([Label("film", 1, "eve")])
+    assert (labels.count("refused"), labels.count("pending")) == (1, 0)
+    labels.add([Label("film", 1, "ann")])
+    assert (labels.count("refused"), labels.count("pending")) == (0, 1)
 
 
 def test_a_strangers_id_keeps_no_label_out_and_names_no_other(champion: str, trainer: Trainer, labels: Labels) -> None:
