@@ -19,7 +19,8 @@ The challenger is refused where one of these holds:
    called nearly every long review negative loses some of those when it learns to tell them apart.
 4. It predicts labels that it has not seen no better than a coin: labels that nobody can learn are noise. Asked of the
    recent labels, and where these are fewer than `LEAST_RECENT`, of them and of those that were accepted last, which the
-   challenger answers without having learned them: noise that comes by the spoon is noise, too.
+   challenger answers without having learned them: noise that comes by the spoon is noise, too. Where several people
+   sent the recent labels, it is also asked of each one's that are so many: good labels don't hide bad ones.
 
 *Worse* in 2 and 3 means: by more than `MARGIN` of the texts, and with a p-value below the level after Holm's correction
 for the four tests. With enough texts any difference is significant; the margin is the effect size.
@@ -27,6 +28,7 @@ for the four tests. With enough texts any difference is significant; the margin 
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 from msgspec.structs import replace
@@ -140,12 +142,14 @@ def decide(
     recent: Answers,
     *,
     accepted: Booleans | None = None,
+    senders: Mapping[str, Booleans] = MappingProxyType({}),
     anchor: Evaluation | None = None,
     level: float = LEVEL,
 ) -> Verdict:
     """Compare champion and challenger as the module says; `level` is a probability.
 
     accepted: which of the labels that were accepted last the challenger gets right without having learned them.
+    senders: which of the recent labels came from whom, where it was more than one, each (N,).
     anchor: its figures on the holdout; without, those of the champion.
     """
     both = holdout + recent
@@ -157,7 +161,10 @@ def decide(
     if tests["all"].worse:
         reasons.append("worse on all texts")
     reasons += [f"worse on {name} texts" for name in CLASSES if tests[name].worse and tests[name].challenger < weaker]
-    reasons += _noise(recent.right[1], np.zeros(0, dtype=np.bool_) if accepted is None else accepted, level)
+    known = np.zeros(0, dtype=np.bool_)
+    reasons += _noise("the new labels", recent.right[1], known if accepted is None else accepted, level)
+    for name, chosen in senders.items():
+        reasons += _noise(f"the new labels of {name}", recent.right[1, chosen], known, level)
     figures = (
         f"holdout {tests['holdout'].champion:.1%} to {tests['holdout'].challenger:.1%}, "
         f"recent labels {recent.shares()[0]:.1%} to {recent.shares()[1]:.1%}"
@@ -198,7 +205,7 @@ def _weaker_class(answers: Answers, model: int) -> float:
     return min((each.shares()[model] for each in classes if len(each.labels)), default=0.0)
 
 
-def _noise(recent: Booleans, accepted: Booleans, level: float) -> list[str]:
+def _noise(what: str, recent: Booleans, accepted: Booleans, level: float) -> list[str]:
     """Return what speaks against labels that are predicted no better than a coin falls; see 4 of the module."""
     judged = recent if len(recent) >= LEAST_RECENT else np.append(accepted, recent)
     labels, predicted = len(judged), int(judged.sum())
@@ -206,7 +213,7 @@ def _noise(recent: Booleans, accepted: Booleans, level: float) -> list[str]:
         return []
     before = f" ({labels - len(recent)} of them accepted before)" if labels > len(recent) else ""
     return [
-        f"the new labels look like noise: of {labels}{before} that it had not seen, "
+        f"{what} look like noise: of {labels}{before} that it had not seen, "
         f"the challenger predicts {predicted}, no better than a coin"
     ]
 

@@ -29,7 +29,7 @@ def usual(texts: TextCounts) -> Bound | None:
 
 
 def _most(numbers: NDArray[np.float64]) -> int:
-    return max(int(np.quantile(numbers, USUAL_SHARE, method="higher")), 1)
+    return max(int(np.quantile(numbers, USUAL_SHARE, method="lower")), 1)
 
 
 def within(texts: TextCounts, bound: Bound | None) -> TextCounts:

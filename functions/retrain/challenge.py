@@ -47,6 +47,7 @@ def challenge(champion: Champion, lesson: Lesson, accepted: Lesson, settings: Se
         gate.on_holdout(champion.model, challenger, champion.holdout, champion.holdout_labels),
         gate.on_recent(champion.model, challenger, lesson.labelled),
         accepted=gate.unseen(challenger, accepted.labelled),
+        senders=lesson.of_each(),
         anchor=champion.anchor.metrics,
         level=settings.gate_level,
     )
@@ -65,12 +66,12 @@ def without_guilty(
     found, left_out = refused, list[LeftOut]()
     while not found.verdict.promote:
         suspects = [name for name, _ in found.lesson.by_principal().most_common(MOST_TRIED)]
-        tries = [(name, found.lesson.without({name})) for name in suspects]
+        tries = [(name, found.lesson.without(name)) for name in suspects]
         challenges = {name: challenge(champion, rest, accepted, settings) for name, rest in tries if len(rest)}
         if not challenges:
             return refused, []
         guilty = max(challenges, key=lambda name: _merit(challenges[name]))
-        left_out.append(LeftOut(guilty, found.lesson.only({guilty}), found.verdict.reason))
+        left_out.append(LeftOut(guilty, found.lesson.only(guilty), found.verdict.reason))
         found = challenges[guilty]
     return found, left_out
 

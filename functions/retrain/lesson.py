@@ -1,8 +1,9 @@
 """The labels of one run: read one by one, and kept as counts, so that their texts are never in memory together."""
 
 from collections import Counter
-from collections.abc import Iterable, Set
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from itertools import compress
 from typing import Self
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy as np
 from contracts.manifest import Bound
 from contracts.records import LabelRecord
 from sentiment.counts import TextCounter
-from sentiment.gate import Labelled
+from sentiment.gate import Booleans, Labelled
 from sentiment.influence import within
 
 
@@ -52,18 +53,24 @@ class Lesson:
         """Return how many labels each principal vouches for."""
         return Counter(principal for each in self.principals for principal in each)
 
-    def without(self, principals: Set[str]) -> "Lesson":
-        """Return the labels that somebody else vouches for, too."""
-        return self._select(np.array([bool(each - principals) for each in self.principals], dtype=np.bool_))
+    def of_each(self) -> dict[str, Booleans]:
+        """Return which labels each principal vouches for, (N,), where it is more than one."""
+        names = self.by_principal()
+        return {name: _marked([name in each for each in self.principals]) for name in names if len(names) > 1}
 
-    def only(self, principals: Set[str]) -> "Lesson":
+    def without(self, principal: str) -> "Lesson":
+        """Return the labels that somebody else vouches for, and these others alone."""
+        kept = self._select([each != {principal} for each in self.principals])
+        return replace(kept, principals=[each - {principal} for each in kept.principals])
+
+    def only(self, principal: str) -> "Lesson":
         """Return the labels that nobody else vouches for."""
-        return self._select(np.array([not each - principals for each in self.principals], dtype=np.bool_))
+        return self._select([each == {principal} for each in self.principals])
 
-    def _select(self, chosen: "np.ndarray[tuple[int], np.dtype[np.bool_]]") -> "Lesson":
-        places = np.flatnonzero(chosen).tolist()
-        return Lesson(
-            [self.ids[place] for place in places],
-            [self.principals[place] for place in places],
-            self.labelled.select(chosen),
-        )
+    def _select(self, chosen: Sequence[bool]) -> "Lesson":
+        ids, principals = [*compress(self.ids, chosen)], [*compress(self.principals, chosen)]
+        return Lesson(ids, principals, self.labelled.select(_marked(chosen)))
+
+
+def _marked(chosen: Sequence[bool]) -> Booleans:
+    return np.array(chosen, dtype=np.bool_)

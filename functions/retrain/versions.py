@@ -45,7 +45,11 @@ class Champion:
         current = store.current()
         if current is None:
             return None
-        artifact = store.load(current.version)
+        return cls.of(current, store.load(current.version))
+
+    @classmethod
+    def of(cls, current: Current, artifact: Artifact) -> Self:
+        """Return the version of that artifact; raises ArtifactError."""
         content = artifact.parts.get(HOLDOUT_PART)
         holdout = Holdout.from_bytes(content) if content else Holdout(count_texts([]), np.zeros(0, dtype=np.int8))
         return cls(current, artifact, unpack(artifact), holdout.texts, holdout.labels.astype(np.intp))

@@ -51,9 +51,13 @@ def test_labels_are_told_apart_by_who_vouches_for_them() -> None:
     records = [replace(record(number, "good"), principals=["ann", "bob"][: number + 1]) for number in range(2)]
     lesson = Lesson.read([*records, replace(record(2, "fine"), principals=["bob"])], MOST_BYTES, bound=None)
     assert lesson.by_principal() == {"ann": 2, "bob": 2}
-    assert lesson.without({"ann"}).ids == ["1", "2"], "for one of the two, somebody else vouches"
-    assert lesson.only({"ann"}).ids == ["0"]
-    assert lesson.without({"ann", "bob"}).ids == []
+    assert lesson.without("ann").ids == ["1", "2"], "for one of the two, somebody else vouches"
+    assert lesson.without("ann").by_principal() == {"bob": 2}
+    assert lesson.only("ann").ids == ["0"]
+    assert {name: chosen.tolist() for name, chosen in lesson.of_each().items()} == {
+        "ann": [True, True, False],
+        "bob": [False, True, True],
+    }
 
 
 def test_labels_count_within_the_bound_and_as_often_as_they_did() -> None:
