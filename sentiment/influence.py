@@ -20,8 +20,8 @@ MOVED_CHARACTERS = 40
 
 
 def usual(texts: TextCounts) -> Bound | None:
-    """Return what all but a hundredth of some texts stay within; None without texts."""
-    if not len(texts):
+    """Return what all but a hundredth of some texts stay within; None without words."""
+    if not texts.occurrences.nnz:
         return None
     occurrences = texts.occurrences.copy()
     occurrences.sum_duplicates()

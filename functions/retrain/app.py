@@ -12,6 +12,7 @@ from contracts.retrain import (
     read_labels_request,
     read_rollback_request,
 )
+from functions.retrain.callers import OPERATOR, Callers
 from functions.retrain.trainer import TooManyPending, Trainer, UnknownLabel
 from model_store.errors import CurrentRefused, PromotionConflict, StoreError, VersionNotFound
 from process.answers import Problem, TooSoon
@@ -23,14 +24,12 @@ from records import InvalidRecord, RecordsUnavailable
 from records.labels import AmbiguousLabel, Label
 from sentiment.artifact import ArtifactError
 
-OPERATOR = "operator"
-"""The principal of labels that come with the retrain-token, or on a machine where there is none."""
 EXPECTED = '{"text": "...", "label": 0 or 1, "negative" or "positive"} or {"examples": [...]}'
 ROLLBACK_EXPECTED = '{"to": "<version>", "requeue": true or false}, each of which may be left out, or nothing'
 
 
-def build(trainer: Trainer, *, token: str | None, pace: Pace) -> FunctionApp:
-    """Return the app over a trainer; what changes something needs the token, where there is one.
+def build(trainer: Trainer, *, callers: Callers, pace: Pace) -> FunctionApp:
+    """Return the app over a trainer; what changes something needs a token, where there is one.
 
     pace: of the runs that anybody may have.
     """
@@ -38,14 +37,16 @@ def build(trainer: Trainer, *, token: str | None, pace: Pace) -> FunctionApp:
 
     @app.before_request
     def authorize() -> None:
-        g.body, g.principal = request.get_data(), OPERATOR
+        g.body, g.principal = request.get_data(), callers.name(request.headers.get("Authorization", ""))
         if request.method in SAFE_METHODS:
             return
-        if not app.has_token(token):
+        if g.principal is None:
             if not is_schedule():
                 raise no_token("retrain-token", "This changes the model")
             if wait := pace.seconds_to_wait():
                 raise TooSoon("A run was begun a short time ago; with the retrain-token it is had at once.", wait)
+        elif g.principal != OPERATOR and not (sends_labels() or is_schedule()):
+            raise Problem(403, "The token is one for sending labels; this needs the retrain-token.")
         if g.body.strip() and request.mimetype != "application/json":
             raise Problem(415, "Send JSON, and say so: Content-Type: application/json.", Accept="application/json")
 
@@ -61,7 +62,7 @@ def build(trainer: Trainer, *, token: str | None, pace: Pace) -> FunctionApp:
 
     @app.get("/")
     def describe() -> Response:
-        return json_response(trainer.overview(with_texts=app.has_token(token)))
+        return json_response(trainer.overview(with_texts=g.principal == OPERATOR))
 
     @app.post("/")
     def learn() -> Response:
@@ -105,6 +106,11 @@ def _label(example: LabelExample, where: str) -> Label:
         raise Problem(400, f"{where}.label: {error}.") from error
     source = "http" if example.source is UNSET else example.source
     return Label(text, label, g.principal, None if example.id is None else str(example.id), source)
+
+
+def sends_labels() -> bool:
+    """Tell whether this request brings labels, and asks for nothing else."""
+    return request.method == "POST" and request.path == "/" and not request.args and bool(g.body.strip())
 
 
 def is_schedule() -> bool:

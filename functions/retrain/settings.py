@@ -1,7 +1,9 @@
 """Retrain's settings; see docs/configuration.md for the variables."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+from functions.retrain.callers import read_label_tokens
 from process.settings import choice, number, read_secret, setting, whole_number
 from sentiment.gate import LEVEL
 
@@ -29,3 +31,4 @@ class Settings:
     keep_versions: int = setting(whole_number, "KEEP_VERSIONS", 10, least=1)
     pace_seconds: float = setting(number, "RETRAIN_PACE_SECONDS", 840, least=0)
     token: str | None = setting(read_secret, "retrain-token", "RETRAIN_TOKEN")
+    label_tokens: Mapping[str, str] = setting(read_label_tokens)

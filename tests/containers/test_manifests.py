@@ -139,7 +139,7 @@ def test_compose_and_the_stack_build_the_same_images() -> None:
         assert COMPOSE["services"][name]["build"]["args"] == function["build_args"]
         prefix = function["environment"]["SECRETS_PREFIX"]
         assert prefix == f"{name}-"
-        shared = {"retrain-token"}
+        shared = {"retrain-token", "label-tokens"}
         assert secrets_of(name) == {
             each if each in shared else each.removeprefix(prefix) for each in function["secrets"]
         }
