@@ -11,15 +11,12 @@ from contracts.manifest import Contender, MovedWord, Promotion
 Id = Annotated[str, Meta(max_length=MAX_ID_CHARACTERS)] | Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 """What a sender may name something by."""
 
-
-Source = Annotated[
-    str, Meta(min_length=1, max_length=MAX_SOURCE_CHARACTERS, pattern="^[^\\x00]*$", description="Without NUL.")
-]
-"""Who says so. Without NUL, which parts it from the text where a label's id is made."""
+Source = Annotated[str, Meta(min_length=1, max_length=MAX_SOURCE_CHARACTERS)]
+"""Where a label comes from, as its sender says; whose it is, the credential says that it came with."""
 
 
 class LabelExample(Struct, frozen=True, omit_defaults=True):
-    """A text and its label as `parse_label` reads it; who says so, and the sender's own id for it."""
+    """A text and its label as `parse_label` reads it; where it comes from, and the sender's own id for it."""
 
     text: str
     label: int | str
