@@ -96,7 +96,9 @@ def plan(state: State, user: Mapping[str, str]) -> Stack:
         stack.private[name]["RETRAIN_TOKEN"] = stack.variables["RETRAIN_TOKEN"]
     # The bridge may send labels, and nothing else that changes the model.
     stack.private["bridge"]["RETRAIN_TOKEN"] = bridge_token = state.credential("bridge_retrain_token")
-    stack.private["retrain"]["LABEL_TOKENS"] = label_tokens(bridge_token, user.get("LABEL_TOKENS", ""))
+    senders = label_tokens(bridge_token, user.get("LABEL_TOKENS", ""))
+    # The supervisor's settings take no line feed.
+    stack.private["retrain"]["LABEL_TOKENS"] = ",".join(senders.splitlines())
     if "S3_ENDPOINT_URL" not in user:
         stack.servers.append(logged(_store(state, stack)))
     if "MONGODB_URL" not in user:

@@ -11,21 +11,24 @@ OPERATOR = "operator"
 
 
 def read_label_tokens() -> Mapping[str, str]:
-    """Return the names of senders by their tokens: of each line of the secret `label-tokens` a name and a token.
+    """Return the names of senders by their tokens: the secret `label-tokens`, a name and a token each.
+
+    They stand in lines, or between commas, since not everything that hands on a variable takes a line feed in it.
 
     Raises SettingsError, which shows nothing of them.
     """
     found = dict[str, str]()
-    for number, line in enumerate((read_secret("label-tokens", "LABEL_TOKENS") or "").splitlines(), 1):
-        match line.split():
+    content = read_secret("label-tokens", "LABEL_TOKENS") or ""
+    for number, entry in enumerate(content.replace(",", "\n").splitlines(), 1):
+        match entry.split():
             case []:
                 continue
             case [name, token] if token not in found and name != OPERATOR:
                 found[token] = name
             case _:
                 raise SettingsError(
-                    f"line {number} of the secret label-tokens must be a name, other than {OPERATOR}, and a token that "
-                    "no other line has, with a space between them"
+                    f"entry {number} of the secret label-tokens must be a name, other than {OPERATOR}, and a token that "
+                    "no other entry has, with a space between them"
                 )
     return found
 

@@ -644,7 +644,7 @@ def test_labels_that_others_contradict_start_no_run(champion: str, store: ModelS
 @pytest.fixture
 def several_senders_url(champion: str, environment: Mapping[str, str], tmp_path: Path) -> Iterator[str]:
     assert champion
-    tokens = {"RETRAIN_TOKEN": TOKEN, "LABEL_TOKENS": "support s-1\nstream s-2\n\nsupport s-3\n"}
+    tokens = {"RETRAIN_TOKEN": TOKEN, "LABEL_TOKENS": "support s-1\nstream s-2\n\n,support s-3,"}
     service = python_service("functions.retrain", tmp_path, {**environment, **tokens})
     with running(service):
         yield service.variables["URL"]
@@ -682,6 +682,6 @@ def test_a_line_of_label_tokens_that_names_nobody_is_named_and_not_shown(
     line: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LABEL_TOKENS", f"first token-of-first\n{line}")
-    with pytest.raises(SettingsError, match=r"line [23] of the secret label-tokens must be a name") as caught:
+    with pytest.raises(SettingsError, match=r"entry [23] of the secret label-tokens must be a name") as caught:
         Settings()
     assert "s-1" not in str(caught.value)
