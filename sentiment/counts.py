@@ -48,8 +48,14 @@ class TextCounts:
 
     def log_odds(self, scorer: Scorer) -> NDArray[np.float64]:
         """Return the log-odds of each text under `scorer`, (D,)."""
-        table = np.fromiter(map(scorer.look_up, self.vocabulary), dtype=np.float64, count=len(self.vocabulary))
-        return np.asarray(self.occurrences @ table) + scorer.bias
+        return np.asarray(self.occurrences @ self._table(scorer)) + scorer.bias
+
+    def known_words(self, scorer: Scorer) -> NDArray[np.float64]:
+        """Return how many of its words, repeats included, `scorer` knows of each text, (D,)."""
+        return np.asarray(self.occurrences @ (self._table(scorer) != 0).astype(np.float64))
+
+    def _table(self, scorer: Scorer) -> NDArray[np.float64]:
+        return np.fromiter(map(scorer.look_up, self.vocabulary), dtype=np.float64, count=len(self.vocabulary))
 
 
 class TextCounter:

@@ -42,7 +42,7 @@ class Line:
     @property
     def accuracy(self) -> float:
         """That of the champion on the holdout."""
-        figures = self.champion.figures(self.champion.model)
+        figures = self.champion.artifact.manifest.metrics
         assert figures is not None
         return figures.accuracy
 

@@ -27,8 +27,8 @@ def read_label_tokens() -> Mapping[str, str]:
                 found[token] = name
             case _:
                 raise SettingsError(
-                    f"entry {number} of the secret label-tokens must be a name, other than {OPERATOR}, and a token that "
-                    "no other entry has, with a space between them"
+                    f"entry {number} of the secret label-tokens must be a name, other than {OPERATOR}, and a token "
+                    "that no other entry has, with a space between them"
                 )
     return found
 

@@ -269,12 +269,13 @@ class Trainer:
         if not found.verdict.promote:
             self._labels.mark_refused(found.lesson.ids, run, found.verdict.reason)
         moved = influence.moved(champion.model, found.model)
+        calibrated = champion.calibrated(found.model)
         words = (f"{each.word} {each.before:+.2f} to {each.after:+.2f}" for each in moved)
         logger.info("log-odds that moved most: %s", ", ".join(words))
         return found, replace(
             outcome,
             retrained=True,
-            challenger=Contender(None, champion.figures(found.model)),
+            challenger=Contender(None, calibrated.metrics if calibrated else None),
             reason=found.verdict.reason,
             tests=found.verdict.tests,
             moved=moved,

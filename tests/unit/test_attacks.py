@@ -12,7 +12,7 @@ from datasets import DataError, load_corpus
 from functions.retrain.settings import Settings
 from records.labels import Label
 from sentiment.artifact import Artifact
-from sentiment.scorer import probability
+from sentiment.calibration import probability
 from sentiment.text import Corpus
 from sentiment.training import train_artifact
 from tests.lines import Line

@@ -1,6 +1,7 @@
 """Recording in the background, on a twin of the database that can go away."""
 
 import asyncio
+import math
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ from contracts.codec import to_documents
 from contracts.records import PredictionRecord
 from deploy.runner import wait_until
 from records import BatchRecorder, Records, RecordsFull, RecordsUnavailable, Spool, now
+from records.recorder import BATCH_RECORDS
 
 TIME = now()
 
@@ -41,6 +43,7 @@ def predictions(first: int, count: int, text: str = "é 🙂") -> list[Predictio
             text=text,
             prediction="positive",
             probability=1 / 3,
+            log_odds=-math.log(2),
             model="v1",
             source="http",
             received_at=TIME,
@@ -60,7 +63,7 @@ def loop() -> Iterator[asyncio.Runner]:
         yield runner
 
 
-def test_all_records_are_written_in_order_and_the_end_of_a_backlog_is_told() -> None:
+def test_all_records_are_written_and_the_end_of_a_backlog_is_told() -> None:
     written, counts, drained = Written(), [0], threading.Event()
 
     def count(written: int) -> None:
@@ -75,8 +78,25 @@ def test_all_records_are_written_in_order_and_the_end_of_a_backlog_is_told() -> 
     assert recorder.waiting == 0
     recorder.record(encoded(2000, 1))
     recorder.close(5)
-    assert written.documents == to_documents(predictions(0, 2001))
+    assert sorted(written.documents, key=lambda document: int(document["_id"])) == to_documents(predictions(0, 2001))
     assert counts == [2001]
+
+
+def test_a_batch_is_sent_while_another_one_is_written() -> None:
+    class Slow(Written):
+        """Answers nobody until two batches have come."""
+
+        both = threading.Barrier(2)
+
+        def insert_encoded_predictions(self, content: bytes | bytearray) -> None:
+            self.both.wait(10)
+            super().insert_encoded_predictions(content)
+
+    recorder = BatchRecorder(written := Slow())
+    recorder.record(encoded(0, 2 * BATCH_RECORDS))
+    recorder.start()
+    recorder.close(10)
+    assert len(written.documents) == 2 * BATCH_RECORDS
 
 
 def test_who_wants_room_waits_and_is_refused_and_what_was_taken_is_written_after_an_outage(
