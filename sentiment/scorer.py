@@ -47,10 +47,9 @@ class Scorer:
 
         A tie is negative, as in scikit-learn.
         """
-        found = [*map(self.look_up, self.terms(text))]
-        log_odds = self.bias + math.fsum(found)
-        known = len(found) - found.count(0.0)
-        return Score(CLASSES[log_odds > 0], probability(log_odds, known, self.calibration), log_odds)
+        known = [*filter(None, map(self.look_up, self.terms(text)))]
+        log_odds = self.bias + math.fsum(known)
+        return Score(CLASSES[log_odds > 0], probability(log_odds, len(known), self.calibration), log_odds)
 
     def explain(self, text: str) -> list[Contribution]:
         """Return what each word that the model knows adds to the log-odds, the strongest first.
