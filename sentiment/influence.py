@@ -7,6 +7,7 @@ around, and an update by long reviews outweighs the sentences that the model beg
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 
 from contracts.manifest import Bound, MovedWord
 from sentiment.counts import TextCounts
@@ -39,13 +40,16 @@ def within(texts: TextCounts, bound: Bound | None) -> TextCounts:
     """
     if bound is None:
         return texts
-    occurrences = texts.occurrences.copy()
-    occurrences.sum_duplicates()
-    occurrences.data = np.minimum(occurrences.data, bound.times)
-    shares = np.minimum(bound.words / np.maximum(occurrences.sum(axis=1), 1), 1)
-    scaled = occurrences.data * np.repeat(shares, np.diff(occurrences.indptr))
-    occurrences.data = np.floor(scaled * UNIT) / UNIT
-    return TextCounts(texts.vocabulary, occurrences)
+    counted = texts.occurrences
+    counted.sum_duplicates()  # in place: entries of the same place add up anyway
+    # Only the numbers are new: a run may have as many as memory has room for.
+    numbers = np.minimum(counted.data, bound.times)
+    bounded = csr_array((numbers, counted.indices, counted.indptr), shape=counted.shape)
+    shares = np.minimum(bound.words / np.maximum(bounded.sum(axis=1), 1), 1)
+    bounded.data *= np.repeat(shares, np.diff(bounded.indptr)) * UNIT
+    np.floor(bounded.data, out=bounded.data)
+    bounded.data /= UNIT
+    return TextCounts(texts.vocabulary, bounded)
 
 
 def moved(before: Model, after: Model, most: int = MOVED_WORDS) -> list[MovedWord]:

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from contracts.manifest import Promotion
 from contracts.records import LabelRecord
-from functions.retrain.challenge import Challenge, LeftOut, challenge, without_guilty
+from functions.retrain.challenge import Challenge, LeftOut, challenged
 from functions.retrain.lesson import Lesson
 from functions.retrain.settings import Settings
 from functions.retrain.trainer import WINDOW_LABELS
@@ -76,10 +76,7 @@ class Line:
         bound, weight = self.champion.bound, self.settings.label_weight
         lesson = Lesson.read(self.pending.values(), 10**9, bound=bound, weight=weight)
         window = Lesson.read(self.accepted[-WINDOW_LABELS:], 10**9, bound=bound)
-        found = challenge(self.champion, lesson, window, self.settings)
-        left_out: Sequence[LeftOut] = []
-        if not found.verdict.promote:
-            found, left_out = without_guilty(self.champion, found, window, self.settings)
+        found, left_out = challenged(self.champion, lesson, window, self.settings)
         if found.verdict.promote:
             self.accepted += [replace(self.pending[identifier], weight=weight) for identifier in found.lesson.ids]
             artifact = self.champion.successor(found.model, weight, "test", learned=found.lesson.ids)

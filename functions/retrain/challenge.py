@@ -36,8 +36,30 @@ class LeftOut:
     reason: str
 
 
-def challenge(champion: Champion, lesson: Lesson, accepted: Lesson, settings: Settings) -> Challenge:
-    """Have a challenger learn labels, and ask the gate; accepted: labels that the champion learned last."""
+def challenged(
+    champion: Champion, lesson: Lesson, accepted: Lesson, settings: Settings
+) -> tuple[Challenge, Sequence[LeftOut]]:
+    """Return the first challenge that the gate lets through, and whose labels it goes without.
+
+    Where there is none, whatever is left out, return the one with all labels, and nobody.
+    accepted: the labels that the champion learned last.
+    """
+    first = found = _challenge(champion, lesson, accepted, settings)
+    left_out = list[LeftOut]()
+    while not found.verdict.promote:
+        suspects = [name for name, _ in found.lesson.by_principal().most_common(MOST_TRIED)]
+        tries = [(name, found.lesson.without(name)) for name in suspects]
+        challenges = {name: _challenge(champion, rest, accepted, settings) for name, rest in tries if len(rest)}
+        if not challenges:
+            return first, []
+        guilty = max(challenges, key=lambda name: _merit(challenges[name]))
+        left_out.append(LeftOut(guilty, found.lesson.only(guilty), found.verdict.reason))
+        found = challenges[guilty]
+    return found, left_out
+
+
+def _challenge(champion: Champion, lesson: Lesson, accepted: Lesson, settings: Settings) -> Challenge:
+    """Have a challenger learn labels, and ask the gate."""
     challenger = lesson.labelled.learned_by(champion.model)
     words, most = len(challenger.vocabulary), settings.max_vocabulary_words
     if words > max(most, len(champion.model.vocabulary)):
@@ -54,26 +76,6 @@ def challenge(champion: Champion, lesson: Lesson, accepted: Lesson, settings: Se
     if settings.gate == "off" and not verdict.promote:
         verdict = replace(verdict, promote=True, reason=f"GATE=off, else {verdict.reason}")
     return Challenge(lesson, challenger, verdict)
-
-
-def without_guilty(
-    champion: Champion, refused: Challenge, accepted: Lesson, settings: Settings
-) -> tuple[Challenge, Sequence[LeftOut]]:
-    """Return the first challenge that the gate lets through, and whose labels it goes without.
-
-    Where there is none, whatever is left out, return the one that was `refused`, and nobody.
-    """
-    found, left_out = refused, list[LeftOut]()
-    while not found.verdict.promote:
-        suspects = [name for name, _ in found.lesson.by_principal().most_common(MOST_TRIED)]
-        tries = [(name, found.lesson.without(name)) for name in suspects]
-        challenges = {name: challenge(champion, rest, accepted, settings) for name, rest in tries if len(rest)}
-        if not challenges:
-            return refused, []
-        guilty = max(challenges, key=lambda name: _merit(challenges[name]))
-        left_out.append(LeftOut(guilty, found.lesson.only(guilty), found.verdict.reason))
-        found = challenges[guilty]
-    return found, left_out
 
 
 def _merit(challenge: Challenge) -> tuple[bool, float, int]:

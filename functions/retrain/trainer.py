@@ -37,7 +37,7 @@ from contracts.retrain import (
     RunOutcome,
     TakenBack,
 )
-from functions.retrain.challenge import Challenge, challenge, without_guilty
+from functions.retrain.challenge import Challenge, challenged
 from functions.retrain.lesson import Lesson
 from functions.retrain.settings import Settings
 from functions.retrain.versions import Champion, first_version, summary
@@ -256,17 +256,16 @@ class Trainer:
         accepted = self._labels.accepted(champion.lineage, WINDOW_LABELS)
         window = Lesson.read(accepted, int(WINDOW_SHARE * self._settings.max_run_bytes), bound=champion.bound)
         self._say("comparing", len(lesson))
-        found = challenge(champion, lesson, window, self._settings)
+        found, left_out = challenged(champion, lesson, window, self._settings)
         run = uuid.uuid4().hex
-        if not found.verdict.promote:
-            logger.warning("challenger %s", found.verdict.reason)
-            found, left_out = without_guilty(champion, found, window, self._settings)
-            for part in left_out:
-                logger.warning("%d labels of %s left out: %s", len(part.lesson), part.principal, part.reason)
-                self._labels.mark_refused(part.lesson.ids, run, part.reason)
+        for part in left_out:
+            logger.warning("%d labels of %s left out: %s", len(part.lesson), part.principal, part.reason)
+            self._labels.mark_refused(part.lesson.ids, run, part.reason)
+        if left_out:
             refused = [RefusedLabels(part.principal, len(part.lesson), part.reason) for part in left_out]
             outcome = replace(outcome, refused=refused)
         if not found.verdict.promote:
+            logger.warning("challenger %s", found.verdict.reason)
             self._labels.mark_refused(found.lesson.ids, run, found.verdict.reason)
         moved = influence.moved(champion.model, found.model)
         calibrated = champion.calibrated(found.model)
