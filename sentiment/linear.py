@@ -49,7 +49,7 @@ class LinearModel(ABC):
         """Return how often the texts that it was trained on have each term, (V,), smoothed, and then any other term."""
 
     @abstractmethod
-    def added(self, texts: TextCounts, labels: Sequence[int], *, weight: float = 1.0) -> Self:
+    def added(self, texts: TextCounts, labels: Sequence[int], *, weight: float | Floats = 1.0) -> Self:
         """Return the model that training on `texts` too would have given; a negative `weight` takes them back.
 
         texts: counted by `features`. weight: how many times each of them counts.

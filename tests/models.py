@@ -1,8 +1,13 @@
 """What tests say of the models that they make, and ask of those that they get."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
-from contracts.manifest import About
+from contracts.manifest import About, Bound
+from sentiment.counts import TextCounts
+from sentiment.gate import Labelled
+from sentiment.influence import within
 from sentiment.linear import LinearModel
 from sentiment.model import Model
 
@@ -19,6 +24,11 @@ def equal(one: LinearModel, other: LinearModel) -> bool:
         and numbers.keys() == others.keys()
         and all(np.array_equal(numbers[name], others[name]) for name in numbers)
     )
+
+
+def labelled(texts: TextCounts, labels: Sequence[int], *, bound: Bound | None = None, weight: float = 1) -> Labelled:
+    """Texts with labels as a run learns them."""
+    return Labelled(texts, within(texts, bound), np.array(labels, dtype=np.intp), np.full(len(labels), weight))
 
 
 def sized(words: int) -> Model:
