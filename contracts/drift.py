@@ -85,6 +85,20 @@ class ReferenceFigures(Struct, frozen=True):
     last_scored_at: str | UnsetType = UNSET
 
 
+class ExpectedAccuracy(Struct, frozen=True):
+    """The share of right answers in a window that its calibrated probabilities lead to expect, without any label.
+
+    texts: of the window, those that the served version scored. accuracy; low, high: between which it lies with 95 %
+    probability; None where it can't be told, and reason says why.
+    """
+
+    texts: int
+    accuracy: float | None = None
+    low: float | None = None
+    high: float | None = None
+    reason: str | None = None
+
+
 class State(Struct, frozen=True):
     """The confirmed state, since when it has been so, and what the next check goes on from.
 
@@ -113,6 +127,7 @@ class Findings(Struct, frozen=True, kw_only=True):
     words: list[WordShift] = []
     window: WindowFigures = WindowFigures(0)
     reference: ReferenceFigures = ReferenceFigures()
+    expected_accuracy: ExpectedAccuracy | None = None
     message: str | None = None
     checked_at: datetime
     state: State

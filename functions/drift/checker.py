@@ -16,14 +16,17 @@ from msgspec.structs import replace
 from prometheus_client import Gauge, Histogram
 
 from contracts.codec import extended
-from contracts.drift import DriftReport, Findings, ModelShare, Reports, State, WindowFigures
+from contracts.drift import DriftReport, ExpectedAccuracy, Findings, ModelShare, Reports, State, WindowFigures
+from contracts.names import CLASSES
 from functions.drift.alerts import Courier
 from functions.drift.references import Candidate, References, Watched, say_rest
 from functions.drift.settings import Settings
 from records import InvalidRecord, RecordsUnavailable, now
 from records.drift import DriftRecords, Scoring
+from sentiment.calibration import NOT_CALIBRATED
 from sentiment.drift.check import check, counts, next_state
-from sentiment.drift.samples import Window, count_errors
+from sentiment.drift.expected import contradicts, expected_accuracy
+from sentiment.drift.samples import Window
 
 logger = logging.getLogger(__name__)
 
@@ -48,6 +51,14 @@ class Looked:
     findings: Findings
     window: Sequence[Scoring]
     at_seconds: float
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Probabilities of texts of which the label is known, and how many were answered wrongly."""
+
+    probabilities: Sequence[float]
+    errors: int
 
 
 class Checker:
@@ -149,7 +160,8 @@ class Checker:
         texts = self._records.texts([scoring.id for scoring in seen])
         window = Window.from_texts(texts, watched.model, reference=reference.statistics)
         say_rest("the window", window)
-        window = self._with_labels(window, watched)
+        labelled = self._labelled(watched)
+        window = dataclasses.replace(window, labelled=len(labelled.probabilities), errors=labelled.errors)
         comparison = check(
             reference.statistics, window, level=self._settings.level, minimum_texts=self._settings.minimum_texts
         )
@@ -168,16 +180,31 @@ class Checker:
                 models=[*starmap(ModelShare, Counter(scoring.model for scoring in seen).items())],
             ),
             reference=reference.describe(comparison.reference),
+            expected_accuracy=self._expect(watched, seen, labelled),
         )
 
-    def _with_labels(self, window: Window, watched: Watched) -> Window:
-        """Count the model's errors on the newest labels that came in since its promotion, unless a model learned them.
+    def _labelled(self, watched: Watched) -> Labelled:
+        """Score the newest labelled texts that came in since the model's promotion, unless a model has learned them.
 
         On what it has learned, a model errs less than on anything else.
         """
         labels = self._records.unlearned_labels(self._settings.maximum_labels, since=watched.promoted_at)
-        labelled, errors = count_errors(labels, watched.model)
-        return dataclasses.replace(window, labelled=labelled, errors=errors)
+        scored = [(watched.scorer.score(text), label) for text, label in labels]
+        errors = sum(score.prediction != CLASSES[label] for score, label in scored)
+        return Labelled([score.probability for score, _ in scored], errors)
+
+    def _expect(self, watched: Watched, window: Sequence[Scoring], labelled: Labelled) -> ExpectedAccuracy:
+        """Return what accuracy is to be expected of a window, or why none can be told."""
+        probabilities = [scoring.probability for scoring in window if scoring.model == watched.version]
+        unknown = partial(ExpectedAccuracy, len(probabilities))
+        if watched.scorer.calibration == NOT_CALIBRATED:
+            return unknown(reason=f"the probabilities of {watched.version} are not calibrated")
+        if len(probabilities) < self._settings.minimum_texts:
+            return unknown(reason=f"{watched.version} has scored only {len(probabilities)} texts of the window")
+        if contradicts(labelled.probabilities, labelled.errors):
+            errors = f"{labelled.errors} of {len(labelled.probabilities)} answers are wrong"
+            return unknown(reason=f"labels contradict the probabilities: {errors}")
+        return ExpectedAccuracy(len(probabilities), *expected_accuracy(probabilities))
 
     def _follow(self, looked: Looked, number: int, last: DriftReport | None) -> Findings:
         """Return the report that comes after the `last` one, and the state that follows; no report if it counts not."""

@@ -68,7 +68,7 @@ def _challenge(champion: Champion, lesson: Lesson, accepted: Lesson, settings: S
     verdict = gate.decide(
         gate.on_holdout(champion.model, challenger, champion.holdout, champion.holdout_labels),
         gate.on_recent(champion.model, challenger, lesson.labelled),
-        accepted=gate.unseen(challenger, accepted.labelled),
+        accepted=gate.unseen(challenger, accepted.labelled) if len(lesson) < gate.LEAST_RECENT else None,
         senders=lesson.of_each(),
         anchor=champion.anchor.metrics,
         level=settings.gate_level,

@@ -19,7 +19,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from contracts.drift import DriftReport, Findings, ModelShare, State
 from contracts.manifest import Period
-from contracts.names import ALERTS
+from contracts.names import ALERTS, CLASSES
 from contracts.records import PredictionRecord
 from deploy import ports, servers
 from deploy.openfaas.__main__ import ASKED, REFUSALS
@@ -444,6 +444,9 @@ def test_labels_that_contradict_the_model_are_drift_and_learned_ones_do_not_coun
     assert report.status == "drift"
     assert [name for name, test in report.tests.items() if test.drift] == ["error_rate"]
     assert known(report.window.error_rate) > 0.4
+    assert report.expected_accuracy is not None
+    assert report.expected_accuracy.accuracy is None
+    assert str(report.expected_accuracy.reason).startswith("labels contradict the probabilities: ")
 
 
 class Hook:
@@ -594,6 +597,13 @@ def test_drift_is_noticed_named_and_announced_once_and_cleared_once(
     report = system.look()
     assert (report["drift"], report["status"], report["model"]) == (False, "ok", system.version)
     assert report["reference"]["kind"] == "holdout"
+    # Nobody has sent a label, and yet it knows how many answers are right.
+    expected = report["expected_accuracy"]
+    newest = [*predictions.find().sort("scored_at", -1).limit(500)]
+    right = sum(each["prediction"] == CLASSES[label(each["text"])] for each in newest) / 500
+    assert (expected["texts"], expected["reason"]) == (500, None)
+    assert expected["low"] < expected["accuracy"] < expected["high"]
+    assert right == pytest.approx(expected["accuracy"], abs=0.05)
 
     def generate(seed: int) -> dict[str, Any]:
         status, made = system.call("GET", f"generate-drift?seed={seed}")

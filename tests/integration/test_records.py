@@ -464,7 +464,11 @@ def test_reports_of_the_release_before_are_read_and_followed(records: Records) -
     reports = DriftRecords(records)
     records.database["drift_reports"].insert_many([OLD_REPORT_WITHOUT_REFERENCE, OLD_REPORT])
     newest, oldest = reports.reports(10)
-    assert {"_id": "000000000003", **OLD_REPORT, **to_document(newest)} == {**OLD_REPORT, "state": NEW_STATE}
+    assert {"_id": "000000000003", **OLD_REPORT, **to_document(newest)} == {
+        **OLD_REPORT,
+        "state": NEW_STATE,
+        "expected_accuracy": None,
+    }
     assert (oldest.window.documents, oldest.reference, oldest.alert) == (0, ReferenceFigures(), None)
     (due,) = reports.undelivered("webhook")
     reports.mark_delivered(due.number, "webhook")
