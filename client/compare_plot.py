@@ -17,7 +17,7 @@ def plot(found: "Sequence[Figures]", path: Path) -> None:
     """
     figure = Figure(figsize=(10, 5), layout="constrained")
     bars, curves = figure.subplots(1, 2, width_ratios=[1, 1.2])
-    figure.suptitle(f"{found[0].metrics.texts} texts that no model has seen")
+    figure.suptitle(f"{found[0].metrics.texts:,} texts that no model has seen")
     names = [each.trainer for each in found]
     colours = [f"C{number}" for number in range(len(found))]
     drawn = bars.bar(names, [100 * each.metrics.accuracy for each in found], color=colours, width=0.5)
