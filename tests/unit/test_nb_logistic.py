@@ -77,6 +77,8 @@ def test_the_table_scores_as_scikit_learn_does(corpus: Examples, others: list[st
     served = Scorer(table.look_up, model.bias(), terms=SEQUENCES.terms)
     for scorer in (served, model.scorer()):
         assert [scorer.log_odds(text) for text in (*texts, *others)] == pytest.approx(expected, rel=0, abs=1e-9)
+        explained = [scorer.bias + sum(each.log_odds for each in scorer.explain(text)) for text in (*texts, *others)]
+        assert explained == pytest.approx(expected, rel=0, abs=1e-9)
     counted = count_texts([*texts, *others], model.features)
     assert counted.log_odds(model.scorer()) == pytest.approx(expected, rel=0, abs=1e-9)
 
