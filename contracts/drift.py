@@ -85,32 +85,29 @@ class ReferenceFigures(Struct, frozen=True):
     last_scored_at: str | UnsetType = UNSET
 
 
-class Check(Struct, frozen=True):
-    """What one window says, before it is confirmed."""
-
-    status: Status
-
-
 class State(Struct, frozen=True):
-    """The confirmed state, and how many checks in a row have said otherwise since."""
+    """The confirmed state, since when it has been so, and what the next check goes on from.
 
-    drift: bool = False
-    contrary_checks: int = 0
-
-
-class DriftReport(Struct, frozen=True, kw_only=True):
-    """What a check found, and the state that followed.
-
-    drift, status: of the confirmed state; check: of this window alone. model: the version that is served.
-    message: why there was no comparison, or no better reference.
-    confirm: how many checks change the state; alert: what is announced, if anything; undelivered: the channels that the
-    alert has not been sent by.
+    since: None where it has never changed. contrary_checks: how many in a row have said otherwise.
+    counted_until: when the last text was scored of the last window that counted.
     """
 
-    number: int
+    drift: bool = False
+    since: datetime | None = None
+    contrary_checks: int = 0
+    counted_until: datetime | None = None
+
+
+class Findings(Struct, frozen=True, kw_only=True):
+    """What a look at the last texts found, beside the confirmed state.
+
+    drift, status: what this window says. model: the version that is served.
+    message: why there was no comparison, or no better reference.
+    confirm: how many checks change the state.
+    """
+
     drift: bool
     status: Status
-    check: Check
     model: str | None
     tests: dict[str, DriftTest] = {}
     words: list[WordShift] = []
@@ -120,8 +117,31 @@ class DriftReport(Struct, frozen=True, kw_only=True):
     checked_at: datetime
     state: State
     confirm: int
+
+
+class DriftReport(Findings, frozen=True, kw_only=True):
+    """What a check found that counted, and the state that followed.
+
+    alert: what is announced, if anything; undelivered: the channels that the alert has not been sent by.
+    """
+
+    number: int
     alert: AlertKind | None = None
     undelivered: list[str] | UnsetType = UNSET
+
+
+class LiveSample(Struct, frozen=True, kw_only=True):
+    """The texts that the live reference of a version is made of, drawn from all that checks have seen.
+
+    key: of the hash that draws them. ids: theirs, in `predictions`. exchanged: how many have come into it since the
+    reference was made last, at `made_at`.
+    """
+
+    version: str
+    key: str
+    ids: list[str] = []
+    exchanged: int = 0
+    made_at: datetime | None = None
 
 
 class Reports(Struct, frozen=True):
