@@ -64,13 +64,26 @@ class ModelShare(Struct, frozen=True):
     documents: int
 
 
+class ExpectedAccuracy(Struct, frozen=True):
+    """The share of right predictions to expect of so many texts, and from where to where it is, with 95 %."""
+
+    accuracy: float
+    low: float
+    high: float
+    texts: int
+
+
 class WindowFigures(SampleFigures, frozen=True):
-    """The texts that were scored last: when, by which versions, and how many of them generate-drift made."""
+    """The texts that were scored last: when, by which versions, and how many of them generate-drift made.
+
+    expected: of those that the served version scored; missing where it is not calibrated, or labels contradict that.
+    """
 
     first_scored_at: datetime | UnsetType | None = UNSET
     last_scored_at: datetime | UnsetType | None = UNSET
     synthetic: int | UnsetType = UNSET
     models: list[ModelShare] | UnsetType = UNSET
+    expected: ExpectedAccuracy | UnsetType = UNSET
 
 
 class ReferenceFigures(Struct, frozen=True):

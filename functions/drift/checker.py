@@ -11,19 +11,21 @@ from functools import partial
 from itertools import starmap
 
 import prometheus_client
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 from prometheus_client import Gauge, Histogram
 
 from contracts.codec import extended
-from contracts.drift import DriftReport, Findings, ModelShare, Reports, State, WindowFigures
+from contracts.drift import DriftReport, ExpectedAccuracy, Findings, ModelShare, Reports, State, WindowFigures
 from functions.drift.alerts import Courier
 from functions.drift.references import Candidate, References, Watched, say_rest
 from functions.drift.settings import Settings
 from records import InvalidRecord, RecordsUnavailable, now
 from records.drift import DriftRecords, Scoring
+from sentiment.calibration import NOT_CALIBRATED
 from sentiment.drift.check import check, counts, next_state
-from sentiment.drift.samples import Window, count_errors
+from sentiment.drift.expected import Judged, expected_accuracy, judge
+from sentiment.drift.samples import Window
 
 logger = logging.getLogger(__name__)
 
@@ -149,7 +151,8 @@ class Checker:
         texts = self._records.texts([scoring.id for scoring in seen])
         window = Window.from_texts(texts, watched.model, reference=reference.statistics)
         say_rest("the window", window)
-        window = self._with_labels(window, watched)
+        judged = self._judged(watched)
+        window = dataclasses.replace(window, labelled=len(judged.probabilities), errors=judged.wrong)
         comparison = check(
             reference.statistics, window, level=self._settings.level, minimum_texts=self._settings.minimum_texts
         )
@@ -166,18 +169,18 @@ class Checker:
                 last_scored_at=seen[0].scored_at if seen else None,
                 synthetic=sum(scoring.synthetic for scoring in seen),
                 models=[*starmap(ModelShare, Counter(scoring.model for scoring in seen).items())],
+                expected=_expected(watched, seen, judged),
             ),
             reference=reference.describe(comparison.reference),
         )
 
-    def _with_labels(self, window: Window, watched: Watched) -> Window:
-        """Count the model's errors on the newest labels that came in since its promotion, unless a model learned them.
+    def _judged(self, watched: Watched) -> Judged:
+        """Have the model score the newest labels that came in since its promotion, unless a model learned them.
 
         On what it has learned, a model errs less than on anything else.
         """
         labels = self._records.unlearned_labels(self._settings.maximum_labels, since=watched.promoted_at)
-        labelled, errors = count_errors(labels, watched.model)
-        return dataclasses.replace(window, labelled=labelled, errors=errors)
+        return judge(labels, watched.scorer)
 
     def _follow(self, looked: Looked, number: int, last: DriftReport | None) -> Findings:
         """Return the report that comes after the `last` one, and the state that follows; no report if it counts not."""
@@ -200,6 +203,14 @@ def split(newest: Sequence[Scoring], window_texts: int) -> tuple[Sequence[Scorin
     """Return the window and the texts before it, each newest first; a batch has one time, and is not divided."""
     window = newest[:window_texts]
     return window, [scoring for scoring in newest[window_texts:] if scoring.scored_at < window[-1].scored_at]
+
+
+def _expected(watched: Watched, seen: Sequence[Scoring], judged: Judged) -> ExpectedAccuracy | UnsetType:
+    """Return how often the model is expected to be right on what it has scored, where its probabilities mean that."""
+    probabilities = [scoring.probability for scoring in seen if scoring.model == watched.version]
+    if not probabilities or watched.scorer.calibration == NOT_CALIBRATED or judged.contradicts_calibration():
+        return UNSET
+    return expected_accuracy(probabilities)
 
 
 def show(findings: Findings) -> None:

@@ -17,11 +17,12 @@ from model_store.layout import Current
 from model_store.publishing import ModelStore, Statistics
 from records import now
 from records.drift import DriftRecords, Scoring
-from sentiment.artifact import REFERENCE_PART
+from sentiment.artifact import REFERENCE_PART, scorer_of
 from sentiment.drift.drawing import drawn
 from sentiment.drift.samples import Reference, Sample
 from sentiment.model import Model
 from sentiment.packing import unpack
+from sentiment.scorer import Scorer
 
 logger = logging.getLogger(__name__)
 
@@ -54,6 +55,7 @@ class Watched:
 
     current: Current
     model: Model
+    scorer: Scorer
     holdout: Candidate | None
     live: Candidate | None = None
     live_made_at: datetime | None = None
@@ -95,7 +97,8 @@ class References:
             artifact = self._store.load(current.version)
             content = artifact.parts.get(REFERENCE_PART)
             holdout = Candidate(Reference.from_bytes(content), current.version) if content else None
-            self._watched = Watched(current, unpack(artifact), holdout)
+            scorer = scorer_of(artifact.manifest, artifact.parts)
+            self._watched = Watched(current, unpack(artifact), scorer, holdout)
         else:
             self._watched.current = current
         return self._watched

@@ -149,15 +149,6 @@ class Reference(Sample):
         return cls(texts, kept.words, kept.texts, measures, labelled, errors, kept.rest_texts, kept.rest_total)
 
 
-def count_errors(examples: Iterable[tuple[str, int]], model: Model) -> tuple[int, int]:
-    """Return how many labelled texts there are, and how many of them the model gets wrong."""
-    tally = _Tally()
-    for counts, labels in _batches(examples):
-        tally.add(measure(counts, model, labels))
-        del counts
-    return tally.labelled, tally.errors
-
-
 @dataclass
 class _Tally:
     """What measured texts add up to, but for their words."""

@@ -1,6 +1,7 @@
 """Drift and generate-drift on real servers: noticed, named, announced once, cleared once."""
 
 import json
+import math
 import subprocess
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -99,7 +100,9 @@ class Scored:
         """Go on in another second."""
         self._clock += timedelta(seconds=2)
 
-    def __call__(self, texts: list[str], *, model: str | None = None, synthetic: bool = False) -> None:
+    def __call__(
+        self, texts: list[str], *, model: str | None = None, synthetic: bool = False, probability: float = 0.5
+    ) -> None:
         records = []
         for text in texts:
             self._count += 1
@@ -109,7 +112,7 @@ class Scored:
                     id=f"test:{self._count}",
                     text=text,
                     prediction="positive",
-                    probability=0.5,
+                    probability=probability,
                     model=model or self._model,
                     source="http",
                     received_at=self._clock,
@@ -444,6 +447,31 @@ def test_labels_that_contradict_the_model_are_drift_and_learned_ones_do_not_coun
     assert report.status == "drift"
     assert [name for name, test in report.tests.items() if test.drift] == ["error_rate"]
     assert known(report.window.error_rate) > 0.4
+
+
+def test_the_accuracy_to_expect_is_told_without_labels_until_labels_contradict_it(
+    scored: Scored, all_records: Records, new_checker: NewChecker
+) -> None:
+    scored(make_texts(200, seed=1), model="another")
+    scored(make_texts(300, seed=2), probability=0.1)
+    expected = known(new_checker().look().window.expected)
+    assert expected.texts == 300
+    assert expected.accuracy == pytest.approx(0.9)
+    assert expected.low == pytest.approx(0.9 - 1.96 * math.sqrt(0.9 * 0.1 / 300))
+    labels = Labels(all_records)
+    labels.add([Label(text, label(text), "test") for text in make_texts(60, seed=6)])
+    assert known(counted(new_checker()).window.expected) == expected
+    labels.add([Label(text, 1 - label(text), "test") for text in make_texts(60, seed=7)])
+    window = new_checker().look().window
+    assert (known(window.error_rate) > 0.4, window.expected) == (True, UNSET)
+
+
+def test_a_model_without_a_holdout_says_nothing_of_the_accuracy_to_expect(
+    all_records: Records, corpus: Corpus, new_checker: NewChecker
+) -> None:
+    scored = Scored(all_records, promote(train_artifact(corpus)))
+    scored(make_texts(300, seed=2))
+    assert new_checker().look().window.expected is UNSET
 
 
 class Hook:
