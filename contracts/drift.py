@@ -64,26 +64,13 @@ class ModelShare(Struct, frozen=True):
     documents: int
 
 
-class ExpectedAccuracy(Struct, frozen=True):
-    """The share of right predictions to expect of so many texts, and from where to where it is, with 95 %."""
-
-    accuracy: float
-    low: float
-    high: float
-    texts: int
-
-
 class WindowFigures(SampleFigures, frozen=True):
-    """The texts that were scored last: when, by which versions, and how many of them generate-drift made.
-
-    expected: of those that the served version scored; missing where it is not calibrated, or labels contradict that.
-    """
+    """The texts that were scored last: when, by which versions, and how many of them generate-drift made."""
 
     first_scored_at: datetime | UnsetType | None = UNSET
     last_scored_at: datetime | UnsetType | None = UNSET
     synthetic: int | UnsetType = UNSET
     models: list[ModelShare] | UnsetType = UNSET
-    expected: ExpectedAccuracy | UnsetType = UNSET
 
 
 class ReferenceFigures(Struct, frozen=True):
@@ -96,6 +83,20 @@ class ReferenceFigures(Struct, frozen=True):
     model: str | UnsetType = UNSET
     first_scored_at: str | UnsetType = UNSET
     last_scored_at: str | UnsetType = UNSET
+
+
+class ExpectedAccuracy(Struct, frozen=True):
+    """The share of right answers in a window that its calibrated probabilities lead to expect, without any label.
+
+    texts: of the window, those that the served version scored. accuracy; low, high: between which it lies with 95 %
+    probability; None where it can't be told, and reason says why.
+    """
+
+    texts: int
+    accuracy: float | None = None
+    low: float | None = None
+    high: float | None = None
+    reason: str | None = None
 
 
 class State(Struct, frozen=True):
@@ -126,6 +127,7 @@ class Findings(Struct, frozen=True, kw_only=True):
     words: list[WordShift] = []
     window: WindowFigures = WindowFigures(0)
     reference: ReferenceFigures = ReferenceFigures()
+    expected_accuracy: ExpectedAccuracy | None = None
     message: str | None = None
     checked_at: datetime
     state: State

@@ -20,11 +20,11 @@ SAMPLE = "live"
 
 @dataclass(frozen=True)
 class Scoring:
-    """The id of a text, which probability it got, by which model, when, and whether generate-drift made it."""
+    """The id of a text, by which model it was scored, what it found, when, and whether generate-drift made the text."""
 
     id: str
-    probability: float
     model: str
+    probability: float
     scored_at: datetime
     synthetic: bool
 
@@ -71,12 +71,18 @@ class DriftRecords:
 
     def newest(self, limit: int) -> list[Scoring]:
         """Return the scorings of the texts that were scored last, newest first, at most `limit`."""
-        fields = {"probability": 1, "model": 1, "scored_at": 1, "synthetic": 1}
+        fields = {"model": 1, "probability": 1, "scored_at": 1, "synthetic": 1}
         with unavailable():
             found = self._predictions.find({}, fields).sort("scored_at", -1).limit(limit)
             return [
-                Scoring(each["_id"], each["probability"], each["model"], each["scored_at"], bool(each.get("synthetic")))
-                for each in found
+                Scoring(
+                    document["_id"],
+                    document["model"],
+                    document["probability"],
+                    document["scored_at"],
+                    bool(document.get("synthetic")),
+                )
+                for document in found
             ]
 
     def scored_at(self, place: int) -> datetime | None:

@@ -11,12 +11,13 @@ from functools import partial
 from itertools import starmap
 
 import prometheus_client
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET
 from msgspec.structs import replace
 from prometheus_client import Gauge, Histogram
 
 from contracts.codec import extended
 from contracts.drift import DriftReport, ExpectedAccuracy, Findings, ModelShare, Reports, State, WindowFigures
+from contracts.names import CLASSES
 from functions.drift.alerts import Courier
 from functions.drift.references import Candidate, References, Watched, say_rest
 from functions.drift.settings import Settings
@@ -24,7 +25,7 @@ from records import InvalidRecord, RecordsUnavailable, now
 from records.drift import DriftRecords, Scoring
 from sentiment.calibration import NOT_CALIBRATED
 from sentiment.drift.check import check, counts, next_state
-from sentiment.drift.expected import Judged, expected_accuracy, judge
+from sentiment.drift.expected import contradicts, expected_accuracy
 from sentiment.drift.samples import Window
 
 logger = logging.getLogger(__name__)
@@ -50,6 +51,14 @@ class Looked:
     findings: Findings
     window: Sequence[Scoring]
     at_seconds: float
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Probabilities of texts of which the label is known, and how many were answered wrongly."""
+
+    probabilities: Sequence[float]
+    errors: int
 
 
 class Checker:
@@ -151,8 +160,8 @@ class Checker:
         texts = self._records.texts([scoring.id for scoring in seen])
         window = Window.from_texts(texts, watched.model, reference=reference.statistics)
         say_rest("the window", window)
-        judged = self._judged(watched)
-        window = dataclasses.replace(window, labelled=len(judged.probabilities), errors=judged.wrong)
+        labelled = self._labelled(watched)
+        window = dataclasses.replace(window, labelled=len(labelled.probabilities), errors=labelled.errors)
         comparison = check(
             reference.statistics, window, level=self._settings.level, minimum_texts=self._settings.minimum_texts
         )
@@ -169,18 +178,33 @@ class Checker:
                 last_scored_at=seen[0].scored_at if seen else None,
                 synthetic=sum(scoring.synthetic for scoring in seen),
                 models=[*starmap(ModelShare, Counter(scoring.model for scoring in seen).items())],
-                expected=_expected(watched, seen, judged),
             ),
             reference=reference.describe(comparison.reference),
+            expected_accuracy=self._expect(watched, seen, labelled),
         )
 
-    def _judged(self, watched: Watched) -> Judged:
-        """Have the model score the newest labels that came in since its promotion, unless a model learned them.
+    def _labelled(self, watched: Watched) -> Labelled:
+        """Score the newest labelled texts that came in since the model's promotion, unless a model has learned them.
 
         On what it has learned, a model errs less than on anything else.
         """
         labels = self._records.unlearned_labels(self._settings.maximum_labels, since=watched.promoted_at)
-        return judge(labels, watched.scorer)
+        scored = [(watched.scorer.score(text), label) for text, label in labels]
+        errors = sum(score.prediction != CLASSES[label] for score, label in scored)
+        return Labelled([score.probability for score, _ in scored], errors)
+
+    def _expect(self, watched: Watched, window: Sequence[Scoring], labelled: Labelled) -> ExpectedAccuracy:
+        """Return what accuracy is to be expected of a window, or why none can be told."""
+        probabilities = [scoring.probability for scoring in window if scoring.model == watched.version]
+        unknown = partial(ExpectedAccuracy, len(probabilities))
+        if watched.scorer.calibration == NOT_CALIBRATED:
+            return unknown(reason=f"the probabilities of {watched.version} are not calibrated")
+        if len(probabilities) < self._settings.minimum_texts:
+            return unknown(reason=f"{watched.version} has scored only {len(probabilities)} texts of the window")
+        if contradicts(labelled.probabilities, labelled.errors):
+            errors = f"{labelled.errors} of {len(labelled.probabilities)} answers are wrong"
+            return unknown(reason=f"labels contradict the probabilities: {errors}")
+        return ExpectedAccuracy(len(probabilities), *expected_accuracy(probabilities))
 
     def _follow(self, looked: Looked, number: int, last: DriftReport | None) -> Findings:
         """Return the report that comes after the `last` one, and the state that follows; no report if it counts not."""
@@ -203,14 +227,6 @@ def split(newest: Sequence[Scoring], window_texts: int) -> tuple[Sequence[Scorin
     """Return the window and the texts before it, each newest first; a batch has one time, and is not divided."""
     window = newest[:window_texts]
     return window, [scoring for scoring in newest[window_texts:] if scoring.scored_at < window[-1].scored_at]
-
-
-def _expected(watched: Watched, seen: Sequence[Scoring], judged: Judged) -> ExpectedAccuracy | UnsetType:
-    """Return how often the model is expected to be right on what it has scored, where its probabilities mean that."""
-    probabilities = [scoring.probability for scoring in seen if scoring.model == watched.version]
-    if not probabilities or watched.scorer.calibration == NOT_CALIBRATED or judged.contradicts_calibration():
-        return UNSET
-    return expected_accuracy(probabilities)
 
 
 def show(findings: Findings) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from itertools import repeat
+from itertools import compress, repeat
 
 import numpy as np
 from msgspec.structs import replace
@@ -130,27 +130,26 @@ def _align(
     A word that one side has not kept is in at most `rest_texts` of its texts. It counts as if it were in as many as
     come nearest to the other side's share: no word moves because it was not kept.
     """
-    known = len(reference.words)
+    known, unknown = len(reference.words), -1
     if window.words[:known] == reference.words:  # they were counted with it: there is nothing to look up
-        positions = np.arange(len(window.words))
-        positions[known:] = -1
+        words, in_window = window.words, window.word_texts
     else:
         looked_up = map(reference.vocabulary.index.get, window.words, repeat(-1))
         positions = np.fromiter(looked_up, dtype=np.int64, count=len(window.words))
-    new = positions < 0
-    positions[new] = known + np.arange(new.sum())
-    unknown = -1
-    in_reference = np.concatenate([reference.word_texts, np.full(new.sum(), unknown, dtype=np.int64)])
-    in_window = np.full(len(in_reference), unknown, dtype=np.int64)
-    in_window[positions] = window.word_texts
+        new = positions < 0
+        positions[new] = known + np.arange(new.sum())
+        words = reference.words + tuple(compress(window.words, new.tolist()))
+        in_window = np.full(len(words), unknown, dtype=np.int64)
+        in_window[positions] = window.word_texts
+    in_reference = np.full(len(words), unknown, dtype=np.int64)
+    in_reference[:known] = reference.word_texts
     only_window, only_reference = in_reference == unknown, in_window == unknown
     alike = in_window[only_window] * reference.texts // window.texts
     in_reference[only_window] = np.minimum(alike, reference.rest_texts)
     alike = in_reference[only_reference] * window.texts // reference.texts
     in_window[only_reference] = np.minimum(alike, window.rest_texts)
     guessed = (only_window & (reference.rest_texts > 0)) | (only_reference & (window.rest_texts > 0))
-    new_words = tuple(window.words[i] for i in np.flatnonzero(new).tolist())
-    return reference.words + new_words, in_reference, in_window, guessed
+    return words, in_reference, in_window, guessed
 
 
 def _most_others(reference: Reference, window: Window) -> int:

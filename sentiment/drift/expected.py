@@ -1,65 +1,51 @@
-"""How often a model is right on texts whose labels nobody knows yet, from its calibrated probabilities.
+"""How many answers are right, without labels: what calibrated probabilities lead to expect.
 
-Of the texts at a probability of 0.8 four of five are positive, so the prediction is right with probability 0.8. The
-mean of this over a window is the accuracy to expect there (confidence-based performance estimation, as NannyML calls
-it). The number of right predictions is a sum of independent trials, whose variance is the sum of theirs: it gives the
-interval. All of this holds as long as the probabilities mean what they say, which recent labels can contradict.
+Where a model gives `positive` the probability p, and probabilities are calibrated, its answer is right with the
+probability q = max(p, 1 - p). Among n texts the share of right answers then has the mean sum(q) / n and the standard
+deviation sqrt(sum(q (1 - q))) / n: confidence-based performance estimation, CBPE, as in NannyML. It follows texts that
+become harder to tell. It can't see that the same words come to mean something else: for that there are labels.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from contracts.drift import ExpectedAccuracy
-from sentiment.scorer import Scorer
-
-INTERVAL_DEVIATIONS = 1.96  # 95 % of a normal distribution
-CONTRADICTION_DEVIATIONS = 2.576  # all but 1 %
-LEAST_LABELS = 30
-
-
-@dataclass(frozen=True)
-class Judged:
-    """Labelled texts: the probability of positive that each got, and of how many the prediction was right."""
-
-    probabilities: list[float]
-    right: int
-
-    @property
-    def wrong(self) -> int:
-        """Of how many it was wrong."""
-        return len(self.probabilities) - self.right
-
-    def contradicts_calibration(self) -> bool:
-        """Whether the predictions are right more or less often than their probabilities say, beyond chance (1 %)."""
-        if len(self.probabilities) < LEAST_LABELS:
-            return False
-        expected, deviation = _right(self.probabilities)
-        return abs(self.right - expected) > CONTRADICTION_DEVIATIONS * deviation
+# Of a normal distribution: 95 % lie within the one, 99 % within the other.
+_INTERVAL_DEVIATIONS = 1.96
+_CONTRADICTION_DEVIATIONS = 2.576
+# Of fewer the distribution is too coarse to be taken for a normal one.
+MINIMUM_LABELS = 30
 
 
-def judge(examples: Iterable[tuple[str, int]], scorer: Scorer) -> Judged:
-    """Score labelled texts, one at a time."""
-    probabilities, right = list[float](), 0
-    for text, label in examples:
-        score = scorer.score(text)
-        probabilities.append(score.probability)
-        right += (score.log_odds > 0) == (label == 1)
-    return Judged(probabilities, right)
+def expected_accuracy(probabilities: Sequence[float]) -> tuple[float, float, float]:
+    """Return the share of right answers to expect among texts, and between which it lies with 95 % probability.
+
+    probabilities: (D,), calibrated, of `positive`; D at least 1.
+    """
+    right = _right(probabilities)
+    mean, deviation = float(right.mean()), _deviation(right) / len(right)
+    return mean, max(0.0, mean - _INTERVAL_DEVIATIONS * deviation), min(1.0, mean + _INTERVAL_DEVIATIONS * deviation)
 
 
-def expected_accuracy(probabilities: Sequence[float]) -> ExpectedAccuracy:
-    """Return the accuracy to expect on texts with these probabilities of positive, at least one, and its interval."""
-    texts = len(probabilities)
-    expected, deviation = _right(probabilities)
-    low, high = (expected + sign * INTERVAL_DEVIATIONS * deviation for sign in (-1, 1))
-    return ExpectedAccuracy(expected / texts, max(low / texts, 0.0), min(high / texts, 1.0), texts)
+def contradicts(probabilities: Sequence[float], errors: int) -> bool:
+    """Return whether labels show that probabilities are not calibrated, at the level 0.01; too few labels show nothing.
+
+    probabilities: (D,), of the labelled texts; errors: how many of them were answered wrongly.
+    """
+    if len(probabilities) < MINIMUM_LABELS:
+        return False
+    right = _right(probabilities)
+    surprise = abs(len(right) - errors - float(right.sum()))
+    # Half an answer: what is counted comes in steps of one.
+    return surprise - 0.5 > _CONTRADICTION_DEVIATIONS * _deviation(right)
 
 
-def _right(probabilities: Sequence[float]) -> tuple[float, float]:
-    """Return how many predictions are expected to be right, and the standard deviation of that number."""
-    positive: NDArray[np.float64] = np.array(probabilities)
-    right = np.maximum(positive, 1 - positive)
-    return float(right.sum()), float(np.sqrt((right * (1 - right)).sum()))
+def _right(probabilities: Sequence[float]) -> NDArray[np.float64]:
+    positive = np.array(probabilities, dtype=np.float64)
+    return np.maximum(positive, 1 - positive)
+
+
+def _deviation(right: NDArray[np.float64]) -> float:
+    return math.sqrt(float((right * (1 - right)).sum()))

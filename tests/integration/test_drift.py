@@ -1,7 +1,6 @@
 """Drift and generate-drift on real servers: noticed, named, announced once, cleared once."""
 
 import json
-import math
 import subprocess
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -20,7 +19,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from contracts.drift import DriftReport, Findings, ModelShare, State
 from contracts.manifest import Period
-from contracts.names import ALERTS
+from contracts.names import ALERTS, CLASSES
 from contracts.records import PredictionRecord
 from deploy import ports, servers
 from deploy.openfaas.__main__ import ASKED, REFUSALS
@@ -100,9 +99,7 @@ class Scored:
         """Go on in another second."""
         self._clock += timedelta(seconds=2)
 
-    def __call__(
-        self, texts: list[str], *, model: str | None = None, synthetic: bool = False, probability: float = 0.5
-    ) -> None:
+    def __call__(self, texts: list[str], *, model: str | None = None, synthetic: bool = False) -> None:
         records = []
         for text in texts:
             self._count += 1
@@ -112,7 +109,7 @@ class Scored:
                     id=f"test:{self._count}",
                     text=text,
                     prediction="positive",
-                    probability=probability,
+                    probability=0.5,
                     model=model or self._model,
                     source="http",
                     received_at=self._clock,
@@ -447,31 +444,9 @@ def test_labels_that_contradict_the_model_are_drift_and_learned_ones_do_not_coun
     assert report.status == "drift"
     assert [name for name, test in report.tests.items() if test.drift] == ["error_rate"]
     assert known(report.window.error_rate) > 0.4
-
-
-def test_the_accuracy_to_expect_is_told_without_labels_until_labels_contradict_it(
-    scored: Scored, all_records: Records, new_checker: NewChecker
-) -> None:
-    scored(make_texts(200, seed=1), model="another")
-    scored(make_texts(300, seed=2), probability=0.1)
-    expected = known(new_checker().look().window.expected)
-    assert expected.texts == 300
-    assert expected.accuracy == pytest.approx(0.9)
-    assert expected.low == pytest.approx(0.9 - 1.96 * math.sqrt(0.9 * 0.1 / 300))
-    labels = Labels(all_records)
-    labels.add([Label(text, label(text), "test") for text in make_texts(60, seed=6)])
-    assert known(counted(new_checker()).window.expected) == expected
-    labels.add([Label(text, 1 - label(text), "test") for text in make_texts(60, seed=7)])
-    window = new_checker().look().window
-    assert (known(window.error_rate) > 0.4, window.expected) == (True, UNSET)
-
-
-def test_a_model_without_a_holdout_says_nothing_of_the_accuracy_to_expect(
-    all_records: Records, corpus: Corpus, new_checker: NewChecker
-) -> None:
-    scored = Scored(all_records, promote(train_artifact(corpus)))
-    scored(make_texts(300, seed=2))
-    assert new_checker().look().window.expected is UNSET
+    assert report.expected_accuracy is not None
+    assert report.expected_accuracy.accuracy is None
+    assert str(report.expected_accuracy.reason).startswith("labels contradict the probabilities: ")
 
 
 class Hook:
@@ -622,6 +597,13 @@ def test_drift_is_noticed_named_and_announced_once_and_cleared_once(
     report = system.look()
     assert (report["drift"], report["status"], report["model"]) == (False, "ok", system.version)
     assert report["reference"]["kind"] == "holdout"
+    # Nobody has sent a label, and yet it knows how many answers are right.
+    expected = report["expected_accuracy"]
+    newest = [*predictions.find().sort("scored_at", -1).limit(500)]
+    right = sum(each["prediction"] == CLASSES[label(each["text"])] for each in newest) / 500
+    assert (expected["texts"], expected["reason"]) == (500, None)
+    assert expected["low"] < expected["accuracy"] < expected["high"]
+    assert right == pytest.approx(expected["accuracy"], abs=0.05)
 
     def generate(seed: int) -> dict[str, Any]:
         status, made = system.call("GET", f"generate-drift?seed={seed}")
