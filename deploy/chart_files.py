@@ -1,7 +1,7 @@
 """Writes the files of the Helm chart that follow from elsewhere: `python -m deploy.chart_files`.
 
-The schema of its values, whose settings are those of docs/configuration.md, and the roles of MongoDB, which are those of
-deploy/rights.py.
+The schema of its values, whose settings are those of docs/configuration.md, and the roles of MongoDB, which are those
+of deploy/rights.py.
 """
 
 import json
@@ -20,7 +20,8 @@ OTHERS = ("RECORD_TTL_DAYS",)
 # Of the local stack alone, of a container's own making, or with a password.
 LEFT_OUT = (
     "MONGODB_URL", "RABBITMQ_URL", "RABBITMQ_STREAM_URL", "AWS_CA_BUNDLE", "SSL_CERT_FILE", "LISTEN_HOST",
-    "LISTEN_PORT", "ALLOWED_HOSTS", "LOCAL_PORT", "VENV", "PYTHON", "RETRAIN_SCHEDULE", "DRIFT_SCHEDULE", "SENTIMENT_CACHE",
+    "LISTEN_PORT", "ALLOWED_HOSTS", "LOCAL_PORT", "VENV", "PYTHON", "RETRAIN_SCHEDULE", "DRIFT_SCHEDULE",
+    "SENTIMENT_CACHE",
 )  # fmt: skip
 
 
