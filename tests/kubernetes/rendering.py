@@ -29,9 +29,8 @@ OWN_SERVERS: Values = {
     "settings": {"S3_ENDPOINT_URL": "https://store.example", "STREAM_PARTITIONS": 0},
 }
 OF_THEIRS = ("store.example", "gateway.example", "prometheus.example")
-MIRROR = {
-    name: f"{REGISTRY}/{name.lower()}:1" for name in yaml.safe_load((CHART / "values.yaml").read_text())["images"]
-}
+IMAGES: Mapping[str, str] = yaml.safe_load((CHART / "values.yaml").read_text())["images"]
+MIRROR = {name: f"{REGISTRY}/{name.lower()}:1" for name in IMAGES}
 CASES: Mapping[str, Values] = {
     "default": {},
     "small": small(),

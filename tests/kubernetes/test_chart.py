@@ -22,6 +22,7 @@ from deploy.rights import BUCKET, RECORDS
 from tests.kubernetes.rendering import (
     CASES,
     CHART,
+    IMAGES,
     MIRROR,
     OF_THEIRS,
     OWN_SERVERS,
@@ -146,7 +147,7 @@ def test_each_host_is_a_service_of_the_chart_or_of_an_operator(documents: list[D
 def test_each_image_is_of_the_registry_or_one_of_those_that_values_name(
     documents: list[Document], values: Values
 ) -> None:
-    others = values.get("images") or yaml.safe_load((CHART / "values.yaml").read_text())["images"]
+    others = values.get("images") or IMAGES
     images = [container["image"] for _, pod in pods(documents) for container in pod["containers"]]
     images += [document["spec"]["image"] for document in documents if document["kind"] == "RabbitmqCluster"]
     own = rf"{re.escape(REGISTRY)}/sentiment-(bridge|bootstrap):[\w.]+(@sha256:[0-9a-f]{{64}})?"
@@ -208,7 +209,7 @@ def test_what_one_pod_may_send_the_other_may_receive(documents: list[Document]) 
         json.dumps(each["spec"]["podSelector"]["matchLabels"]): name
         for name, each in policies.items()
         if name != "default-deny"
-    }  # noqa: E501
+    }
 
     def talks(direction: str, end: str) -> Iterator[tuple[str, str, str]]:
         for name, policy in policies.items():
@@ -301,7 +302,7 @@ def changes(values: Values, others: Values) -> set[str]:
     """Return the names of what is rolled out, or made anew, where these values follow on those."""
 
     def templates(given: Values) -> dict[str, Document]:
-        return {name: pod for name, pod in annotated(render(given))}
+        return dict(annotated(render(given)))
 
     before, after = templates(values), templates(others)
     return {name for name in after if after[name] != before.get(name)}
@@ -347,7 +348,7 @@ def test_a_job_is_never_changed_but_made_anew(known: Values) -> None:
 def test_rabbitmq_has_the_route_that_its_operator_probes() -> None:
     found = re.fullmatch(
         r"rabbitmq:(\d+)\.(\d+)\.(\d+)-management", named(render({}), "RabbitmqCluster", "rabbitmq")["spec"]["image"]
-    )  # noqa: E501
+    )
     assert found
     assert tuple(map(int, found.groups())) >= (4, 2, 4)
 
@@ -448,7 +449,7 @@ def asked(documents: list[Document]) -> tuple[float, float]:
     units = {"Gi": 1.0, "Mi": 1 / 1024}
     cpus = gib = 0.0
     for document in documents:
-        spec = document["spec"] if "spec" in document else {}
+        spec = document.get("spec", {})
         match document["kind"]:
             case "RabbitmqCluster":
                 found, number = [spec], spec["replicas"]
