@@ -150,6 +150,7 @@ class RecordsAlone:
                 text=case.texts.texts[number % len(case.texts.texts)],
                 prediction=score.prediction,
                 probability=score.probability,
+                log_odds=score.log_odds,
                 model="20261126T000000Z-00000000",
                 source="stream",
                 received_at=time_of_all,

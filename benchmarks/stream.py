@@ -46,7 +46,7 @@ from benchmarks.processes import listening_on
 from benchmarks.servers import http_peer, servers
 from datasets import load_corpus
 from deploy.servers import rabbitmq_server
-from sentiment.packing import unpack
+from sentiment.artifact import scorer_of
 from sentiment.training import train_artifact
 from tests.system import ROOT, promote, python_service, through_gateway
 
@@ -83,7 +83,7 @@ def main() -> int:
         environment = stack.enter_context(servers(folder))
         artifact = train_artifact(load_corpus(str(training_data)))
         promote(artifact)
-        scorer = unpack(artifact).scorer()
+        scorer = scorer_of(artifact.manifest, artifact.parts)
         del artifact
         short = Texts.of("short texts", short_texts(DIFFERENT_TEXTS), scorer, folder)
         long = Texts.of("reviews", some_reviews(reviews, DIFFERENT_TEXTS), scorer, folder)

@@ -11,7 +11,7 @@ import msgspec
 
 from contracts.codec import indented
 from contracts.drift import Alert
-from contracts.limits import MAX_ID_CHARACTERS, MAX_PARKED_CHARACTERS, MAX_TEXT_CHARACTERS
+from contracts.limits import MAX_EXPLAINED_CHARACTERS, MAX_ID_CHARACTERS, MAX_PARKED_CHARACTERS, MAX_TEXT_CHARACTERS
 from contracts.names import ALERTS, PREDICTIONS, REJECTED
 from contracts.retrain import LabelExample
 from contracts.stream import Rejected, ReviewAnswer, ReviewMessage
@@ -20,14 +20,15 @@ Part = dict[str, Any]
 REVIEWS, LABELS = "reviews", "labels"
 """The streams that the bridge reads unless its settings name others."""
 JSON = "application/json"
-VERSION = "0.3.0"
+VERSION = "0.4.0"
 """Of the messages, not of the project: it grows when they change."""
 
 _MODEL = "20261124T192837Z-cdfaae22"
 _ANSWER = {
     "id": "order-17",
     "prediction": "positive",
-    "probability": 0.720218377699916,
+    "probability": 0.8742197769085034,
+    "log_odds": 0.9455450898679354,
     "model": _MODEL,
     "offset": 0,
 }
@@ -173,10 +174,14 @@ def _messages() -> Part:
             "title": "A text to be scored",
             "contentType": JSON,
             "description": f"text: at most {MAX_TEXT_CHARACTERS} characters. id: of the sender; without it the answer "
-            f"has the property message_id, its first {MAX_ID_CHARACTERS} characters, else the stream and the offset.",
+            f"has the property message_id, its first {MAX_ID_CHARACTERS} characters, else the stream and the offset. "
+            f"explain: the answer names the words that decided; then at most {MAX_EXPLAINED_CHARACTERS} characters.",
             "correlationId": correlation,
             "payload": _schema(ReviewMessage),
-            "examples": [{"payload": {"text": "I love you", "id": "order-17"}}, {"payload": {"text": "What a bore"}}],
+            "examples": [
+                {"payload": {"text": "I love you", "id": "order-17"}},
+                {"payload": {"text": "What a bore", "explain": True}},
+            ],
         },
         "reviewText": {
             "title": "A text to be scored, and nothing else",
@@ -196,8 +201,9 @@ def _messages() -> Part:
         "answer": {
             "title": "The answer to a text",
             "contentType": JSON,
-            "description": "probability: that of positive. offset: of the text in its stream or partition, null where "
-            "it came from a queue.",
+            "description": "probability: that of positive, calibrated. log_odds: what the model says before. words and "
+            "bias: where the review asks for them, what adds up to log_odds. offset: of the text in its stream or "
+            "partition, null where it came from a queue.",
             "correlationId": correlation,
             "payload": _schema(ReviewAnswer),
             "examples": [{"payload": _ANSWER}],

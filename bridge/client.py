@@ -9,13 +9,11 @@ python -m bridge.client --file reviews.jsonl
 
 import argparse
 import os
-import shlex
 import sys
 import time
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import closing, suppress
-from pathlib import Path
 
 from tqdm import tqdm
 
@@ -29,12 +27,12 @@ from messages.queue_source import QueueSource
 from messages.stream_client import partitions
 from messages.stream_source import StreamSource
 from messages.topology import declare_reply_queue
+from process.local import ADDRESSES, local_addresses
 from process.settings import SettingsError
 from process.tls import trust_authorities
 
 BATCH_MESSAGES = 500
 READ_TIMEOUT_SECONDS = 0.1
-ADDRESSES = Path(".local", "env")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -54,19 +52,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     questions = [(text.encode(), "text/plain") for text in parsed.text]
     questions += [(line, "application/json" if line.startswith(b"{") else "text/plain") for line in lines]
     if not os.environ.get("RABBITMQ_URL"):
-        os.environ.update(local_urls())
+        own = local_addresses()
+        os.environ.update({name: own[name] for name in own if name.startswith("RABBITMQ_")})
     try:
         trust_authorities()
         return _ask(Settings(), questions, parsed.timeout_seconds)
     except (BrokerUnavailable, SettingsError) as error:
         print(f"{error}\nIs RABBITMQ_URL right? The local stack's is in {ADDRESSES}.", file=sys.stderr)  # noqa: T201
         return 1
-
-
-def local_urls() -> dict[str, str]:
-    """Return the broker's addresses as `./deploy.sh --local` wrote them for the local stack; none where it did not."""
-    words = shlex.split(ADDRESSES.read_text(encoding="utf-8"), comments=True) if ADDRESSES.is_file() else []
-    return {name: value for name, _, value in (word.partition("=") for word in words) if name.startswith("RABBITMQ_")}
 
 
 def _ask(settings: Settings, questions: Sequence[tuple[bytes, str]], timeout_seconds: float) -> int:

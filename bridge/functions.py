@@ -77,14 +77,15 @@ class Function:
             raise FunctionUnavailable(f"{self.url} did not answer as {self._name} does: what came {error}") from error
 
 
-def predict(function: Function, texts: Sequence[str]) -> Answers:
+def predict(function: Function, texts: Sequence[str], *, explain: bool = False) -> Answers:
     """Return an answer for each text, a score or an error, and the model (empty if none was scored).
 
-    Raises FunctionUnavailable.
+    explain: the answers name the words that decided. Raises FunctionUnavailable.
     """
+    query = "?record=false&explain=true" if explain else "?record=false"
 
     def score(part: Sequence[str]) -> Answers:
-        answer = function.post(TextsRequest(part), read_answers, query="?record=false")
+        answer = function.post(TextsRequest(part), read_answers, query=query)
         if len(answer.predictions) != len(part):
             raise FunctionUnavailable(f"{function.url} gave {len(answer.predictions)} answers for {len(part)} texts")
         return answer

@@ -23,6 +23,7 @@ from bridge.pipeline import Handled
 from contracts.codec import Malformed, encode, extended
 from contracts.limits import MAX_PARKED_CHARACTERS, MAX_REASON_CHARACTERS, TextTooLong, within_limit
 from contracts.names import REJECTED, parse_label
+from contracts.predict import Answer
 from contracts.records import PredictionRecord, RejectedRecord
 from contracts.retrain import LabelExample, LabelsRequest, read_label_example, read_labels_taken
 from contracts.stream import Rejected, ReviewAnswer, read_review
@@ -32,6 +33,7 @@ from records import Records, RecordsUnavailable, now
 
 logger = logging.getLogger(__name__)
 Content = TypeVar("Content")
+NOT_EXPLAINED = Answer()
 MAX_NAME_BYTES = 255  # of a publisher, for the broker
 MESSAGES = Counter("bridge_messages", "Messages done with, by source and outcome", ["source", "outcome"])
 BUGS = Counter("bridge_bugs", "Messages parked because the bridge itself failed at them, by source", ["source"])
@@ -151,10 +153,11 @@ class BatchHandler(Generic[Content]):
 
 
 class Review(Struct, frozen=True):
-    """A text to be scored, and the id that its answer gets."""
+    """A text to be scored, the id that its answer gets, and whether that is explained."""
 
     text: str
     id: str | int
+    explain: bool = False
 
 
 @dataclass(frozen=True)
@@ -181,7 +184,8 @@ class ReviewHandler(BatchHandler[Review]):
             message.body.lstrip()[:1] == b"{" or message.content_type == "application/json"
         ):
             found = read_review(message.body)
-            return Review(within_limit(found.text), identifier if found.id is UNSET else found.id)
+            text = within_limit(found.text, explain=found.explain)
+            return Review(text, identifier if found.id is UNSET else found.id, found.explain)
         try:
             text = message.body.decode()
         except UnicodeDecodeError as error:
@@ -193,12 +197,11 @@ class ReviewHandler(BatchHandler[Review]):
     def use(self, good: Sequence[tuple[Message, Review]]) -> Used:
         """Score the texts, write their records, and answer as the records say."""
         received_at = now()
-        texts = [review.text for _, review in good]
-        scored = self.retry(lambda: predict(self.function, texts), FunctionUnavailable)
+        scores = self._score([review for _, review in good])
         scored_at = now()
         bad: list[Rejected] = []
-        records: list[tuple[Message, Review, PredictionRecord]] = []
-        for (message, review), score in zip(good, scored.predictions, strict=True):
+        records: list[tuple[Message, Review, Answer, PredictionRecord]] = []
+        for (message, review), (score, model) in zip(good, scores, strict=True):
             if score.probability is None:
                 bad.append(rejected(message, score.error or "predict gave no answer"))
                 continue
@@ -207,23 +210,50 @@ class ReviewHandler(BatchHandler[Review]):
                 text=review.text,
                 prediction=score.prediction,
                 probability=score.probability,
-                model=scored.model,
+                log_odds=score.log_odds,
+                model=model,
                 source="stream",
                 received_at=received_at,
                 scored_at=scored_at,
             )
-            records.append((message, review, record))
+            records.append((message, review, score, record))
         # What was answered before a crash is answered alike, whatever model was swapped in since.
         known = self.retry(lambda: self.records.insert_predictions([row[-1] for row in records]), RecordsUnavailable)
         replies: list[Outgoing] = []
         answers: list[Appended] = []
-        for message, review, scored_now in records:
+        for message, review, score, scored_now in records:
             record = known.get(message.key, scored_now) if known else scored_now
-            body = encode(ReviewAnswer(review.id, record.prediction, record.probability, record.model, message.offset))
+            # Another model's words would not add up to what was answered then.
+            why = score if record.model == scored_now.model else NOT_EXPLAINED
+            answer = ReviewAnswer(
+                id=review.id,
+                prediction=record.prediction,
+                probability=record.probability,
+                log_odds=record.log_odds,
+                words=why.words,
+                bias=why.bias,
+                model=record.model,
+                offset=message.offset,
+            )
+            body = encode(answer)
             answers.append(Appended(message.position, body, message.correlation_id))
             if message.reply_to:
                 replies.append(Outgoing(message.reply_to, body, message.correlation_id, persistent=message.persistent))
         return Used(bad, replies, answers)
+
+    def _score(self, reviews: Sequence[Review]) -> list[tuple[Answer, str]]:
+        """Return the answer to each review, and the model that gave it; raises Abandoned.
+
+        Those to be explained are asked for by themselves, since that is asked of a whole request.
+        """
+        answers: dict[int, tuple[Answer, str]] = {}
+        for explain in (False, True):
+            places = [place for place, review in enumerate(reviews) if review.explain == explain]
+            if places:
+                ask = partial(predict, self.function, [reviews[place].text for place in places], explain=explain)
+                found = self.retry(ask, FunctionUnavailable)
+                answers |= zip(places, ((answer, found.model) for answer in found.predictions), strict=True)
+        return [answers[place] for place in range(len(reviews))]
 
     def conclude(self, place: Place | None, answers: Sequence[Appended]) -> None:
         """Append the answers to the stream of them, where the broker drops those that it has."""

@@ -32,6 +32,18 @@ IN_HAND_PER_SLOT = 3
 """How many batches of a source are in hand for each that may be handled: the others wait for their turn, or for one."""
 
 
+EXPLAINED_TIMES = 30
+"""How much longer than its text the answer to a review can be that asks for an explanation, about."""
+SIGNS_OF_EXPLAIN = (b'"explain"', rb"\u006", rb"\u007")
+"""One of them is in each message that asks so: JSON may write any of its letters as the number of a character."""
+
+
+def _weight_bytes(message: Message) -> int:
+    """Return what a message takes of a batch: its bytes, or those of its answer where it may ask for an explanation."""
+    asks = any(sign in message.body for sign in SIGNS_OF_EXPLAIN)
+    return len(message.body) * EXPLAINED_TIMES if asks else len(message.body)
+
+
 def count_retry(error: str) -> None:
     """Count an attempt that failed, by the name of its error."""
     RETRIES.labels(error).inc()
@@ -176,14 +188,14 @@ class Pipeline:
                 self.slots.release()
                 return
             # A single message may be larger than a batch.
-            count = bisect_right(list(accumulate(len(message.body) for message in batch)), self.limits.bytes) or 1
+            count = bisect_right(list(accumulate(map(_weight_bytes, batch))), self.limits.bytes) or 1
             left_over = batch[count:]
             yield batch[:count]
 
     def _fill(self, batch: list[Message], wait_seconds: float) -> None:
         """Add to a batch what comes in time, as long as there is room, and others are worked on meanwhile."""
         deadline = time.monotonic() + wait_seconds
-        room_bytes = self.limits.bytes - sum(len(message.body) for message in batch)
+        room_bytes = self.limits.bytes - sum(map(_weight_bytes, batch))
         while self._in_hand and not self.stop.is_set() and room_bytes > 0 and len(batch) < self.limits.messages:
             remaining_seconds = deadline - time.monotonic()
             timeout_seconds = min(max(remaining_seconds, 0), READ_TIMEOUT_SECONDS)
@@ -191,7 +203,7 @@ class Pipeline:
             if not more and remaining_seconds <= 0:
                 return
             batch += more
-            room_bytes -= sum(len(message.body) for message in more)
+            room_bytes -= sum(map(_weight_bytes, more))
 
     def _begin(self, messages: list[Message]) -> None:
         """Hand a batch over; of its messages only the positions stay once they are handled."""

@@ -1,4 +1,4 @@
-"""What people use from outside: the command line `sentiment`. No server is needed for it."""
+"""What people use from outside: the command line `sentiment`."""
 
 from process.extras import require
 

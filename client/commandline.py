@@ -1,4 +1,4 @@
-"""Command line of the model: train, evaluate, predict, drift. No server is needed."""
+"""Command line of the model: train, evaluate, predict, explain, drift."""
 
 import argparse
 import os
@@ -10,16 +10,16 @@ from typing import IO
 
 from tqdm import tqdm
 
-from client import drift
-from contracts.codec import Malformed, encode, indented
-from contracts.manifest import MANIFEST, Evaluation, read_manifest
+from client import drift, explain
+from client.models import load_model, load_scorer, save_artifact
+from contracts.codec import encode, indented
+from contracts.manifest import Evaluation
 from contracts.names import CLASSES
 from datasets import DataError, load_corpus, read_json_lines
 from sentiment import evaluation
-from sentiment.artifact import Artifact, ArtifactError
+from sentiment.artifact import ArtifactError
+from sentiment.calibrating import calibrated
 from sentiment.counts import count_texts
-from sentiment.model import Model
-from sentiment.packing import unpack
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -35,6 +35,7 @@ def main(arguments: list[str] | None = None) -> int:
     train = command("train", _train, "train a model and write it to a folder")
     evaluate = command("evaluate", _evaluate, "measure a model on labelled texts")
     predict = command("predict", _predict, "score texts from standard input, a text or a JSON object a line")
+    why = command("explain", explain.run, "say which words decided, and what each added to the log-odds")
     compare = command("drift", _drift, "compare texts with reference texts that the model has not seen")
     kinds = "aclImdb archive or folder, .csv or .jsonl of text,label"
     for reading in (train, evaluate):
@@ -44,8 +45,9 @@ def main(arguments: list[str] | None = None) -> int:
     train.add_argument("--output", required=True, type=Path, metavar="DIR")
     kept = "share of texts kept out of training, for the gate and for drift (default 0)"
     train.add_argument("--holdout", type=float, default=0.0, metavar="SHARE", help=kept)
-    for reporting in (evaluate, compare):
+    for reporting in (evaluate, why, compare):
         reporting.add_argument("--json", action="store_true", help="print JSON")
+    explain.add_arguments(why)
     drift.add_arguments(compare)
 
     parsed = parser.parse_args(arguments)
@@ -62,27 +64,6 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     except KeyboardInterrupt:
         return 130
-
-
-def load_model(folder: Path) -> Model:
-    """Read and verify the model of a folder that `train` wrote; raises ArtifactError."""
-    try:
-        manifest = read_manifest((folder / MANIFEST).read_bytes())
-        parts = {name: (folder / name).read_bytes() for name in manifest.parts}
-    except (OSError, Malformed) as error:
-        raise ArtifactError(f"{folder}: not a model's folder ({error}); make one with `train --output`") from error
-    return unpack(Artifact(manifest, parts))
-
-
-def save_artifact(artifact: Artifact, folder: Path) -> None:
-    """Write what `load_model` reads; raises DataError where the folder can't be written."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, content in artifact.parts.items():
-            (folder / name).write_bytes(content)
-        (folder / MANIFEST).write_bytes(artifact.manifest.to_bytes())
-    except OSError as error:
-        raise DataError(f"the model can't be written: {error}") from error
 
 
 def _train(arguments: argparse.Namespace) -> None:
@@ -104,9 +85,10 @@ def _train(arguments: argparse.Namespace) -> None:
 
 
 def _evaluate(arguments: argparse.Namespace) -> None:
-    scorer = load_model(arguments.model).scorer()
+    scorer = load_scorer(arguments.model)
     corpus = load_corpus(arguments.data, part="test" if arguments.data == "imdb" else None)
-    log_odds = count_texts(tqdm(corpus.texts, unit=" texts", disable=None)).log_odds(scorer)
+    counted = count_texts(tqdm(corpus.texts, unit=" texts", disable=None))
+    log_odds = calibrated(counted.log_odds(scorer), counted.known_words(scorer), scorer.calibration)
     result = evaluation.evaluate(log_odds, corpus.labels)
     print(indented(result) if arguments.json else _table(result))
 
@@ -130,7 +112,7 @@ def _table(result: Evaluation) -> str:
 
 
 def _predict(arguments: argparse.Namespace) -> None:
-    scorer = load_model(arguments.model).scorer()
+    scorer = load_scorer(arguments.model)
     lines = tqdm(sys.stdin, unit=" texts", disable=True if sys.stdin.isatty() else None)
     try:
         for text in _texts(lines, sys.stdin):

@@ -85,43 +85,78 @@ class ReferenceFigures(Struct, frozen=True):
     last_scored_at: str | UnsetType = UNSET
 
 
-class Check(Struct, frozen=True):
-    """What one window says, before it is confirmed."""
+class ExpectedAccuracy(Struct, frozen=True):
+    """The share of right answers in a window that its calibrated probabilities lead to expect, without any label.
 
-    status: Status
+    texts: of the window, those that the served version scored. accuracy; low, high: between which it lies with 95 %
+    probability; None where it can't be told, and reason says why.
+    """
+
+    texts: int
+    accuracy: float | None = None
+    low: float | None = None
+    high: float | None = None
+    reason: str | None = None
 
 
 class State(Struct, frozen=True):
-    """The confirmed state, and how many checks in a row have said otherwise since."""
+    """The confirmed state, since when it has been so, and what the next check goes on from.
 
-    drift: bool = False
-    contrary_checks: int = 0
-
-
-class DriftReport(Struct, frozen=True, kw_only=True):
-    """What a check found, and the state that followed.
-
-    drift, status: of the confirmed state; check: of this window alone. model: the version that is served.
-    message: why there was no comparison, or no better reference.
-    confirm: how many checks change the state; alert: what is announced, if anything; undelivered: the channels that the
-    alert has not been sent by.
+    since: None where it has never changed. contrary_checks: how many in a row have said otherwise.
+    counted_until: when the last text was scored of the last window that counted.
     """
 
-    number: int
+    drift: bool = False
+    since: datetime | None = None
+    contrary_checks: int = 0
+    counted_until: datetime | None = None
+
+
+class Findings(Struct, frozen=True, kw_only=True):
+    """What a look at the last texts found, beside the confirmed state.
+
+    drift, status: what this window says. model: the version that is served.
+    message: why there was no comparison, or no better reference.
+    confirm: how many checks change the state.
+    """
+
     drift: bool
     status: Status
-    check: Check
     model: str | None
     tests: dict[str, DriftTest] = {}
     words: list[WordShift] = []
     window: WindowFigures = WindowFigures(0)
     reference: ReferenceFigures = ReferenceFigures()
+    expected_accuracy: ExpectedAccuracy | None = None
     message: str | None = None
     checked_at: datetime
     state: State
     confirm: int
+
+
+class DriftReport(Findings, frozen=True, kw_only=True):
+    """What a check found that counted, and the state that followed.
+
+    alert: what is announced, if anything; undelivered: the channels that the alert has not been sent by.
+    """
+
+    number: int
     alert: AlertKind | None = None
     undelivered: list[str] | UnsetType = UNSET
+
+
+class LiveSample(Struct, frozen=True, kw_only=True):
+    """The texts that the live reference of a version is made of, drawn from all that checks have seen.
+
+    key: of the hash that draws them. ids: theirs, in `predictions`. exchanged: how many have come into it since the
+    reference was made last, at `made_at`.
+    """
+
+    version: str
+    key: str
+    ids: list[str] = []
+    exchanged: int = 0
+    made_at: datetime | None = None
 
 
 class Reports(Struct, frozen=True):

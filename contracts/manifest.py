@@ -27,6 +27,16 @@ class CalibrationBin(Struct, frozen=True):
     texts: int
 
 
+class Calibration(Struct, frozen=True):
+    """What log-odds are divided by before they become a probability: temperature x (words that the model knows)^power.
+
+    The defaults leave a probability as the model has it. See sentiment.calibration.
+    """
+
+    temperature: Annotated[float, Meta(ge=0.01, le=1000)] = 1.0
+    power: Annotated[float, Meta(ge=0, le=1)] = 0.0
+
+
 class Evaluation(Struct, frozen=True):
     """Figures of a model on labelled texts.
 
@@ -77,7 +87,8 @@ class Part(Struct, frozen=True):
 class About(Struct, frozen=True, kw_only=True):
     """Where a model comes from: what its trainer says of it.
 
-    data: the corpus it began with. ancestors: the versions that it has learned from, oldest first.
+    data: the corpus it began with. metrics: of calibrated probabilities, see sentiment.calibrating.
+    ancestors: the versions that it has learned from, oldest first.
     labels: how many labels it learned in its own run, each counted `label_weight` times; taken_back: the ids of those
     that it has forgotten again. champion: what it was compared with.
     """
@@ -87,6 +98,7 @@ class About(Struct, frozen=True, kw_only=True):
     data: str | None
     examples: int
     metrics: Evaluation | None = None
+    calibration: Calibration = Calibration()
     parent: str | None = None
     ancestors: list[str] = []
     label_weight: float = 1.0

@@ -7,7 +7,7 @@ from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from contracts.codec import Malformed, Reader
 from contracts.limits import MAX_BATCH_TEXTS
-from contracts.manifest import Evaluation
+from contracts.manifest import Calibration, Evaluation
 
 
 class PredictRequest(Struct, frozen=True):
@@ -24,23 +24,40 @@ class TextsRequest(Struct, frozen=True):
 
 
 class Score(Struct, frozen=True):
-    """A prediction, `negative` or `positive`, and the probability of `positive`."""
+    """A prediction, `negative` or `positive`, the calibrated probability of `positive`, and the model's log-odds."""
 
     prediction: str
     probability: float
+    log_odds: float
+
+
+class Contribution(Struct, frozen=True):
+    """A word of a text, and what all its occurrences together add to the log-odds."""
+
+    word: str
+    log_odds: float
 
 
 class Scored(Score, frozen=True):
-    """The answer for one text, and the version of the model that gave it."""
+    """The answer for one text, and the version of the model that gave it.
+
+    words, bias: where an explanation was asked for, the words that the model knows, the strongest first, and what every
+    text begins with: together they add up to `log_odds`.
+    """
 
     model: str
+    words: list[Contribution] | UnsetType = UNSET
+    bias: float | UnsetType = UNSET
 
 
 class Answer(Struct, frozen=True, omit_defaults=True):
-    """The answer for one text of a batch: what a `Score` has, or the error that says why there is none."""
+    """The answer for one text of a batch: what a `Scored` has, or the error that says why there is none."""
 
     prediction: str = ""
     probability: float | None = None
+    log_odds: float | None = None
+    words: list[Contribution] | UnsetType = UNSET
+    bias: float | UnsetType = UNSET
     error: str | None = None
 
 
@@ -58,6 +75,7 @@ class ServedModel(Struct, frozen=True):
     trained_at: str
     trainer: str
     metrics: Evaluation | None
+    calibration: Calibration
     vocabulary_size: int
     parent: str | None
     data: str | None

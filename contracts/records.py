@@ -5,15 +5,17 @@ from typing import Literal
 
 from msgspec import UNSET, Struct, UnsetType
 
-from contracts.predict import Score
 from contracts.stream import Rejected
 
 
-class PredictionRecord(Score, frozen=True, kw_only=True, rename={"id": "_id"}):
-    """A text that was scored; synthetic: generate-drift made it."""
+class PredictionRecord(Struct, frozen=True, kw_only=True, rename={"id": "_id"}):
+    """A text that was scored; synthetic: generate-drift made it. Earlier releases kept no log-odds."""
 
     id: str
     text: str
+    prediction: str
+    probability: float
+    log_odds: float | None = None
     model: str
     source: Literal["http", "stream"]
     received_at: datetime

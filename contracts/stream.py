@@ -3,22 +3,30 @@
 from msgspec import UNSET, Struct, UnsetType
 
 from contracts.codec import Reader
+from contracts.predict import Contribution
 from contracts.retrain import Id
 
 
 class ReviewMessage(Struct, frozen=True):
-    """A text to be scored, and the sender's own id for it."""
+    """A text to be scored, the sender's own id for it, and whether the answer is to be explained."""
 
     text: str
     id: Id | UnsetType = UNSET
+    explain: bool = False
 
 
-class ReviewAnswer(Struct, frozen=True):
-    """The answer to a review; offset: where in its stream it stood, None in a queue."""
+class ReviewAnswer(Struct, frozen=True, kw_only=True):
+    """The answer to a review; offset: where in its stream it stood, None in a queue.
+
+    log_odds: None where a release that did not keep them has answered before. words, bias: see `Scored`.
+    """
 
     id: str | int
     prediction: str
     probability: float
+    log_odds: float | None = None
+    words: list[Contribution] | UnsetType = UNSET
+    bias: float | UnsetType = UNSET
     model: str
     offset: int | None
 

@@ -98,6 +98,7 @@ RECORDS: Mapping[str, Mapping[str, Sequence[str]]] = {
         "rejected": _EXPIRES,
         "labels": ("find", "createIndex"),
         "drift_reports": ("insert", "find", "update", "remove", *_EXPIRES),
+        "drift_sample": ("insert", "find", "update"),
     },
     "retrain": {"labels": ("insert", "find", "update", "remove", "createIndex")},
     "generate-drift": {"predictions": ("find", "remove", "createIndex")},

@@ -8,10 +8,12 @@ from typing import Any
 
 from contracts.codec import extended, indented
 from model_store.errors import CurrentRefused, StoreError, VersionNotFound
+from model_store.layout import Current
 from model_store.publishing import ModelStore, VersionInfo
 from process.settings import SettingsError
 from process.tls import trust_authorities
 from sentiment.artifact import ArtifactError
+from sentiment.card import card
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -46,12 +48,14 @@ def _parser() -> argparse.ArgumentParser:
     command("history", _history, "list the promotions, newest first")
     command("check", _check, "check that the store can be reached and honours conditional writes")
     show = command("show", _show, "show what a version's manifest says, and check all of its parts")
+    described = command("card", _card, "describe a version in Markdown, by default the served one")
     sign = command(
         "sign", _sign, "sign a version that you know, whoever made it, by default the served one, and its promotion"
     )
     promote = command("promote", _promote, "serve a version")
     rollback = command("rollback", _rollback, "serve the version before the present one, or VERSION")
     show.add_argument("version", metavar="VERSION")
+    described.add_argument("version", metavar="VERSION", nargs="?")
     sign.add_argument("version", metavar="VERSION", nargs="?")
     promote.add_argument("version", metavar="VERSION")
     rollback.add_argument("version", metavar="VERSION", nargs="?")
@@ -93,14 +97,27 @@ def _show(store: ModelStore, options: argparse.Namespace) -> Answer:
     return manifest, [indented(manifest), "all parts are whole"]
 
 
+def _card(store: ModelStore, options: argparse.Namespace) -> Answer:
+    version = options.version or _served(store).version
+    manifest = store.load(version).manifest
+    kept = {info.version: info.manifest for info in store.versions()}
+    text = card(version, manifest, [(ancestor, kept.get(ancestor)) for ancestor in manifest.ancestors])
+    return manifest, [text.rstrip()]
+
+
+def _served(store: ModelStore) -> Current:
+    current = store.current()
+    if current is None:
+        raise VersionNotFound("no version is served")
+    return current
+
+
 def _sign(store: ModelStore, options: argparse.Namespace) -> Answer:
     version = options.version
     if version:
         store.sign(version)
-    elif current := store.current():
-        version = store.sign_current(current, by=options.by).version
     else:
-        raise VersionNotFound("no version is served")
+        version = store.sign_current(_served(store), by=options.by).version
     return {"signed": version}, [f"signed {version}"]
 
 

@@ -68,9 +68,11 @@ class Front:
         threads: int = 1,
         safe_methods: frozenset[str] = SAFE_METHODS,
         default_port: int = 8080,
+        not_started: Callable[[], str | None] = lambda: None,
     ) -> None:
         """not_ready: returns why the process can't work yet, None once it can.
 
+        not_started: the same at once, of what has to be there before the process takes the place of another one.
         hot: answers at once, or later but on the event loop, or says None. threads: how many requests `others` gets at
         a time. safe_methods: see Guard. Its address is LISTEN_HOST and LISTEN_PORT, or `default_port`. Raises
         SettingsError.
@@ -78,7 +80,7 @@ class Front:
         self.address = listen_address(default_port)
         self.limits = limits
         self._guard = Guard(self.address[0], safe_methods=safe_methods)
-        self._probes = Probes(not_ready)
+        self._probes = Probes(not_ready, not_started)
         self._hot = hot
         self._others = others
         self._threads = ThreadPoolExecutor(threads, "http")

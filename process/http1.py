@@ -235,7 +235,7 @@ class Connection(asyncio.BufferedProtocol):
             return
         self._whole.append(incoming)
         self._incoming = None
-        self._ends = not self._parser.should_keep_alive() or self._server.is_draining
+        self._ends = not self._parser.should_keep_alive() or self._server.is_ending
 
     # What comes in.
 

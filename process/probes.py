@@ -20,9 +20,10 @@ GATEWAY_HEADERS = frozenset({"forwarded", "x-call-id", "x-forwarded-for", "x-for
 class Probes:
     """Answers probes on the event loop; only whether it is ready is asked in a thread, since that may take long."""
 
-    def __init__(self, not_ready: Callable[[], str | None]) -> None:
-        """not_ready: returns why the process can't work yet, None once it can."""
+    def __init__(self, not_ready: Callable[[], str | None], not_started: Callable[[], str | None]) -> None:
+        """Both return a reason, or None: why the process can't work yet, and why it has not even started."""
         self._not_ready = not_ready
+        self._not_started = not_started
         self._thread = ThreadPoolExecutor(1, "ready")
         self._asked: asyncio.Future[str | None] | None = None
 
@@ -34,7 +35,7 @@ class Probes:
             raise Problem(405, "This is to be read with GET.", Allow="GET, HEAD")
         if path == "/metrics":
             return Answer(200, [("content-type", CONTENT_TYPE_LATEST)], generate_latest())
-        if path == "/_/ready" and (reason := await self._reason()):
+        if reason := await self._reason() if path == "/_/ready" else self._not_started():
             raise Overloaded(reason)
         return json_answer(ProbeStatus("alive" if path == "/_/health" else "ready"))
 

@@ -14,7 +14,7 @@ from prometheus_client import Gauge
 
 from process.front import REFUSED, Front, Limits
 from process.http1 import Connection
-from process.settings import SettingsError
+from process.settings import SettingsError, number
 
 WAITING_CONNECTIONS = 1024
 MOST_CONNECTIONS = 2_500
@@ -39,7 +39,8 @@ class Server:
         self.due: dict[Connection, float] = {}
         self.received_bytes = 0
         self.buffer = memoryview(bytearray(BUFFER_BYTES))
-        self.is_draining = False
+        self.is_ending = False  # each answer is the last one of its connection
+        self.is_draining = False  # what is not in hand is not taken any more
         self.date = ""
         self._has_gone = asyncio.Event()
         RECEIVED.set_function(lambda: self.received_bytes)
@@ -48,10 +49,12 @@ class Server:
         """Return the time of `due`, in seconds."""
         return asyncio.get_running_loop().time()
 
-    async def serve(self, address: str, port: int, stop: asyncio.Event, started: Callable[[], None]) -> None:
+    async def serve(
+        self, address: str, port: int, stop: asyncio.Event, started: Callable[[], None], *, delay_seconds: float = 0.0
+    ) -> None:
         """Serve until `stop` is set, then answer what is in hand; raises SettingsError without the address.
 
-        started: called once it is served.
+        started: called once it is served. delay_seconds: how long it is served after `stop`, too.
         """
         try:
             server = await asyncio.get_running_loop().create_server(
@@ -65,6 +68,9 @@ class Server:
         sweeping = asyncio.create_task(self._sweep())
         started()
         await stop.wait()
+        self.is_ending = True
+        # Whoever routes requests here learns of the end at the same time, and until then goes on.
+        await asyncio.sleep(delay_seconds)
         server.close()
         self.is_draining = True
         for _ in range(2):  # what has come already is read: in the loop's next turn, after this task
@@ -106,17 +112,18 @@ class Server:
 def serve(front: Front) -> None:
     """Serve on LISTEN_HOST:LISTEN_PORT until SIGTERM or SIGINT, then answer what is in hand and return.
 
-    Raises SettingsError.
+    After the signal it is served for SHUTDOWN_DELAY_SECONDS more. Raises SettingsError.
     """
+    delay_seconds = number("SHUTDOWN_DELAY_SECONDS", 0, least=0, most=60)
     _allow_many_files()
     # A thread that works gives way to the event loop after so long: with the usual 5 ms whoever asks waits for that.
     sys.setswitchinterval(0.0001)
 
     async def main() -> None:
         stop = asyncio.Event()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, stop.set)
-        await Server(front).serve(*front.address, stop, lambda: None)
+        for each in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(each, stop.set)
+        await Server(front).serve(*front.address, stop, lambda: None, delay_seconds=delay_seconds)
 
     asyncio.run(main())
 

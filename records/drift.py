@@ -1,45 +1,43 @@
-"""The texts that drift checks, its reports in `drift_reports`, and the texts that generate-drift made."""
+"""The texts that drift checks, its reports in `drift_reports`, its sample, and the texts that generate-drift made."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from pymongo.collection import Collection
 from pymongo.errors import DuplicateKeyError
 
 from contracts.codec import to_document
-from contracts.drift import DriftReport
+from contracts.drift import DriftReport, Findings, LiveSample
 from records.mongo import Document, Records, read, read_valid, unavailable
 from records.pieces import in_pieces
 
 # At a check every five minutes, ten weeks: reports can't fill the database, however often somebody asks.
 MAX_REPORTS = 20_000
+DELETED_AT_ONCE = 1_000
+SAMPLE = "live"
 
 
 @dataclass(frozen=True)
 class Scoring:
-    """By which model a text was scored, when, and whether generate-drift made it."""
+    """The id of a text, by which model it was scored, what it found, when, and whether generate-drift made the text."""
 
+    id: str
     model: str
+    probability: float
     scored_at: datetime
     synthetic: bool
 
 
-class ScoredTexts:
+class Texts:
     """Texts of predictions, the same ones each time they are read, which is a few at a time: they may be large.
 
-    scorings: of each text, in the same order. Reading raises RecordsUnavailable; what is deleted meanwhile is left out.
+    Reading raises RecordsUnavailable; what is deleted meanwhile is left out.
     """
 
-    def __init__(self, predictions: "Collection[Document]", found: Iterable[Document]) -> None:
-        """found: the documents, without their texts."""
+    def __init__(self, predictions: "Collection[Document]", ids: Sequence[str]) -> None:
         self._predictions = predictions
-        self._ids: list[Any] = []
-        self.scorings: list[Scoring] = []
-        for document in found:
-            self._ids.append(document["_id"])
-            self.scorings.append(Scoring(document["model"], document["scored_at"], bool(document.get("synthetic"))))
+        self._ids = ids
 
     def __iter__(self) -> Iterator[str]:
         """Read the texts."""
@@ -53,7 +51,8 @@ class DriftRecords:
     Reports are numbered without gaps, and a report's `_id` is its number in twelve digits: as text it sorts alike in
     every server.
 
-    Times that texts are asked for by are best whole seconds: nx-27017 compares no finer.
+    No question compares a time: nx-27017 answers that by reading all that match, before any limit. It reads the newest
+    by an index as MongoDB does, and whoever asks stops where they are too old.
     """
 
     def __init__(self, records: Records) -> None:
@@ -61,6 +60,7 @@ class DriftRecords:
         self._predictions = records.database["predictions"]
         self._labels = records.database["labels"]
         self._reports = records.database["drift_reports"]
+        self._sample = records.database["drift_sample"]
 
     def ensure_indexes(self) -> None:
         """Create the indexes of all records, and those that only these questions need."""
@@ -69,34 +69,56 @@ class DriftRecords:
             self._predictions.create_index([("scored_at", -1)])
             self._reports.create_index("undelivered", sparse=True)
 
-    def last_texts(self, limit: int, *, since: datetime | None = None) -> ScoredTexts:
-        """Return the texts scored last, newest first, at most `limit`, and none from before `since`."""
-        return self._texts(_scored(since), -1, limit)
-
-    def live_texts(self, limit: int, *, since: datetime, model: str) -> ScoredTexts:
-        """Return the first texts, at most `limit`, that `model` scored from `since` on and that nobody generated."""
-        return self._texts(_scored(since, model), 1, limit)
-
-    def _texts(self, query: Mapping[str, Any], direction: int, limit: int) -> ScoredTexts:
-        fields = {"model": 1, "scored_at": 1, "synthetic": 1}
+    def newest(self, limit: int) -> list[Scoring]:
+        """Return the scorings of the texts that were scored last, newest first, at most `limit`."""
+        fields = {"model": 1, "probability": 1, "scored_at": 1, "synthetic": 1}
         with unavailable():
-            found = self._predictions.find(query, fields).sort("scored_at", direction).limit(limit)
-            return ScoredTexts(self._predictions, found)
+            found = self._predictions.find({}, fields).sort("scored_at", -1).limit(limit)
+            return [
+                Scoring(
+                    document["_id"],
+                    document["model"],
+                    document["probability"],
+                    document["scored_at"],
+                    bool(document.get("synthetic")),
+                )
+                for document in found
+            ]
 
-    def count_texts(self, at_most: int, *, since: datetime | None, live_of: str | None = None) -> int:
-        """Return how many texts `last_texts`, or `live_texts` of a model, would return; counting stops at `at_most`."""
-        # Not count_documents, which nx-27017 answers by reading all of them.
+    def scored_at(self, place: int) -> datetime | None:
+        """Return when the text was scored that `place` others have come after, None without such a text."""
         with unavailable():
-            return sum(1 for _ in self._predictions.find(_scored(since, live_of), {"_id": 1}).limit(at_most))
+            found = self._predictions.find({}, {"scored_at": 1}).sort("scored_at", -1).skip(place).limit(1)
+            return next((document["scored_at"] for document in found), None)
+
+    def texts(self, ids: Sequence[str]) -> Texts:
+        """Return the texts of these ids."""
+        return Texts(self._predictions, ids)
+
+    def times(self, ids: Sequence[str]) -> dict[str, datetime]:
+        """Return when these texts were scored, by their ids, without those that are gone."""
+        found = in_pieces(self._predictions, ids, {"scored_at": 1})
+        return {document["_id"]: document["scored_at"] for document in found}
 
     def unlearned_labels(self, limit: int, *, since: datetime) -> Iterator[tuple[str, int]]:
         """Yield the newest labelled texts that came in from `since` on and that no model has been trained on."""
-        query = {"model": None, "received_at": {"$gte": since}}
         with unavailable():
-            newest = self._labels.find(query, {"_id": 1}).sort("received_at", -1).limit(limit)
-            ids = [document["_id"] for document in newest]
+            newest = self._labels.find({"model": None}, {"received_at": 1}).sort("received_at", -1).limit(limit)
+            ids = [document["_id"] for document in newest if document["received_at"] >= since]
         for document in in_pieces(self._labels, ids, {"text": 1, "label": 1}):
             yield document["text"], document["label"]
+
+    def sample(self) -> LiveSample | None:
+        """Return the sample of live texts, None before the first; raises InvalidRecord where it can't be read."""
+        with unavailable():
+            document = self._sample.find_one({"_id": SAMPLE})
+        return None if document is None else read(document, LiveSample)
+
+    def keep_sample(self, sample: LiveSample) -> None:
+        """Keep a sample in the place of the one before."""
+        # Where it inserts what is to replace something, nx-27017 makes up an id.
+        with unavailable():
+            self._sample.update_one({"_id": SAMPLE}, {"$set": to_document(sample)}, upsert=True)
 
     def last_report(self) -> DriftReport | None:
         """Return the newest report, None before the first; raises InvalidRecord where it can't be read."""
@@ -109,8 +131,10 @@ class DriftRecords:
         with unavailable():
             return [*read_valid(self._reports.find().sort("_id", -1).limit(limit), DriftReport)]
 
-    def append_report(self, make: Callable[[int, DriftReport | None], DriftReport]) -> DriftReport:
+    def append_report(self, make: Callable[[int, DriftReport | None], Findings]) -> Findings:
         """Store the report that `make` makes of its number and of the report before it; returns it.
+
+        What `make` returns is not stored where it is no report.
 
         Of two that append at once one is first, and the other's `make` is called again with that one's report: so
         each state follows from the one before, whoever checks. Raises InvalidRecord where the last one can't be read:
@@ -119,6 +143,8 @@ class DriftRecords:
         while True:
             last = self.last_report()
             report = make(last.number + 1 if last else 1, last)
+            if not isinstance(report, DriftReport):
+                return report
             with unavailable():
                 try:
                     self._reports.insert_one({"_id": _id(report.number), **to_document(report)})
@@ -157,8 +183,13 @@ class GeneratedTexts:
 
     def delete(self) -> int:
         """Delete them; returns how many they were."""
+        deleted = 0
+        # By their ids: for another question nx-27017 looks at every record when it deletes.
         with unavailable():
-            return self._predictions.delete_many({"synthetic": True}).deleted_count
+            while found := [*self._predictions.find({"synthetic": True}, {"_id": 1}).limit(DELETED_AT_ONCE)]:
+                ids = [document["_id"] for document in found]
+                deleted += self._predictions.delete_many({"_id": {"$in": ids}}).deleted_count
+        return deleted
 
     def ordinary(self, limit: int) -> Iterator[str]:
         """Yield the last texts, at most `limit`, that came from elsewhere, newest first."""
@@ -168,11 +199,6 @@ class GeneratedTexts:
             ids = [document["_id"] for document in newest]
         for document in in_pieces(self._predictions, ids, {"text": 1}):
             yield document["text"]
-
-
-def _scored(since: datetime | None, live_of: str | None = None) -> Mapping[str, Any]:
-    live = {"model": live_of, "synthetic": {"$ne": True}} if live_of else {}
-    return {**live, "scored_at": {"$gte": since}} if since else live
 
 
 def _id(number: int) -> str:

@@ -1,9 +1,12 @@
 """A model's files: the parts by name, and a manifest that holds their hashes. Needs no NumPy; see sentiment.packing."""
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from contracts.manifest import FORMAT, MANIFEST, Manifest, Part
+from sentiment.scorer import Scorer
+from sentiment.table import Table
 
 MODEL_PART = "model.npz"
 HOLDOUT_PART = "holdout.npz"
@@ -72,6 +75,12 @@ def check_part(manifest: Manifest, name: str, content: bytes) -> None:
     """Raise ArtifactError unless `content` has the hash of the part `name`, which the manifest must have."""
     if part_of(content) != manifest.parts[name]:
         raise ArtifactError(f"{name} has another SHA-256 than {MANIFEST} says: it is damaged or was changed")
+
+
+def scorer_of(manifest: Manifest, parts: Mapping[str, bytes]) -> Scorer:
+    """Return what scores texts as a version does, of its table alone; raises ValueError where that can't be read."""
+    table = Table.from_bytes(parts[TRIE_PART], parts[WEIGHTS_PART])
+    return Scorer(table.look_up, manifest.bias, manifest.calibration)
 
 
 def part_of(content: bytes) -> Part:

@@ -4,6 +4,7 @@ from array import array
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import count, islice
 from typing import Any
 
@@ -22,15 +23,36 @@ CHARACTER_BYTES = 4
 
 
 @dataclass(frozen=True, eq=False)
+class Vocabulary:
+    """Words that something is known of, so that whoever counts them need not look them up again; each once."""
+
+    words: tuple[str, ...] = ()
+
+    @cached_property
+    def index(self) -> dict[str, int]:
+        """The place of each word in `words`."""
+        return dict(zip(self.words, range(len(self.words)), strict=True))
+
+
+NOTHING_KNOWN = Vocabulary()
+
+
+@dataclass(frozen=True, eq=False)
 class TextCounts:
     """D texts over V words.
 
-    vocabulary: V words, in order of first appearance.
+    vocabulary: V words: those of `known`, whether a text has them or not, then others in order of first appearance.
     occurrences: (D, V), how often each text has each word; entries of the same place add up.
     """
 
     vocabulary: tuple[str, ...]
     occurrences: csr_array[np.float64, tuple[int, int]]
+    known: Vocabulary = NOTHING_KNOWN
+
+    @property
+    def others(self) -> tuple[str, ...]:
+        """The words that are not `known`."""
+        return self.vocabulary[len(self.known.words) :]
 
     def __len__(self) -> int:
         """Return the number of texts."""
@@ -44,20 +66,28 @@ class TextCounts:
 
     def select(self, chosen: NDArray[Any]) -> "TextCounts":
         """Return the texts that `chosen` marks, (D,) of truth values, or names by their places."""
-        return TextCounts(self.vocabulary, self.occurrences[chosen])
+        return TextCounts(self.vocabulary, self.occurrences[chosen], self.known)
 
     def log_odds(self, scorer: Scorer) -> NDArray[np.float64]:
         """Return the log-odds of each text under `scorer`, (D,)."""
-        table = np.fromiter(map(scorer.look_up, self.vocabulary), dtype=np.float64, count=len(self.vocabulary))
-        return np.asarray(self.occurrences @ table) + scorer.bias
+        return np.asarray(self.occurrences @ self._table(scorer)) + scorer.bias
+
+    def known_words(self, scorer: Scorer) -> NDArray[np.float64]:
+        """Return how many of its words, repeats included, `scorer` knows of each text, (D,)."""
+        return np.asarray(self.occurrences @ (self._table(scorer) != 0).astype(np.float64))
+
+    def _table(self, scorer: Scorer) -> NDArray[np.float64]:
+        return np.fromiter(map(scorer.look_up, self.vocabulary), dtype=np.float64, count=len(self.vocabulary))
 
 
 class TextCounter:
     """Counts the words of texts, one text after the other, so that no text needs to stay in memory."""
 
-    def __init__(self) -> None:
+    def __init__(self, known: Vocabulary = NOTHING_KNOWN) -> None:
+        """known: words whose columns come first."""
+        self._known = known
         # Each new word gets the next number.
-        self._index: defaultdict[str, int] = defaultdict(count().__next__)
+        self._index: defaultdict[str, int] = defaultdict(count(len(known.words)).__next__, known.index)
         self._found, self._ends = array("i"), [0]
         self._word_bytes = 0
 
@@ -73,7 +103,7 @@ class TextCounter:
     def add(self, text: str) -> None:
         """Count one more text; a word that a text repeats has an entry each time."""
         known = len(self._index)
-        self._found.extend(map(self._index.__getitem__, tokens(text)))
+        self._found.fromlist([*map(self._index.__getitem__, tokens(text))])
         self._ends.append(len(self._found))
         new = len(self._index) - known
         self._word_bytes += WORD_BYTES * new + CHARACTER_BYTES * sum(map(len, islice(reversed(self._index), new)))
@@ -87,8 +117,12 @@ class TextCounter:
         )
         occurrences = csr_array(entries, shape=(len(self), len(self._index)))
         # A single character is no word; dropping them here, once each, takes less time than from every text.
-        is_word = np.fromiter(map(len, self._index), dtype=np.int64, count=len(self._index)) > 1
-        return TextCounts(tuple(word for word in self._index if len(word) > 1), occurrences[:, is_word])
+        known = len(self._known.words)
+        others = [*islice(self._index, known, None)]
+        is_word = np.ones(len(self._index), dtype=np.bool_)
+        is_word[known:] = [len(word) > 1 for word in others]
+        words = (*self._known.words, *(word for word in others if len(word) > 1))
+        return TextCounts(words, occurrences[:, is_word], self._known)
 
 
 def count_texts(texts: Iterable[str]) -> TextCounts:

@@ -44,7 +44,7 @@ def pack(model: Model, about: About, more_parts: Mapping[str, bytes] | None = No
     """Return a model as files: its counts, the table that serves it, `more_parts`, and the manifest."""
     table, bias = model.table(), model.bias()
     trie, weights = table.to_bytes()
-    scorer = Scorer(table.look_up, bias)
+    scorer = Scorer(table.look_up, bias, about.calibration)
     parts = {
         MODEL_PART: save_arrays(
             vocabulary=pack_words(model.vocabulary),

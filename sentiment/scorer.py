@@ -10,11 +10,14 @@ a serving process is small.
 """
 
 import math
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from contracts.manifest import Calibration
 from contracts.names import CLASSES
-from contracts.predict import Score
+from contracts.predict import Contribution, Score
+from sentiment.calibration import NOT_CALIBRATED, probability
 from sentiment.text import tokens
 
 
@@ -23,23 +26,39 @@ class Scorer:
     """A model as it is served.
 
     look_up: from a word to its log-odds, 0 for one that the model does not know. bias: what a text starts from.
+    calibration: how log-odds become a probability. terms: from a text to its words, each as often as it counts.
     """
 
     look_up: Callable[[str], float]
     bias: float
+    calibration: Calibration = NOT_CALIBRATED
+    terms: Callable[[str], Sequence[str]] = tokens
 
     def log_odds(self, text: str) -> float:
-        """Return the natural logarithm of P(positive) / P(negative) for `text`."""
-        return self.bias + sum(map(self.look_up, tokens(text)))
+        """Return the natural logarithm of P(positive) / P(negative) for `text`, in whatever order its words are."""
+        return self.bias + math.fsum(map(self.look_up, self.terms(text)))
 
     def probability(self, text: str) -> float:
-        """Return the probability of `positive`, from 0 to 1."""
-        return probability(self.log_odds(text))
+        """Return the calibrated probability of `positive`, from 0 to 1."""
+        return self.score(text).probability
 
     def score(self, text: str) -> Score:
-        """Return the class of `text` and the probability of `positive`; a tie is negative, as in scikit-learn."""
-        log_odds = self.log_odds(text)
-        return Score(CLASSES[log_odds > 0], probability(log_odds))
+        """Return the class of `text`, the calibrated probability of `positive`, and the log-odds.
+
+        A tie is negative, as in scikit-learn.
+        """
+        known = [*filter(None, map(self.look_up, self.terms(text)))]
+        log_odds = self.bias + math.fsum(known)
+        return Score(CLASSES[log_odds > 0], probability(log_odds, len(known), self.calibration), log_odds)
+
+    def explain(self, text: str) -> list[Contribution]:
+        """Return what each word that the model knows adds to the log-odds, the strongest first.
+
+        They and the bias add up to the log-odds, since the model is linear: nothing is estimated.
+        """
+        counted = Counter(self.terms(text)).items()
+        found = [Contribution(word, occurrences * self.look_up(word)) for word, occurrences in counted]
+        return sorted((each for each in found if each.log_odds), key=lambda each: (-abs(each.log_odds), each.word))
 
 
 class Weights(dict[str, float]):
@@ -48,11 +67,3 @@ class Weights(dict[str, float]):
     def __missing__(self, word: str) -> float:
         """Return 0, and keep nothing."""
         return 0.0
-
-
-def probability(log_odds: float) -> float:
-    """Return the logistic function of `log_odds`, without overflow."""
-    if log_odds >= 0:
-        return 1 / (1 + math.exp(-log_odds))
-    odds = math.exp(log_odds)
-    return odds / (1 + odds)

@@ -16,15 +16,19 @@ SEEN_WORDS = 40_000
 Of a review's 231 words 14 are then to be found in the trie, with 10,000 it is 35 (5,000 reviews, twice).
 """
 MAX_SEEN_CHARACTERS = 40
+MAX_SUM = 1e12
+"""What all weights add up to at most, signs left out: far more than a model has, and no text gets infinite log-odds."""
 
 
 class Table:
     """Numbers of words, exact, read-only. The trie gives each word its place among the weights."""
 
     def __init__(self, trie: Trie, weights: "array[float]") -> None:
-        """Keep both; raises ValueError unless there are as many weights as words."""
+        """Keep both; raises ValueError unless there are as many weights as words, all of them finite."""
         if len(trie) != len(weights):
             raise ValueError(f"the table has {len(trie)} words and {len(weights)} weights")
+        if not sum(map(abs, weights)) <= MAX_SUM:  # which not-a-number fails too
+            raise ValueError("the table has weights that are no log-odds of words")
         self._trie = trie
         self._weights = weights
         self.look_up: Callable[[str], float] = _Seen(trie, weights).__getitem__

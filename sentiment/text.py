@@ -21,7 +21,6 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 T = TypeVar("T")
-_REMOVE_PUNCTUATION = str.maketrans("", "", string.punctuation)
 _WORD = re.compile(r"\w\w+")
 # ASCII texts, nearly all, need no regular expression: once punctuation is gone, all that is left besides
 # letters and digits is white space and control characters; bytes.translate makes those white space too.
@@ -43,7 +42,9 @@ class Corpus:
 
 def remove_punctuation(text: str) -> str:
     """Return `text` in lower case without ASCII punctuation."""
-    return text.lower().translate(_REMOVE_PUNCTUATION)
+    # Of UTF-8, bytes below 128 are ASCII characters and nothing else; str.translate takes 15 times as long.
+    encoded = text.lower().encode("utf-8", "surrogatepass")
+    return encoded.translate(None, _PUNCTUATION).decode("utf-8", "surrogatepass")
 
 
 def tokens(text: str) -> list[str]:

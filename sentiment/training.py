@@ -13,10 +13,11 @@ from sklearn.pipeline import Pipeline, make_pipeline
 
 from contracts.manifest import About
 from sentiment.artifact import HOLDOUT_PART, REFERENCE_PART, Artifact
+from sentiment.calibrating import calibrate
+from sentiment.calibration import NOT_CALIBRATED
 from sentiment.counts import count_texts
 from sentiment.drift.measures import measure
 from sentiment.drift.samples import Reference
-from sentiment.evaluation import evaluate
 from sentiment.model import Model
 from sentiment.packing import Holdout, pack
 from sentiment.text import Corpus, remove_punctuation
@@ -43,18 +44,18 @@ def train_artifact(corpus: Corpus, *, holdout_share: float = 0.0) -> Artifact:
     """Train on a corpus, and keep what later comparisons need.
 
     holdout_share: the share of texts that is kept out of training. The artifact then carries them as counts (for the
-    gate that a retrained model must pass) and as statistics (the reference that drift is measured against), and its
-    metrics are measured on them.
+    gate that a retrained model must pass) and as statistics (the reference that drift is measured against); its
+    calibration is fitted to them, and its metrics are measured on them.
     """
     held = held_out(corpus.labels, holdout_share)
     model = train([*compress(corpus.texts, ~held)], [*compress(corpus.labels, ~held)])
     parts: dict[str, bytes] = {}
-    metrics = None
+    calibration, metrics = NOT_CALIBRATED, None
     if held.any():
         texts, labels = [*compress(corpus.texts, held)], [*compress(corpus.labels, held)]
         counted = count_texts(texts)
         parts[HOLDOUT_PART] = Holdout(counted, np.array(labels, dtype=np.int8)).to_bytes()
-        metrics = evaluate(counted.log_odds(model.scorer()), labels)
+        calibration, metrics = calibrate(counted, model.scorer(), labels)
         parts[REFERENCE_PART] = Reference.from_measured([measure(counted, model, labels)]).to_bytes()
     about = About(
         trained_at=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -62,6 +63,7 @@ def train_artifact(corpus: Corpus, *, holdout_share: float = 0.0) -> Artifact:
         data=corpus.name,
         examples=int((~held).sum()),
         metrics=metrics,
+        calibration=calibration,
     )
     return pack(model, about, parts)
 

@@ -6,6 +6,7 @@ from contracts.manifest import About
 from sentiment.model import Model
 
 ABOUT = About(trained_at="2026-01-02T03:04:05+00:00", trainer="test", data="tests", examples=10)
+IMDB_VOCABULARY_WORDS = 121_000
 
 
 def equal(one: Model, other: Model) -> bool:
@@ -16,3 +17,17 @@ def equal(one: Model, other: Model) -> bool:
         and np.array_equal(one.counts, other.counts)
         and np.array_equal(one.class_texts, other.class_texts)
     )
+
+
+def sized(words: int) -> Model:
+    """A model that says positive of `good` and negative of `bad`, with a vocabulary of a given size."""
+    generator = np.random.default_rng(7)
+    letters = np.array(list("abcdefghijklmnopqrstuvwxyz"))
+    vocabulary = {"good", "bad"}
+    while len(vocabulary) < words:
+        vocabulary.add("".join(generator.choice(letters, generator.integers(4, 13))))
+    ordered = tuple(sorted(vocabulary))
+    counts = generator.poisson(1.0, (2, words)).astype(np.float64)
+    counts[:, ordered.index("good")] = 1, 1000
+    counts[:, ordered.index("bad")] = 1000, 1
+    return Model(ordered, counts, np.array([10.0, 10.0]), 1.0)

@@ -80,6 +80,8 @@ class Settings:
             "S3_BUCKET": "models",
             "GATEWAY_URL": functions_gateway,
             "BRIDGE_PORT": "8082",
+            # So long a Service may still lead to a pod that ends; faasd takes its network away before.
+            "SHUTDOWN_DELAY_SECONDS": "5" if kubernetes else "0",
             # A broker of the user's may be older than RabbitMQ 3.11, which partitions need.
             "STREAM_PARTITIONS": "4" if "rabbitmq" in ours else "0",
         }

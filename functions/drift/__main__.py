@@ -10,9 +10,7 @@ from functions.drift.settings import Settings
 from messages.alerts import AlertExchange
 from model_store.errors import CurrentRefused, StoreError, VersionDistrusted
 from model_store.publishing import ModelStore
-from process.answers import TooSoon
 from process.front import Front, Limits
-from process.guard import SAFE_WHERE_GET_CHANGES
 from process.pace import Pace
 from process.run import run
 from process.server import serve
@@ -24,18 +22,19 @@ from sentiment.artifact import ArtifactError
 
 
 def build(checker: Checker, pace: Pace) -> FunctionApp:
-    """Return the app over a checker, which anybody may have check as often as the pace lets it."""
+    """Return the app over a checker: a GET looks, a POST checks, as often as the pace lets it, and else looks."""
     app = FunctionApp("drift")
     app.answer_errors(400, SettingsError)
     app.answer_errors(500, InvalidRecord, CurrentRefused, VersionDistrusted)
     app.answer_errors(503, RecordsUnavailable, StoreError, ArtifactError, then="; try again.", Retry_After="5")
 
-    @app.route("/", methods=["GET", "POST"])
-    def check_now() -> Response:
-        wait = pace.seconds_to_wait()
-        if wait and checker.last is None:
-            raise TooSoon("A check was begun a short time ago, and has found nothing yet.", wait)
-        return json_response(checker.last if wait else checker.run())
+    @app.get("/")
+    def look() -> Response:
+        return json_response(checker.look())
+
+    @app.post("/")
+    def check() -> Response:
+        return json_response(checker.look() if pace.seconds_to_wait() else checker.check())
 
     @app.get("/reports")
     def history() -> Response:
@@ -57,9 +56,8 @@ def main() -> None:
     checker.show_last()
     for courier in couriers:
         courier.start()
-    # A GET has the texts checked, too, and its report kept.
     app = build(checker, Pace.at(listen_address(8080)[0], settings.pace_seconds))
-    serve(Front(not_ready, limits, others=app.answer, threads=2, safe_methods=SAFE_WHERE_GET_CHANGES))
+    serve(Front(not_ready, limits, others=app.answer, threads=2))
     for courier in couriers:
         courier.close()  # alerts not sent stay due
     all_records.close()

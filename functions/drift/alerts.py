@@ -124,7 +124,7 @@ class Courier:
             prepared = prepared or self._prepare()
             try:
                 self._send_due()
-            except (NotSent, Abandoned) as error:
+            except Abandoned as error:
                 self._failed.inc()
                 logger.error("%s; the alert is tried again after the next check", error.__cause__ or error)
             except RecordsUnavailable as error:
@@ -141,7 +141,12 @@ class Courier:
     def _send_due(self) -> None:
         for report in self._records.undelivered(self.name):
             alert = compose(report)
-            self._retry(partial(self._channel.send, alert.event, alert.id, encode(alert)), *DOWN)
+            try:
+                self._retry(partial(self._channel.send, alert.event, alert.id, encode(alert)), *DOWN)
+            except NotSent as error:  # it is refused, which says nothing about the next one
+                self._failed.inc()
+                logger.error("%s: %s; it is tried again after the next check", alert.id, error)
+                continue
             self._records.mark_delivered(report.number, self.name)
             self._sent.inc()
             logger.info("%s sent by %s", alert.event, self.name)

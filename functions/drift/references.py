@@ -2,22 +2,27 @@
 
 import dataclasses
 import logging
+import secrets
+from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
-from msgspec.structs import asdict
+from msgspec.structs import asdict, replace
 
 from contracts.codec import extended
-from contracts.drift import ReferenceFigures, SampleFigures
+from contracts.drift import LiveSample, ReferenceFigures, SampleFigures
 from contracts.manifest import Period
 from functions.drift.settings import HOLDOUT, LIVE, Settings
 from model_store.layout import Current
 from model_store.publishing import ModelStore, Statistics
-from records.drift import DriftRecords
-from sentiment.artifact import REFERENCE_PART
+from records import now
+from records.drift import DriftRecords, Scoring
+from sentiment.artifact import REFERENCE_PART, scorer_of
+from sentiment.drift.drawing import drawn
 from sentiment.drift.samples import Reference, Sample
 from sentiment.model import Model
 from sentiment.packing import unpack
+from sentiment.scorer import Scorer
 
 logger = logging.getLogger(__name__)
 
@@ -31,12 +36,9 @@ class Candidate:
     period: Period | None = None
 
     @property
-    def since(self) -> datetime | None:
-        """From when on the texts of a window must be scored, so that none is in the reference too."""
-        if self.period is None:
-            return None
-        # The next whole second, which every server compares alike.
-        return datetime.fromisoformat(self.period.last_scored_at).replace(microsecond=0) + timedelta(seconds=1)
+    def until(self) -> datetime | None:
+        """When the last of its texts was scored; those of a window are later, so that none is in both."""
+        return None if self.period is None else datetime.fromisoformat(self.period.last_scored_at)
 
     def describe(self, figures: SampleFigures) -> ReferenceFigures:
         """Return its figures as a report shows them."""
@@ -46,13 +48,17 @@ class Candidate:
 
 @dataclass
 class Watched:
-    """The served version as checks need it: read once, and kept while it is served. no_live: why there is no `live`."""
+    """The served version as checks need it: read once, and kept while it is served.
+
+    live_made_at: when `live` was made; what was made since is read then.
+    """
 
     current: Current
     model: Model
+    scorer: Scorer
     holdout: Candidate | None
     live: Candidate | None = None
-    no_live: str | None = None
+    live_made_at: datetime | None = None
 
     @property
     def version(self) -> str:
@@ -68,7 +74,10 @@ class Watched:
 class References:
     """The served version, its references, and the choice between them.
 
-    The live reference is of the first texts that a version scored since its promotion, made once and kept in the store.
+    The live reference is of texts that the version scored, drawn over time: with each check those that have just left
+    the window get the same chance, so that no burst of texts has more of it than one window, and the first ones have no
+    more than others. It is made once there are texts enough, and again each time that half of the sample is another
+    one, which is whenever the texts seen have doubled. It is kept in the store.
     """
 
     def __init__(self, store: ModelStore, records: DriftRecords, settings: Settings) -> None:
@@ -88,50 +97,67 @@ class References:
             artifact = self._store.load(current.version)
             content = artifact.parts.get(REFERENCE_PART)
             holdout = Candidate(Reference.from_bytes(content), current.version) if content else None
-            self._watched = Watched(current, unpack(artifact), holdout)
+            scorer = scorer_of(artifact.manifest, artifact.parts)
+            self._watched = Watched(current, unpack(artifact), scorer, holdout)
         else:
             self._watched.current = current
         return self._watched
 
-    def update_live(self, watched: Watched) -> None:
-        """Have the live reference read, and made once there are texts enough, unless the settings want none."""
-        if self._settings.reference == HOLDOUT or watched.live:
+    def draw(self, watched: Watched, past: Iterable[Scoring]) -> None:
+        """Give texts that have left the window their chance, and make the live reference of the sample when it is due.
+
+        Nothing is drawn where the settings want no live reference. Raises RecordsUnavailable, StoreError.
+        """
+        if self._settings.reference == HOLDOUT:
             return
-        watched.live = self._kept(watched)
-        if watched.live is None:
-            watched.no_live = self._make(watched)
-            watched.live = None if watched.no_live else self._kept(watched)
+        version, wanted = watched.version, self._settings.reference_texts
+        before = self._sample(version)
+        live = [scoring.id for scoring in past if scoring.model == version and not scoring.synthetic]
+        ids = drawn([*before.ids, *live], wanted, before.key)
+        exchanged = min(before.exchanged + len({*ids} - {*before.ids}), wanted)
+        sample = replace(before, ids=ids, exchanged=exchanged)
+        if len(ids) == wanted and 2 * exchanged >= wanted:
+            sample = self._renew(watched, sample)
+        if sample != before:
+            self._records.keep_sample(sample)
 
     def choose(self, watched: Watched) -> tuple[Candidate | None, str | None]:
-        """Return the reference for the next window, or None, and why there is no better one, if so."""
+        """Return the reference for the next window, or None, and why there is no better one, if so.
+
+        Raises RecordsUnavailable, StoreError.
+        """
         no_holdout = None if watched.holdout else f"{watched.version} was trained without a holdout"
         if self._settings.reference == HOLDOUT:
             return watched.holdout, no_holdout
-        if self._settings.reference == LIVE:
-            return watched.live, None if watched.live else watched.no_live
-        not_yet = watched.no_live
+        sample = self._sample(watched.version)
+        if watched.live is None or watched.live_made_at != sample.made_at:
+            watched.live, watched.live_made_at = self._kept(watched), sample.made_at
         if watched.live:
-            minimum = self._settings.minimum_texts
-            count = self._records.count_texts(minimum, since=watched.live.since)
-            if count == minimum:
-                return watched.live, None
-            not_yet = f"only {count} of {minimum} texts have come after those of the live reference"
-        return watched.holdout, f"{no_holdout}, and {not_yet}" if no_holdout else not_yet
+            return watched.live, None
+        no_live = (
+            f"only {len(sample.ids)} of {self._settings.reference_texts} live texts, scored by {watched.version} before"
+            " those of the window, have been drawn"
+        )
+        if self._settings.reference == LIVE:
+            return None, no_live
+        return watched.holdout, f"{no_holdout}, and {no_live}" if no_holdout else no_live
 
-    def _make(self, watched: Watched) -> str | None:
-        """Make the live reference and keep it beside its version; returns why it can't be made yet, None once it is."""
-        version, wanted = watched.version, self._settings.reference_texts
-        count = self._records.count_texts(wanted, since=watched.promoted_at, live_of=version)
-        if count < wanted:
-            return f"only {count} of {wanted} live texts have been scored by {version} since its promotion"
-        texts = self._records.live_texts(wanted, since=watched.promoted_at, model=version)
-        reference = Reference.from_texts(texts, watched.model)
-        period = Period(texts.scorings[0].scored_at.isoformat(), texts.scorings[-1].scored_at.isoformat())
-        # Of two processes that make it at once, the first one's stays.
-        self._store.put_statistics(version, LIVE, Statistics(reference.to_bytes(), period))
-        logger.info("%d live texts are the reference of %s from now on", reference.texts, version)
+    def _sample(self, version: str) -> LiveSample:
+        """Return the sample of a version; another version begins one anew."""
+        kept = self._records.sample()
+        return kept if kept and kept.version == version else LiveSample(version=version, key=secrets.token_hex(16))
+
+    def _renew(self, watched: Watched, sample: LiveSample) -> LiveSample:
+        """Make the live reference of a sample, and keep it; of texts that are gone others take the place first."""
+        times = self._records.times(sample.ids)
+        if len(times) < len(sample.ids):
+            return replace(sample, ids=[*times])
+        reference = Reference.from_texts(self._records.texts(sample.ids), watched.model)
+        period = Period(min(times.values()).isoformat(), max(times.values()).isoformat())
+        self._store.put_statistics(watched.version, LIVE, Statistics(reference.to_bytes(), period))
+        logger.info("%d live texts are the reference of %s from now on", reference.texts, watched.version)
         say_rest("the live reference", reference)
-        return None
+        return replace(sample, exchanged=0, made_at=now())
 
     def _kept(self, watched: Watched) -> Candidate | None:
         kept = self._store.statistics(watched.version, LIVE)

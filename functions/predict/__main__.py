@@ -29,6 +29,9 @@ LOST = Counter("predict_records_lost", "Records of answers that could not be wri
 REFUSED_RECORDS = Counter("predict_records_refused", "Requests that got 503, since there was no room for their records")
 WAITING = Gauge("predict_records_waiting", "Records that wait to be written")
 
+# Said by /_/health, too, which is all that the community edition of OpenFaaS asks before it ends those that answer.
+AWAITS_MODEL = "The model that is published is not loaded yet."
+
 
 def main() -> None:
     """Serve until SIGTERM; raises SettingsError."""
@@ -55,7 +58,13 @@ def main() -> None:
     )
     WAITING.set_function(lambda: recorder.waiting)
     predictor = Predictor(lambda: watcher.served, recorder)
-    front = Front(predictor.not_ready, limits, hot=Scoring(predictor), others=build(predictor).answer)
+    front = Front(
+        predictor.not_ready,
+        limits,
+        hot=Scoring(predictor),
+        others=build(predictor).answer,
+        not_started=lambda: AWAITS_MODEL if watcher.awaits_first else None,
+    )
     watcher.start()
     recorder.start()
     serve(front)

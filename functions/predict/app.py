@@ -10,7 +10,7 @@ from contracts.codec import Malformed
 from contracts.large import Texts, is_large, reading
 from contracts.limits import TextTooLong
 from contracts.predict import Answers, Scored, read_request
-from functions.predict.service import NoModel, Predictor
+from functions.predict.service import NoModel, Options, Predictor, TooMuchToExplain
 from process.answers import RETRY_AFTER_SECONDS, Answer, Overloaded, Problem, json_answer
 from process.front import Request
 from process.turns import NoTurn
@@ -53,40 +53,41 @@ class Scoring:
             return None
         if request.method != "POST":
             raise Problem(405, "Send the text with POST.", Allow="GET, HEAD, OPTIONS, POST")
-        record, synthetic = _options(request.query)
+        options = _options(request.query)
         try:
             text = _only_text(request)
             if text is None:
-                return self._later(partial(_texts, request.body), record, synthetic)
-            if record and not self._predictor.has_room():
-                return self._later(text, record, synthetic)
-            return _answer(self._predictor.score(text, record=record, synthetic=synthetic))
+                return self._later(partial(_texts, request.body), options)
+            if options.record and not self._predictor.has_room():
+                return self._later(text, options)
+            return _answer(self._predictor.score(text, options))
         except REFUSALS as error:
             raise _problem(error) from error
 
-    async def _later(
-        self, asked: str | Callable[[], Generator[None, None, Texts]], record: bool, synthetic: bool
-    ) -> Answer:
+    async def _later(self, asked: str | Callable[[], Generator[None, None, Texts]], options: Options) -> Answer:
         """Answer a text, or a batch that is read once it is its turn; raises Problem."""
         try:
             if not isinstance(asked, str):
                 try:
-                    return _answer(await self._predictor.score_batch(asked, record=record, synthetic=synthetic))
+                    return _answer(await self._predictor.score_batch(asked, options))
                 except _OneText as found:
                     asked = found.text
             received_at = now()
-            if record:
+            if options.record:
                 await self._predictor.room()
-            return _answer(self._predictor.score(asked, record=record, synthetic=synthetic, received_at=received_at))
+            return _answer(self._predictor.score(asked, options, received_at=received_at))
         except REFUSALS as error:
             raise _problem(error) from error
 
 
 @lru_cache(maxsize=16)  # nearly all requests have the same
-def _options(query: str) -> tuple[bool, bool]:
-    """Return whether the answer is recorded, and whether the text counts as synthetic."""
-    options = parse_qs(query)
-    return options.get("record") != ["false"], options.get("synthetic") == ["true"]
+def _options(query: str) -> Options:
+    """Return what a query asks for; raises Problem."""
+    found = parse_qs(query, keep_blank_values=True)
+    explain = found.get("explain", ["false"])
+    if explain not in (["true"], ["false"]):
+        raise Problem(400, "explain must be true or false: with ?explain=true the answer names the words that decided.")
+    return Options(found.get("record") != ["false"], found.get("synthetic") == ["true"], explain == ["true"])
 
 
 class _OneText(Exception):
@@ -125,7 +126,7 @@ def _answer(scored: Scored | Answers) -> Answer:
     return json_answer(scored, headers={"x-model-version": scored.model})
 
 
-REFUSALS = (UnicodeDecodeError, TextTooLong, NoModel, RecordsFull, NoTurn)
+REFUSALS = (UnicodeDecodeError, TextTooLong, TooMuchToExplain, NoModel, RecordsFull, NoTurn)
 
 
 def _problem(refusal: Exception) -> Problem:
@@ -135,6 +136,8 @@ def _problem(refusal: Exception) -> Problem:
             return Problem(400, f"The text is not UTF-8 ({refusal.reason} at byte {refusal.start}).")
         case TextTooLong():
             return Problem(413, f"The text {refusal}.")
+        case TooMuchToExplain():
+            return Problem(413, str(refusal))
         case NoTurn():
             return Overloaded("Too many batches wait already; send this one again.")
     return Overloaded(str(refusal))

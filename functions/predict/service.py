@@ -4,25 +4,29 @@ import asyncio
 import time
 from collections import Counter as Counts
 from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from itertools import count
 from secrets import token_hex
 from typing import Protocol, TypeVar
 
 import bson
+from msgspec import structs
 from prometheus_client import Counter, Histogram
 
 from contracts.codec import Malformed, extended, to_document
 from contracts.large import Texts, read_item
-from contracts.limits import TextTooLong, within_limit
+from contracts.limits import MAX_EXPLAINED_BATCH_CHARACTERS, TextTooLong, within_limit
 from contracts.names import CLASSES
 from contracts.predict import Answer, Answers, Score, Scored, ServedModel
 from contracts.records import PredictionRecord
 from model_store.serving import Served
 from process.turns import Turns
 from records import now
+from sentiment.scorer import Scorer
 
 T = TypeVar("T")
+A = TypeVar("A", Scored, Answer)
 
 SECONDS = Histogram(
     "predict_seconds",
@@ -44,6 +48,24 @@ class NoModel(Exception):
 
     def __init__(self) -> None:
         super().__init__("No model is loaded yet; publish and promote one, or wait until it is loaded.")
+
+
+class TooMuchToExplain(Exception):
+    """The texts of a batch are together too long to be explained."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            f"Of a batch at most {MAX_EXPLAINED_BATCH_CHARACTERS} characters can be explained: send fewer."
+        )
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a request asks for. synthetic: generate-drift has made the texts. explain: answers name the words."""
+
+    record: bool = True
+    synthetic: bool = False
+    explain: bool = False
 
 
 class Recorder(Protocol):
@@ -92,41 +114,38 @@ class Predictor:
         """Return once answers can be recorded; raises RecordsFull."""
         await self._recorder.room()
 
-    def score(
-        self, text: str, *, record: bool = True, synthetic: bool = False, received_at: datetime | None = None
-    ) -> Scored:
+    def score(self, text: str, options: Options, *, received_at: datetime | None = None) -> Scored:
         """Return the answer for one text, for whose record there has to be room; raises NoModel, TextTooLong.
 
         received_at: without it, now.
         """
         started = time.perf_counter()
-        within_limit(text)
+        within_limit(text, explain=options.explain)
         served = self._require()
         score = served.scorer.score(text)
-        if record:
-            self._recorder.record([self._encoded(text, score, served.version, received_at or now(), synthetic)])
+        if options.record:
+            self._recorder.record([self._encoded(text, score, served.version, received_at or now(), options.synthetic)])
         SECONDS.observe(time.perf_counter() - started)
         TEXTS[score.prediction].inc()
-        return Scored(score.prediction, score.probability, served.version)
+        scored = Scored(score.prediction, score.probability, score.log_odds, served.version)
+        return explained(scored, text, served.scorer) if options.explain else scored
 
-    async def score_batch(
-        self, read: Callable[[], Generator[None, None, Texts]], *, record: bool = True, synthetic: bool = False
-    ) -> Answers:
+    async def score_batch(self, read: Callable[[], Generator[None, None, Texts]], options: Options) -> Answers:
         """Return an answer for each item, a text as JSON; a bad one gets an error for its answer.
 
         `read` begins to read the items, in steps, once it is the batch's turn. Raises what that does, NoModel,
-        RecordsFull, NoTurn.
+        RecordsFull, NoTurn, TooMuchToExplain.
         """
         received_at = now()
         while True:
-            if record:
+            if options.record:
                 await self._recorder.room()
             async with self._batches.turn():
-                if self._recorder.has_room() or not record:
-                    return await self._score_batch(read(), received_at if record else None, synthetic)
+                if self._recorder.has_room() or not options.record:
+                    return await self._score_batch(read(), options, received_at)
 
     async def _score_batch(
-        self, reading: Generator[None, None, Texts], received_at: datetime | None, synthetic: bool
+        self, reading: Generator[None, None, Texts], options: Options, received_at: datetime
     ) -> Answers:
         """Answer a batch that has its turn; others are answered in between."""
         started = time.perf_counter()
@@ -136,11 +155,12 @@ class Predictor:
         texts_of = Counts[str]()
         encoded: list[bytes] = []
         predictions: list[Answer] = []
+        explained_characters = 0
         for item in items:
             if slices.is_over():
                 await slices.others()
             try:
-                text = read_item(item)
+                text = within_limit(read_item(item), explain=options.explain)
             except Malformed:
                 predictions.append(Answer(error="must be a string"))
             except TextTooLong as error:
@@ -148,9 +168,15 @@ class Predictor:
             else:
                 score = served.scorer.score(text)
                 texts_of[score.prediction] += 1
-                if received_at:
-                    encoded.append(self._encoded(text, score, served.version, received_at, synthetic))
-                predictions.append(Answer(score.prediction, score.probability))
+                if options.record:
+                    encoded.append(self._encoded(text, score, served.version, received_at, options.synthetic))
+                answer = Answer(score.prediction, score.probability, score.log_odds)
+                if options.explain:
+                    explained_characters += len(text)
+                    if explained_characters > MAX_EXPLAINED_BATCH_CHARACTERS:
+                        raise TooMuchToExplain
+                    answer = explained(answer, text, served.scorer)
+                predictions.append(answer)
         for begin in range(0, len(encoded), RECORDED_AT_ONCE):
             self._recorder.record(encoded[begin : begin + RECORDED_AT_ONCE])
             if slices.is_over():
@@ -172,6 +198,7 @@ class Predictor:
             text=text,
             prediction=score.prediction,
             probability=score.probability,
+            log_odds=score.log_odds,
             model=version,
             source="http",
             received_at=received_at,
@@ -179,6 +206,11 @@ class Predictor:
             synthetic=synthetic,
         )
         return bson.encode(to_document(record))
+
+
+def explained(answer: A, text: str, scorer: Scorer) -> A:
+    """Return an answer with the words that decided."""
+    return structs.replace(answer, words=scorer.explain(text), bias=scorer.bias)
 
 
 class _Slices:

@@ -244,7 +244,8 @@ class Trainer:
             level=self._settings.gate_level,
         )
         reason = verdict.reason
-        figures = Contender(None, champion.figures(challenger))
+        found = champion.calibrated(challenger)
+        figures = Contender(None, found.metrics if found else None)
         outcome = replace(outcome, retrained=True, challenger=figures, reason=reason, tests=verdict.tests)
         if not verdict.promote:
             logger.warning("challenger %s", reason)

@@ -7,7 +7,7 @@ from typing import Self
 import numpy as np
 
 from contracts.codec import extended
-from contracts.manifest import About, Contender, Evaluation
+from contracts.manifest import About, Contender
 from contracts.retrain import VersionMetrics, VersionSummary
 from functions.retrain.lesson import Lesson
 from model_store.layout import Current
@@ -16,10 +16,11 @@ from records import now
 from records.labels import Labels
 from sentiment import gate
 from sentiment.artifact import HOLDOUT_PART, LABELS_PART, REFERENCE_PART, Artifact
+from sentiment.calibrating import Calibrated, calibrate
+from sentiment.calibration import NOT_CALIBRATED
 from sentiment.counts import TextCounts, count_texts
 from sentiment.drift.measures import measure
 from sentiment.drift.samples import Reference
-from sentiment.evaluation import evaluate
 from sentiment.model import Model
 from sentiment.packing import Holdout, pack, unpack
 
@@ -59,11 +60,11 @@ class Champion:
         """Return its version and figures, as answers and manifests show what the gate compares."""
         return Contender(self.current.version, self.artifact.manifest.metrics)
 
-    def figures(self, model: Model) -> Evaluation | None:
-        """Return how good a model is on the holdout; None without one."""
+    def calibrated(self, model: Model) -> Calibrated | None:
+        """Return what calibrates a model on the holdout, and how good it is there; None without one."""
         if not len(self.holdout_labels):
             return None
-        return evaluate(self.holdout.log_odds(model.scorer()), self.holdout_labels.tolist())
+        return calibrate(self.holdout, model.scorer(), self.holdout_labels.tolist())
 
     def repair(self, labels: Labels) -> None:
         """Bring the labels up to what the champion says of itself; raises RecordsUnavailable.
@@ -88,12 +89,14 @@ class Champion:
             measured = measure(self.holdout, model, self.holdout_labels.tolist())
             parts[HOLDOUT_PART] = self.artifact.parts[HOLDOUT_PART]
             parts[REFERENCE_PART] = Reference.from_measured([measured]).to_bytes()
+        found = self.calibrated(model)
         about = About(
             trained_at=now().isoformat(timespec="seconds"),
             trainer="update of counts (exact)",
             data=self.artifact.manifest.data,
             examples=int(model.class_texts.sum()),
-            metrics=self.figures(model),
+            metrics=found.metrics if found else None,
+            calibration=found.calibration if found else NOT_CALIBRATED,
             parent=self.current.version,
             ancestors=self.lineage[-MAX_ANCESTORS:],
             label_weight=weight,

@@ -225,12 +225,17 @@ class ModelStore:
         return self._promotions.made(entries, self._promotion)[::-1]
 
     def put_statistics(self, version: str, name: str, statistics: Statistics) -> None:
-        """Keep statistics beside a version, such as a reference of live texts; what is there under `name` stays."""
+        """Keep statistics beside a version, such as a reference of live texts, in the place of those under `name`.
+
+        Of two that do so at once, one's stay.
+        """
         part = part_of(statistics.content)
+        key = _statistics_key(version, f"{name}.json")
+        before = self._objects.get(key, MAX_DOCUMENT_BYTES)
         self._objects.put_if(_statistics_key(version, f"{part.sha256}.npz"), statistics.content, etag=None)
-        # Written last: it names the content by its hash.
+        # Written last: it names the content by its hash. What was there may be being read: it goes with the version.
         document = StatisticsDocument(part.sha256, part.size_bytes, statistics.about)
-        self._objects.put_if(_statistics_key(version, f"{name}.json"), to_bytes(document), etag=None)
+        self._objects.put_if(key, to_bytes(document), etag=before.etag if before else None)
 
     def statistics(self, version: str, name: str) -> Statistics | None:
         """Return the statistics kept beside a version under `name`, if any; raises InvalidDocument."""

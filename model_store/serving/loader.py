@@ -6,9 +6,8 @@ from contracts.manifest import CanaryText, Manifest
 from model_store.errors import StoreError, VersionDistrusted, VersionNotFound, VersionRefused
 from model_store.trust import EVERYBODY, Trust
 from model_store.versions import Read, load_manifest, load_parts
-from sentiment.artifact import TRIE_PART, WEIGHTS_PART, check_format
+from sentiment.artifact import TRIE_PART, WEIGHTS_PART, check_format, scorer_of
 from sentiment.scorer import Scorer
-from sentiment.table import Table
 
 # What a model must answer at all, whatever it is.
 TEXTS = ("", "a", "I love you", "A complete waste of time.", "naïve — “quoted” 🙂<br />", "good bad " * 500)
@@ -24,7 +23,7 @@ def load_scorer(read: Read, version: str, *, trust: Trust = EVERYBODY) -> tuple[
         manifest = load_manifest(read, version, trust)
         check_format(manifest)
         parts = load_parts(read, version, manifest, (TRIE_PART, WEIGHTS_PART))
-        scorer = Scorer(Table.from_bytes(parts[TRIE_PART], parts[WEIGHTS_PART]).look_up, manifest.bias)
+        scorer = scorer_of(manifest, parts)
         check_canary(scorer, manifest.canary)
     except VersionDistrusted as error:
         raise VersionRefused(version, str(error), passing=False, untrusted=True) from error

@@ -72,6 +72,7 @@ class ModelWatcher:
         self._on_refusal = on_refusal
         self._on_outage = on_outage
         self._served: Served | None = None
+        self._may_wait = True
         self._wanted: Current | None = None
         self._refused = False  # what is wanted, already once
         self._refused_etag: str | None = None  # of the current.json that was refused last
@@ -85,6 +86,11 @@ class ModelWatcher:
     def served(self) -> Served | None:
         """The model to answer with, None before the first; read it once a request."""
         return self._served
+
+    @property
+    def awaits_first(self) -> bool:
+        """Whether there is no model to answer with, though one is published or may be: the store has not said no."""
+        return self._may_wait and self._served is None
 
     def start(self) -> None:
         """Begin to watch."""
@@ -113,6 +119,7 @@ class ModelWatcher:
         try:
             answer = self._poller.poll()
         except CurrentRefused as refusal:
+            self._may_wait = True
             self._answers()
             if refusal.etag != self._refused_etag:
                 self._refused_etag = refusal.etag
@@ -123,6 +130,7 @@ class ModelWatcher:
         self._answers()
         self._refused_etag = None
         if not isinstance(answer, Unchanged):
+            self._may_wait = answer is not None
             self._wanted, self._refused, self._load_at, self._loads = answer, False, 0.0, self._backoff()
         if self._wanted is not None and time.monotonic() >= self._load_at:
             self._follow(self._wanted)

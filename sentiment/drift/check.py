@@ -1,9 +1,11 @@
 """The comparison of a window with a reference: tests, effect sizes, the words that moved, one verdict."""
 
-from collections.abc import Mapping
-from itertools import repeat
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from itertools import compress, repeat
 
 import numpy as np
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from contracts.drift import AlertKind, Comparison, DriftTest, SampleFigures, State, Status, WordShift
@@ -128,22 +130,26 @@ def _align(
     A word that one side has not kept is in at most `rest_texts` of its texts. It counts as if it were in as many as
     come nearest to the other side's share: no word moves because it was not kept.
     """
-    known = len(reference.words)
-    positions = np.fromiter(map(reference.index.get, window.words, repeat(-1)), dtype=np.int64, count=len(window.words))
-    new = positions < 0
-    positions[new] = known + np.arange(new.sum())
-    unknown = -1
-    in_reference = np.concatenate([reference.word_texts, np.full(new.sum(), unknown, dtype=np.int64)])
-    in_window = np.full(len(in_reference), unknown, dtype=np.int64)
-    in_window[positions] = window.word_texts
+    known, unknown = len(reference.words), -1
+    if window.words[:known] == reference.words:  # they were counted with it: there is nothing to look up
+        words, in_window = window.words, window.word_texts
+    else:
+        looked_up = map(reference.vocabulary.index.get, window.words, repeat(-1))
+        positions = np.fromiter(looked_up, dtype=np.int64, count=len(window.words))
+        new = positions < 0
+        positions[new] = known + np.arange(new.sum())
+        words = reference.words + tuple(compress(window.words, new.tolist()))
+        in_window = np.full(len(words), unknown, dtype=np.int64)
+        in_window[positions] = window.word_texts
+    in_reference = np.full(len(words), unknown, dtype=np.int64)
+    in_reference[:known] = reference.word_texts
     only_window, only_reference = in_reference == unknown, in_window == unknown
     alike = in_window[only_window] * reference.texts // window.texts
     in_reference[only_window] = np.minimum(alike, reference.rest_texts)
     alike = in_reference[only_reference] * window.texts // reference.texts
     in_window[only_reference] = np.minimum(alike, window.rest_texts)
     guessed = (only_window & (reference.rest_texts > 0)) | (only_reference & (window.rest_texts > 0))
-    new_words = tuple(window.words[i] for i in np.flatnonzero(new).tolist())
-    return reference.words + new_words, in_reference, in_window, guessed
+    return words, in_reference, in_window, guessed
 
 
 def _most_others(reference: Reference, window: Window) -> int:
@@ -158,19 +164,27 @@ def _figures(sample: Sample) -> SampleFigures:
     return SampleFigures(sample.texts, sample.labelled, error_rate)
 
 
-def next_state(state: State, status: Status, confirm: int = 2) -> tuple[State, AlertKind | None]:
-    """Return the state after one more report, and the alert that is due, if any.
+def counts(status: Status, scored_at: Sequence[datetime], state: State) -> bool:
+    """Return whether a check changes the state: it could tell, and at least half of its window is new.
 
-    The state changes once `confirm` reports in a row contradict it, in both directions alike; a report
-    without enough data says nothing, so it neither counts nor breaks the row.
+    scored_at: when each text of the window was scored. New is what was scored after the last window that counted.
+    """
+    until = state.counted_until
+    new = len(scored_at) if until is None else sum(time > until for time in scored_at)
+    return status != "not-enough-data" and 2 * new >= len(scored_at)
+
+
+def next_state(state: State, status: Status, at: datetime, confirm: int = 2) -> tuple[State, AlertKind | None]:
+    """Return the state after one more check that counts, made `at` some time, and the alert that is due, if any.
+
+    The state changes once `confirm` checks in a row contradict it, in both directions alike.
     Raises ValueError where `confirm` is less than 1.
     """
     if confirm < 1:
         raise ValueError(f"a state needs at least 1 check to change, not {confirm}")
-    if status == "not-enough-data":
-        return state, None
     if (status == "drift") == state.drift:
-        return State(state.drift), None
+        return replace(state, contrary_checks=0), None
     if state.contrary_checks + 1 < confirm:
-        return State(state.drift, state.contrary_checks + 1), None
-    return State(not state.drift), "cleared" if state.drift else "detected"
+        return replace(state, contrary_checks=state.contrary_checks + 1), None
+    changed = replace(state, drift=not state.drift, since=at, contrary_checks=0)
+    return changed, "detected" if changed.drift else "cleared"

@@ -8,7 +8,7 @@ from itertools import repeat
 import numpy as np
 from numpy.typing import NDArray
 
-from sentiment.counts import TextCounts
+from sentiment.counts import TextCounts, Vocabulary
 from sentiment.model import Model
 
 # The measures whose distributions are compared, by the name of their test.
@@ -45,10 +45,7 @@ def measure(texts: TextCounts, model: Model, labels: Sequence[int | None] | None
     neither side, which makes both exchangeable where nothing has drifted, as the test asks.
     Raises ValueError where there are not as many labels as texts.
     """
-    row_of, weights = _tables(model)
-    unknown = len(row_of)
-    rows = np.fromiter(map(row_of.get, texts.vocabulary, repeat(unknown)), dtype=np.intp, count=len(texts.vocabulary))
-    per_word = np.column_stack([np.ones(len(rows)), rows == unknown, weights[rows]])
+    per_word = np.concatenate([_of_known(model, texts.known), _per_word(model, texts.others)])
     length, unknown_words, log_odds, log_likelihood = (texts.occurrences @ per_word).T
     divisor = np.maximum(length, 1)
     score = model.bias() + log_odds
@@ -75,3 +72,16 @@ def _tables(model: Model) -> tuple[dict[str, int], NDArray[np.float64]]:
     order = np.argsort(-counts[:-1], kind="stable").tolist()
     weights = np.column_stack([np.append(model.log_odds(), 0.0), np.log(counts / counts.sum())])
     return {model.vocabulary[row]: row for row in order}, weights
+
+
+def _per_word(model: Model, words: Sequence[str]) -> NDArray[np.float64]:
+    """Return what each word adds to a text, (W, 4): a word, an unknown one, log-odds, log-likelihood."""
+    row_of, weights = _tables(model)
+    unknown = len(row_of)
+    rows = np.fromiter(map(row_of.get, words, repeat(unknown)), dtype=np.intp, count=len(words))
+    return np.column_stack([np.ones(len(rows)), rows == unknown, weights[rows]])
+
+
+@lru_cache(maxsize=2)  # as the tables: a reference is that of a model
+def _of_known(model: Model, known: Vocabulary) -> NDArray[np.float64]:
+    return _per_word(model, known.words)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sentiment.artifact import ArtifactError
-from sentiment.counts import TextCounter, TextCounts
+from sentiment.counts import NOTHING_KNOWN, TextCounter, TextCounts, Vocabulary
 from sentiment.drift.measures import MEASURES, MeasuredTexts, measure
 from sentiment.drift.words import WordCounter, WordTexts, short
 from sentiment.model import Model
@@ -29,7 +29,8 @@ class Sample:
     """Statistics of a set of texts, in bounded memory.
 
     texts: how many they are.
-    words: W words; word_texts: (W,), the number of texts that have each.
+    words: W words, those of the reference first where they were counted with it; word_texts: (W,), the number of texts
+        that have each.
     measures: for each of MEASURES its values, sorted, as float32; of more than 20,000 texts the
         20,000 evenly spaced quantiles.
     labelled: how many labels are known; errors: how many of these the model got wrong.
@@ -66,14 +67,15 @@ class Sample:
         if isinstance(texts, Iterator):
             raise ValueError("texts that can be read only once can't be measured: give a list")
         pairs = zip(texts, repeat(None), strict=False) if labels is None else zip(texts, labels, strict=True)
-        tally, words = _Tally(), WordCounter(reference.index if reference else {}, cls.most_words)
-        for counts, known in _batches(pairs):
-            tally.add(measure(counts, model, known))
-            words.add(counts.vocabulary, counts.word_texts())
+        known = reference.vocabulary if reference else NOTHING_KNOWN
+        tally, words = _Tally(), WordCounter(known, cls.most_words)
+        for counts, labels_of_batch in _batches(pairs, known):
+            tally.add(measure(counts, model, labels_of_batch))
+            words.add(counts)
             del counts  # before the next ones are made
         if words.overflowed:
-            for counts, _ in _batches(zip(texts, repeat(None), strict=False)):
-                words.recount(counts.vocabulary, counts.word_texts())
+            for counts, _ in _batches(zip(texts, repeat(None), strict=False), known):
+                words.recount(counts)
                 del counts
         return cls._of(tally, words.result())
 
@@ -110,9 +112,9 @@ class Reference(Sample):
     most_words = 100_000
 
     @cached_property
-    def index(self) -> dict[str, int]:
-        """The position of each word in `words`."""
-        return dict(zip(self.words, range(len(self.words)), strict=True))
+    def vocabulary(self) -> Vocabulary:
+        """Its words, for whoever counts those of a window."""
+        return Vocabulary(self.words)
 
     def to_bytes(self) -> bytes:
         """Return the statistics as `.npz`, words as UTF-8, a line each."""
@@ -147,15 +149,6 @@ class Reference(Sample):
         return cls(texts, kept.words, kept.texts, measures, labelled, errors, kept.rest_texts, kept.rest_total)
 
 
-def count_errors(examples: Iterable[tuple[str, int]], model: Model) -> tuple[int, int]:
-    """Return how many labelled texts there are, and how many of them the model gets wrong."""
-    tally = _Tally()
-    for counts, labels in _batches(examples):
-        tally.add(measure(counts, model, labels))
-        del counts
-    return tally.labelled, tally.errors
-
-
 @dataclass
 class _Tally:
     """What measured texts add up to, but for their words."""
@@ -173,15 +166,17 @@ class _Tally:
         self.errors += int(measured.wrong.sum())
 
 
-def _batches(examples: Iterable[tuple[str, T]]) -> Iterator[tuple[TextCounts, list[T]]]:
+def _batches(
+    examples: Iterable[tuple[str, T]], known: Vocabulary = NOTHING_KNOWN
+) -> Iterator[tuple[TextCounts, list[T]]]:
     """Yield texts as counts, and what comes with each, as many at a time as make up _BATCH_BYTES."""
-    counter, others = TextCounter(), list[T]()
+    counter, others = TextCounter(known), list[T]()
     for text, other in examples:
         counter.add(text)
         others.append(other)
         if counter.size_bytes >= _BATCH_BYTES:
             yield counter.counts(), others
-            counter, others = TextCounter(), []
+            counter, others = TextCounter(known), []
     if others:
         yield counter.counts(), others
 

@@ -11,12 +11,14 @@ that share a bucket.
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import compress, repeat
 
 import numpy as np
 from numpy.typing import NDArray
+
+from sentiment.counts import TextCounts, Vocabulary
 
 # Longer ones are named by their beginning and a hash: one text may be a single word.
 MAXIMUM_WORD_CHARACTERS = 40
@@ -58,10 +60,10 @@ class WordTexts:
 class WordCounter:
     """Counts some words in any case, and as many of the others as it may keep, those in most texts."""
 
-    def __init__(self, always: Mapping[str, int], most_others: int) -> None:
-        """Count the words of `always`, each with its place from 0 on, and `most_others` more."""
+    def __init__(self, always: Vocabulary, most_others: int) -> None:
+        """Count the words of `always`, which texts are counted with, and `most_others` more."""
         self._always = always
-        self._always_texts: Integers | None = None  # looking words up there takes time: only once there are many
+        self._always_texts = np.zeros(len(always.words), dtype=np.int64)
         self._counted: Counter[str] = Counter()
         self._most = most_others
         self._total = 0
@@ -73,28 +75,24 @@ class WordCounter:
         """Whether the other words were too many, so that all that was added must be added once more, by `recount`."""
         return len(self._buckets) > 0
 
-    def add(self, words: Sequence[str], texts: Integers) -> None:
-        """Add words, (W,) different ones, and in how many of further texts each is."""
-        words, texts = self._take_always(_named(words), texts)
+    def add(self, counts: TextCounts) -> None:
+        """Add further texts; raises ValueError where they were counted with other words than `always`."""
+        words, texts = self._take_always(counts)
         if self.overflowed:
             self._fill(words, texts)
             return
         self._count(words, texts)
-        if len(self._counted) > self._most and self._always_texts is None:
-            self._always_texts = np.zeros(len(self._always), dtype=np.int64)
-            words, texts = self._take_always(*self._take_counted())
-            self._count(words, texts)
         if len(self._counted) > self._most:
             self._buckets = np.zeros(_BUCKETS, dtype=np.uint16)
             self._fill(*self._take_counted())
 
-    def recount(self, words: Sequence[str], texts: Integers) -> None:
+    def recount(self, counts: TextCounts) -> None:
         """Add, once more, what `add` got."""
         if self._least == 1:
             self._least = _least(self._buckets, self._most)
-        words = _named(words)
+        words, texts = _named(counts.others), counts.word_texts()[len(self._always.words) :]
         full = self._buckets[_places(words)] >= self._least
-        chosen = [word not in self._always for word in compress(words, full.tolist())]
+        chosen = [word not in self._always.index for word in compress(words, full.tolist())]
         self._count([*compress(compress(words, full.tolist()), chosen)], texts[full][chosen])
         while len(self._counted) > self._most:
             self._least += 1
@@ -102,21 +100,27 @@ class WordCounter:
             self._counted = Counter(dict(compress(self._counted.items(), full.tolist())))
 
     def result(self) -> WordTexts:
-        """Return what was counted: where the others were too many, with all words to count in any case, even in 0."""
+        """Return what was counted: the words to count in any case, even in 0 texts, then others."""
         words, texts = self._take_counted()
         rest_total = self._total - int(texts.sum()) if self.overflowed else 0
-        if self._always_texts is not None:
-            words, texts = (*self._always, *words), np.concatenate([self._always_texts, texts])
-        return WordTexts(tuple(words), texts, self._least - 1, rest_total)
+        texts = np.concatenate([self._always_texts, texts])
+        return WordTexts((*self._always.words, *words), texts, self._least - 1, rest_total)
 
-    def _take_always(self, words: Sequence[str], texts: Integers) -> tuple[Sequence[str], Integers]:
-        """Count those that are counted in any case, and return the others; all, while these are few."""
-        if self._always_texts is None:
+    def _take_always(self, counts: TextCounts) -> tuple[Sequence[str], Integers]:
+        """Count the words that are counted in any case, and return the others by their names."""
+        if counts.known is not self._always:
+            raise ValueError("the texts were not counted with the words that are to be counted in any case")
+        known, texts = len(self._always.words), counts.word_texts()
+        self._always_texts += texts[:known]
+        words, texts = counts.others, texts[known:]
+        named = _named(words)
+        if named is words:
             return words, texts
-        places = np.fromiter(map(self._always.get, words, repeat(-1)), dtype=np.int64, count=len(words))
+        # By its short name a long word may be one of them.
+        places = np.fromiter(map(self._always.index.get, named, repeat(-1)), dtype=np.int64, count=len(named))
         other = places < 0
         self._always_texts[places[~other]] += texts[~other]
-        return [*compress(words, other.tolist())], texts[other]
+        return [*compress(named, other.tolist())], texts[other]
 
     def _count(self, words: Sequence[str], texts: Integers) -> None:
         self._counted.update(dict(zip(words, texts.tolist(), strict=True)))

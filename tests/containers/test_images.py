@@ -8,7 +8,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
 import pytest
 import urllib3
 from pymongo import MongoClient
@@ -16,16 +15,14 @@ from pymongo import MongoClient
 from deploy.ports import free_port
 from deploy.runner import wait_until
 from deploy.servers import gateway
-from sentiment.model import Model
 from sentiment.packing import pack
 from tests.conftest import RabbitMQNode
 from tests.containers.conftest import Servers
 from tests.containers.engine import Container, base_image, docker, parts, run
-from tests.models import ABOUT
+from tests.models import ABOUT, IMDB_VOCABULARY_WORDS, sized
 from tests.running import running
 from tests.system import Client, promote
 
-IMDB_VOCABULARY_WORDS = 121_000
 MEGABYTE = 1_000_000
 Measured = Callable[[str], None]
 FUNCTIONS = sorted(set(parts()) - {"bridge", "bootstrap"})
@@ -33,24 +30,10 @@ FUNCTIONS = sorted(set(parts()) - {"bridge", "bootstrap"})
 MAX_MEGABYTES = {"functions": 200, "bridge": 200, "functions-train": 400}
 
 
-def model(words: int) -> Model:
-    """A model that says positive of `good` and negative of `bad`, with a vocabulary of a given size."""
-    generator = np.random.default_rng(7)
-    letters = np.array(list("abcdefghijklmnopqrstuvwxyz"))
-    vocabulary = {"good", "bad"}
-    while len(vocabulary) < words:
-        vocabulary.add("".join(generator.choice(letters, generator.integers(4, 13))))
-    ordered = tuple(sorted(vocabulary))
-    counts = generator.poisson(1.0, (2, words)).astype(np.float64)
-    counts[:, ordered.index("good")] = 1, 1000
-    counts[:, ordered.index("bad")] = 1000, 1
-    return Model(ordered, counts, np.array([10.0, 10.0]), 1.0)
-
-
 @pytest.fixture
 def served_model(store_environment: None) -> str:  # noqa: ARG001 - for its effect
     """A small model in the store; returns its version."""
-    return promote(pack(model(100), ABOUT))
+    return promote(pack(sized(100), ABOUT))
 
 
 @pytest.fixture
@@ -144,7 +127,7 @@ def test_predict_with_a_vocabulary_as_large_as_imdbs_stays_within_80_megabytes(
     servers: Servers,
     measured: Measured,
 ) -> None:
-    promote(pack(model(IMDB_VOCABULARY_WORDS), ABOUT))
+    promote(pack(sized(IMDB_VOCABULARY_WORDS), ABOUT))
     with run(images["predict"], servers.environment, secrets=servers.secrets, memory="128m") as container:
         container.wait_for("/_/ready")
         for _ in range(50):

@@ -23,9 +23,8 @@ from sentiment.packing import pack
 from tests.conftest import RabbitMQNode
 from tests.containers.conftest import Servers
 from tests.containers.engine import Container, memory_limit, run
-from tests.containers.test_images import IMDB_VOCABULARY_WORDS, model
 from tests.containers.worst import ascii_text, four_byte_text
-from tests.models import ABOUT
+from tests.models import ABOUT, IMDB_VOCABULARY_WORDS, sized
 from tests.project import ROOT
 from tests.running import running
 from tests.system import Client, promote
@@ -51,7 +50,7 @@ BODIES = {
 
 @pytest.fixture
 def predict(images: dict[str, str], servers: Servers, store_environment: None) -> Iterator[Container]:  # noqa: ARG001 - for its effect
-    promote(pack(model(IMDB_VOCABULARY_WORDS), ABOUT))
+    promote(pack(sized(IMDB_VOCABULARY_WORDS), ABOUT))
     with run(images["predict"], servers.environment, secrets=servers.secrets, memory=memory_limit("predict")) as found:
         found.wait_for("/_/ready")
         yield found

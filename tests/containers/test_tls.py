@@ -8,8 +8,8 @@ from pymongo import MongoClient
 from deploy.runner import wait_until
 from sentiment.packing import pack
 from tests.containers.engine import run
-from tests.containers.test_images import model, post
-from tests.models import ABOUT
+from tests.containers.test_images import post
+from tests.models import ABOUT, sized
 from tests.system import promote
 from tests.tls import Servers, servers_with_tls, trusting
 
@@ -41,7 +41,7 @@ def test_a_secret_has_containers_trust_their_servers(
     variables = system.over_tls("amqps", "streams", "mongodb", "s3")
     for name, value in {**variables, **trusting(system.authority.certificate)}.items():
         monkeypatch.setenv(name, value)
-    promote(pack(model(100), ABOUT))
+    promote(pack(sized(100), ABOUT))
     environment = {name: variables[name] for name in SETTINGS}
     credentials = {secret: variables[name] for name, secret in CREDENTIALS.items()}
     secrets = {**credentials, "ca-certificates": system.authority.certificate.read_text()}

@@ -11,6 +11,7 @@ from rstream.amqp import amqp_decoder
 
 from model_store.publishing import ModelStore
 from records import Records
+from sentiment.artifact import scorer_of
 from sentiment.counts import count_texts
 from sentiment.packing import unpack
 from sentiment.scorer import Scorer
@@ -215,7 +216,8 @@ class Scores:
 
 
 def _scorer(store: ModelStore, version: str) -> Scorer:
-    return unpack(store.load(version)).scorer()
+    artifact = store.load(version)
+    return scorer_of(artifact.manifest, artifact.parts)
 
 
 def correlation_id(entry: bytes) -> str:

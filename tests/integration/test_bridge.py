@@ -1,6 +1,7 @@
 """The bridge on a real broker, database, store and gateway: every message gets its one record and its answer."""
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pika
 import pytest
+import urllib3
 
 from contracts.manifest import About
 from deploy import ports, runner
@@ -127,6 +129,38 @@ def test_good_messages_are_recorded_and_answered_and_bad_ones_parked(
     }
 
 
+def test_http_stream_and_command_line_explain_alike_and_to_the_last_digit(
+    environment: Mapping[str, str], client: Client, records: Records, gateway_url: str, tmp_path: Path
+) -> None:
+    texts = ["I love it, great: great!", "awful “plot” of a bore", "", "unknown", "hate love " * 900]
+    bodies = [json.dumps({"text": text, "explain": True}).encode() for text in texts]
+    client.publish(source_of(environment), [*bodies, b"great"], reply_to="replies")
+    with bridge(environment, gateway_url, tmp_path):
+        wait_for_offset(records, source_of(environment), len(texts))
+    *by_stream, plain = [json.loads(body) for _, body in client.read_stream("predictions")]
+    assert plain.keys() & {"words", "bias"} == set()
+
+    url = f"{gateway_url}/function/predict?explain=true"
+    by_http = urllib3.request("POST", url, json={"texts": texts}).json()["predictions"]
+    command = [sys.executable, "-m", "sentiment", "explain", "--json"]
+    # Addresses are those of the local stack of the folder that it is called in.
+    folder = tmp_path / "stack"
+    (folder / ".local").mkdir(parents=True)
+    (folder / ".local" / "env").write_text(f"export GATEWAY_URL={gateway_url}\n")
+    local = {**os.environ, "GATEWAY_URL": "", "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([*command, *texts], cwd=folder, env=local, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    by_command = [json.loads(line) for line in done.stdout.splitlines()]
+    assert by_command == by_http
+    for answer, same in zip(by_http, by_stream, strict=True):
+        total = math.fsum([answer["bias"], *(word["log_odds"] for word in answer["words"])])
+        assert total == pytest.approx(answer["log_odds"], rel=0, abs=1e-9)
+        assert answer.items() <= same.items()
+    done = subprocess.run([*command, "x" * 10_001], cwd=folder, env=local, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert "has 10001 characters; at most 10000 can be explained" in done.stderr
+
+
 def test_a_record_holds_what_the_design_promises(
     environment: Mapping[str, str], client: Client, records: Records, gateway_url: str, tmp_path: Path
 ) -> None:
@@ -136,7 +170,8 @@ def test_a_record_holds_what_the_design_promises(
     document = records.database["predictions"].find_one({})
     assert document is not None
     assert document.keys() == {
-        "_id", "text", "prediction", "probability", "model", "source", "received_at", "scored_at", "synthetic"
+        "_id", "text", "prediction", "probability", "log_odds", "model", "source", "received_at", "scored_at",
+        "synthetic",
     }  # fmt: skip
     assert document["text"] == "Käse ist great — “really” 🙂"
     assert (document["source"], document["synthetic"]) == ("stream", False)
@@ -229,7 +264,7 @@ def test_the_client_takes_no_notice_of_what_others_write_to_rejected_and_to_its_
     # Its text has its correlation id, by which a foreign message could pass for an answer.
     assert runner.wait_until(lambda: client.read_stream(source_of(environment), idle_seconds=0.5) != [], 20)
     ((properties, _),) = client.read_stream(source_of(environment), idle_seconds=0.5)
-    answer = b'{"id":"\xc3\xa9","prediction":"positive","probability":0.75,"model":"v1","offset":0}'
+    answer = b'{"id":"\xc3\xa9","prediction":"positive","probability":0.75,"log_odds":3.1,"model":"v1","offset":0}'
     foreign = [b"\xff", b"", b"[]", b"[" * 100_000, b'{"note": "not from the bridge"}', b'{"id": "0", "offset": []}']
     for queue in ("rejected", properties.reply_to or ""):
         for body in [*foreign, answer]:

@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 
 from contracts.names import CLASSES
 from datasets import load_corpus
+from sentiment.artifact import scorer_of
+from sentiment.calibrating import calibrated
+from sentiment.calibration import probability
 from sentiment.counts import count_texts
 from sentiment.evaluation import evaluate
 from sentiment.model import Model
@@ -21,7 +24,7 @@ from sentiment.packing import pack, unpack
 from sentiment.scorer import Scorer
 from sentiment.table import Table
 from sentiment.text import Corpus
-from sentiment.training import pipeline, train
+from sentiment.training import pipeline, train, train_artifact
 from tests.models import ABOUT, equal
 
 IMDB_DIR = Path(os.environ.get("IMDB_DIR") or Path(__file__).parents[2].parent / "shared" / "imdb")
@@ -64,7 +67,7 @@ def test_every_label_and_probability_is_scikit_learns(trained: Trained) -> None:
     scorer = Scorer(Table.from_bytes(*trained.model.table().to_bytes()).look_up, trained.model.bias())
     answers = [scorer.score(text) for text in trained.dev.texts]
     assert [answer.prediction for answer in answers] == [CLASSES[label] for label in trained.labels]
-    differences = np.abs(np.array([answer.probability for answer in answers]) - trained.probabilities)
+    differences = np.abs(np.array([probability(answer.log_odds) for answer in answers]) - trained.probabilities)
     assert differences.max() <= 1e-9
 
 
@@ -74,6 +77,20 @@ def test_counted_reviews_get_the_same_labels_and_the_accuracy_that_is_known(trai
     result = evaluate(log_odds, trained.dev.labels)
     assert result.accuracy >= 0.815
     assert result.accuracy == np.mean(trained.labels == trained.dev.labels)
+
+
+def test_with_a_tenth_held_out_a_probability_says_how_often_it_is_right(trained: Trained) -> None:
+    artifact = train_artifact(archive("aclImdb_train.tar.gz"), holdout_share=0.1)
+    scorer, counted = scorer_of(artifact.manifest, artifact.parts), count_texts(trained.dev.texts)
+    log_odds = counted.log_odds(scorer)
+    raw = evaluate(log_odds, trained.dev.labels)
+    found = evaluate(
+        calibrated(log_odds, counted.known_words(scorer), artifact.manifest.calibration), trained.dev.labels
+    )
+    assert found.accuracy == raw.accuracy
+    assert (raw.log_loss, raw.calibration_error) > (1.5, 0.15)
+    assert found.log_loss <= 0.43
+    assert found.calibration_error <= 0.08
 
 
 def test_the_model_survives_as_bytes(trained: Trained) -> None:

@@ -533,6 +533,26 @@ def test_the_command_line_lists_promotes_and_rolls_back(models: ModelStore, caps
     assert [entry["to"] for entry in run("history")] == [two, one, two, one]
 
 
+def test_the_command_line_describes_a_version_and_those_it_was_learned_from(
+    models: ModelStore, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["card"]) == 1
+    assert capsys.readouterr().err == "model_store: no version is served\n"
+    models.publish(artifact(metrics=METRICS), "v1")
+    models.publish(artifact(metrics=METRICS, parent="v1", ancestors=["v0", "v1"], reason="the gate's words"), "v2")
+    assert main(["promote", "v2"]) == 0
+    assert main(["card", "v1"]) == 0
+    first = capsys.readouterr().out.partition("\n")[2]
+    assert first.startswith("# Model v1\n")
+    assert main(["card"]) == 0
+    *_, before, parent, served = capsys.readouterr().out.splitlines()
+    assert before == "| v0 | no longer kept |  |  |  |"
+    assert parent.startswith("| v1 | 20")
+    assert parent.endswith(" | 0 | 81.2% |  |")
+    assert served.startswith("| v2 | 20")
+    assert served.endswith(" | 81.2% | the gate's words |")
+
+
 def test_the_command_line_answers_in_lines_and_says_what_is_wrong_in_one(
     models: ModelStore, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -20,13 +20,14 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from pymongo import MongoClient
 
+from contracts.codec import to_document
 from deploy import ports, runner, servers
 from deploy.runner import wait_until
 from model_store.layout import Current, next_promotion
 from model_store.publishing import ModelStore
 from model_store.publishing.objects import client as s3_client
 from model_store.settings import Settings
-from sentiment.artifact import TRIE_PART, Artifact
+from sentiment.artifact import TRIE_PART, Artifact, scorer_of
 from sentiment.model import Model
 from sentiment.packing import pack, unpack
 from tests.models import ABOUT
@@ -110,8 +111,7 @@ def predictions(environment: dict[str, str]) -> Iterator[Any]:
 
 
 def expected(version: Artifact, texts: Sequence[str] = TEXTS) -> list[dict[str, Any]]:
-    scorer = unpack(version).scorer()
-    return [{"prediction": score.prediction, "probability": score.probability} for score in map(scorer.score, texts)]
+    return [*map(to_document, map(scorer_of(version.manifest, version.parts).score, texts))]
 
 
 def test_predict_imports_no_numerical_library() -> None:

@@ -15,7 +15,7 @@ from pymongo.collection import Collection
 from pymongo.errors import BulkWriteError, OperationFailure
 
 from contracts.codec import from_document, to_document, to_documents
-from contracts.drift import Check, DriftReport, ReferenceFigures, State
+from contracts.drift import DriftReport, ReferenceFigures, State
 from contracts.records import PredictionRecord, RejectedRecord, StoredOffset
 from deploy import ports, servers
 from deploy.ports import free_port
@@ -42,6 +42,7 @@ def prediction(identifier: str, **fields: Any) -> PredictionRecord:
         text="I love “it” \x00 🙂",
         prediction="positive",
         probability=0.93,
+        log_odds=3.1,
         model="v1",
         source="stream",
         received_at=now(),
@@ -82,6 +83,7 @@ def test_predictions_come_back_as_they_were_written(records: Records) -> None:
         "text": "I love “it” \x00 🙂",
         "prediction": "positive",
         "probability": 0.93,
+        "log_odds": 3.1,
         "model": "v1",
         "source": "stream",
         "received_at": predictions[0].received_at,
@@ -420,6 +422,7 @@ OLD_REPORT = {
     "alert": "detected",
     "undelivered": ["webhook"],
 }  # fmt: skip
+NEW_STATE = {"drift": True, "since": None, "contrary_checks": 0, "counted_until": None}
 OLD_REPORT_WITHOUT_REFERENCE = {
     "_id": "000000000001",
     "number": 1,
@@ -448,7 +451,6 @@ def follow(number: int, last: DriftReport | None) -> DriftReport:
     state = last.state if last else State()
     return DriftReport(
         number=number,
-        check=Check("ok"),
         model=None,
         drift=state.drift,
         status="ok",
@@ -462,14 +464,19 @@ def test_reports_of_the_release_before_are_read_and_followed(records: Records) -
     reports = DriftRecords(records)
     records.database["drift_reports"].insert_many([OLD_REPORT_WITHOUT_REFERENCE, OLD_REPORT])
     newest, oldest = reports.reports(10)
-    assert {"_id": "000000000003", **to_document(newest)} == OLD_REPORT
+    assert {"_id": "000000000003", **OLD_REPORT, **to_document(newest)} == {
+        **OLD_REPORT,
+        "state": NEW_STATE,
+        "expected_accuracy": None,
+    }
     assert (oldest.window.documents, oldest.reference, oldest.alert) == (0, ReferenceFigures(), None)
     (due,) = reports.undelivered("webhook")
     reports.mark_delivered(due.number, "webhook")
     assert reports.undelivered("webhook") == []
     appended = reports.append_report(follow)
-    assert (appended.number, appended.state) == (4, State(drift=True))
     assert reports.last_report() == appended
+    assert isinstance(appended, DriftReport)
+    assert (appended.number, appended.state) == (4, State(drift=True))
 
 
 def test_labels_of_the_release_before_are_read(records: Records) -> None:

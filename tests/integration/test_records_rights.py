@@ -109,6 +109,7 @@ def test_each_part_does_at_mongodb_what_its_rights_are(
         "GATEWAY_URL": f"http://127.0.0.1:{port}",
         "ENABLE_GENERATE_DRIFT": "true",
         "DRIFT_MIN_TEXTS": "10",
+        "DRIFT_WINDOW": "10",
         "DRIFT_CONFIRM": "1",
     }
     url = variables["GATEWAY_URL"] + "/function"
@@ -129,6 +130,12 @@ def test_each_part_does_at_mongodb_what_its_rights_are(
             assert wait_until(lambda: records.offset(stream_name) == (last or -1) + 3, 30)  # noqa: B023 - called at once
             assert wait_until(lambda: records.database["rejected"].count_documents({}) >= 2, 30)
             ask("POST", f"{url}/predict", {"text": "I love it"})
+            # Drift draws from texts that have left the window.
+            for number in range(2):
+                ask("POST", f"{url}/predict", {"texts": [f"text {days}.{number}"] * 10})
+            last_text = {"text": f"text {days}.1"}
+            assert wait_until(lambda: records.database["predictions"].count_documents(last_text) == 10, 30)  # noqa: B023
+            ask("POST", f"{url}/drift")
             for label in (1, 1, 0):
                 ask("POST", f"{url}/retrain", {"text": "what a film", "label": label, "id": f"mine {label}"})
             ask("POST", f"{url}/retrain?now=true")

@@ -19,9 +19,10 @@ from model_store.settings import Settings as StoreSettings
 from process.exclusive import Busy
 from records import Records
 from records.labels import AmbiguousLabel, Label, Labels
-from sentiment.artifact import LABELS_PART
+from sentiment.artifact import HOLDOUT_PART, LABELS_PART, scorer_of
+from sentiment.calibrating import calibrate
 from sentiment.counts import count_texts
-from sentiment.packing import unpack
+from sentiment.packing import Holdout, unpack
 from sentiment.text import Corpus
 from sentiment.training import train, train_artifact
 from tests.models import equal
@@ -221,6 +222,24 @@ def test_weight_counts_a_label_that_often(champion: str, store: ModelStore, labe
     texts, truth = [label.text for label in honest(60)], [label.label for label in honest(60)]
     assert outcome.model
     assert equal(unpack(store.load(outcome.model)), before.added(count_texts(texts), truth, weight=2.5))
+
+
+def test_every_version_is_calibrated_anew_on_the_holdout(
+    champion: str, trainer: Trainer, store: ModelStore, labels: Labels
+) -> None:
+    found = [store.load(champion)]
+    (first, *_) = labels.add(honest(60))
+    learned = trainer.run(by="test").model
+    assert learned is not None
+    taken_back = trainer.take_back(first, by="test").model
+    assert taken_back is not None
+    found += [store.load(learned), store.load(taken_back)]
+    for artifact in found:
+        holdout = Holdout.from_bytes(artifact.parts[HOLDOUT_PART])
+        fitted = calibrate(holdout.texts, unpack(artifact).scorer(), holdout.labels.tolist())
+        assert (artifact.manifest.calibration, artifact.manifest.metrics) == fitted
+        assert scorer_of(artifact.manifest, artifact.parts).calibration == fitted.calibration
+    assert len({artifact.manifest.calibration for artifact in found}) == 3
 
 
 def test_rollback_serves_the_version_before_and_is_logged(

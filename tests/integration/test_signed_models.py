@@ -13,6 +13,7 @@ import pytest
 import urllib3
 from prometheus_client.parser import text_string_to_metric_families
 
+from contracts.codec import to_document
 from contracts.manifest import MANIFEST
 from deploy import key_pair
 from deploy.runner import Service, wait_until
@@ -66,7 +67,7 @@ def artifact(love: float, hate: float) -> Artifact:
 
 
 LOVING, HATING = artifact(love=90, hate=1), artifact(love=1, hate=90)
-LOVING_PROBABILITY = unpack(LOVING).scorer().probability("love")
+LOVED = to_document(unpack(LOVING).scorer().score("love"))
 
 
 @dataclass(frozen=True)
@@ -499,11 +500,7 @@ def test_the_functions_refuse_a_forged_promotion_and_the_operator_rolls_back(
         assert wait_until(lambda: metric(predict, "predict_model_untrusted_total") == 1, 20)
         assert metric(predict, "predict_model_refused_total") == 1
         assert "current.json is refused: it is signed by no key of MODEL_PUBLIC_KEY" in predict.log.read_text()
-        assert ask(predict, "POST", body={"text": "love"})[1] == {
-            "prediction": "positive",
-            "probability": LOVING_PROBABILITY,
-            "model": "good",
-        }
+        assert ask(predict, "POST", body={"text": "love"})[1] == {**LOVED, "model": "good"}
         for status, problem in (ask(drift, "POST"), ask(retrain, "POST", "/?now=true")):
             assert status == 500
             assert "current.json is refused" in problem["detail"]

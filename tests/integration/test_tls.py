@@ -115,7 +115,7 @@ def test_a_process_says_why_a_certificate_is_refused_and_what_to_do(
     variable = system.encrypted[server][0]
     sentence = f"{WRONG_HOST} (" if wrong == "host" else f"{FOREIGN} ("
     advice = f"in {variable}" if wrong == "host" else f"set {'AWS_CA_BUNDLE' if server == 's3' else 'SSL_CERT_FILE'}"
-    service = python_service(module, tmp_path, environment, until="/_/health")
+    service = python_service(module, tmp_path, environment, until="/metrics")
     with running(service):
         http_status(int(service.variables["PORT"]), "/_/ready")  # some look at their servers when they are asked
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client import REGISTRY
 
-from bridge.pipeline import IN_HAND_PER_SLOT, Handled, Handler, Pipeline
+from bridge.pipeline import EXPLAINED_TIMES, IN_HAND_PER_SLOT, Handled, Handler, Pipeline
 from bridge.progress import StreamProgress
 from bridge.settings import BatchLimits
 from contracts.records import StoredOffset
@@ -125,6 +125,29 @@ def has_concluded(handler: Recorder, count: int) -> bool:
 
 def has_seen(handler: Recorder, count: int) -> bool:
     return len(handler.seen()) >= count
+
+
+@pytest.mark.parametrize(
+    ("body", "messages_a_batch"),
+    [
+        (b'{"text": "good"}', 40),
+        (b'{"text": "it explains a lot, caf\\u00e9"}', 40),
+        (b'{"text": "good", "explain": true}', 2),
+        (b'{"explain":true,"text":"good"}', 2),
+        (rb'{"text": "good", "\u0065xplain": true}', 2),
+        (rb'{"text": "good", "e\u0078plain": true}', 2),
+    ],
+)
+def test_messages_whose_answers_are_explained_are_few_in_a_batch(
+    broker: MemoryBroker, body: bytes, messages_a_batch: int
+) -> None:
+    """Their answers are longer than they are: all those that are in hand must fit into memory."""
+    fill(broker, 40, body)
+    handler = Recorder()
+    running = Running(broker, MemoryOffsets(), handler, limits=BatchLimits(bytes=2 * EXPLAINED_TIMES * len(body)))
+    wait_for(handler.changed, lambda: has_concluded(handler, 40))
+    running.end()
+    assert max(map(len, handler.batches)) == messages_a_batch
 
 
 def test_a_batch_closes_at_its_number_of_messages(broker: MemoryBroker) -> None:

@@ -6,12 +6,13 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
 from bridge.functions import Function, FunctionUnavailable, RequestRefused, predict
 from bridge.handlers import Review, ReviewHandler
-from contracts.codec import encode
+from contracts.codec import encode, to_documents
 from contracts.predict import TextsRequest, read_answers
 from contracts.problem import ProblemDetails
 from contracts.records import PredictionRecord, RejectedRecord
@@ -31,6 +32,7 @@ class FunctionServer:
     def __init__(self, answer: Answer) -> None:
         self.answer = answer
         self.bodies: list[bytes] = []
+        self.queries: list[str] = []
         self.headers: list[dict[str, str]] = []
         outer = self
 
@@ -38,6 +40,7 @@ class FunctionServer:
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 outer.bodies.append(body)
+                outer.queries.append(urlsplit(self.path).query)
                 outer.headers.append(dict(self.headers))
                 status, headers, content = outer.answer(body)
                 self.send_response(status)
@@ -83,7 +86,9 @@ def serve() -> Iterator[Callable[[Answer], FunctionServer]]:
 def positive(body: bytes) -> tuple[int, dict[str, str], bytes]:
     """Answer as predict does; a text `bad` is an error."""
     predictions = [
-        {"error": "must be nicer"} if text == "bad" else {"prediction": "positive", "probability": 0.75}
+        {"error": "must be nicer"}
+        if text == "bad"
+        else {"prediction": "positive", "probability": 0.75, "log_odds": 3.1}
         for text in json.loads(body)["texts"]
     ]
     return 200, {}, json.dumps({"predictions": predictions, "model": "v1"}).encode()
@@ -149,6 +154,9 @@ def in_stream(offset: int, body: bytes, **properties: Any) -> Message:
         (message(b'{"text": "a"}', content_type="text/plain"), Review('{"text": "a"}', "reviews:7")),
         (message(b"[spoiler] good"), Review("[spoiler] good", "reviews:7")),
         (message(b"x" * 100_000), Review("x" * 100_000, "reviews:7")),
+        (message(b'{"text": "a", "explain": true}'), Review("a", "reviews:7", explain=True)),
+        (message(b'{"text": "a", "explain": false}'), Review("a", "reviews:7")),
+        (message(b'{"text": "%s"}' % (b"x" * 10_001)), Review("x" * 10_001, "reviews:7")),
     ],
 )
 def test_a_message_is_json_with_text_or_plain_text(found: Message, review: Review) -> None:
@@ -171,6 +179,9 @@ def test_a_message_is_json_with_text_or_plain_text(found: Message, review: Revie
         (message(b'{"text": "\xff"}'), "not UTF-8"),
         (message(b'{"text": "\\ud800"}'), "the body is not valid JSON"),
         (message(b"x" * 100_001), "the text has 100001 characters; at most 100000"),
+        (message(b'{"text": "%s", "explain": true}' % (b"x" * 10_001)), "at most 10000 can be explained"),
+        (message(b'{"text": "a", "explain": 1}'), r"Expected `bool`, got `int` - at `\$.explain`; send"),
+        (message(b'{"text": "a", "explain": null}'), r"Expected `bool`, got `null`"),
         (message(b'{"text": "a", "id": {}}'), r"Expected `int \| str`, got `object` - at `\$.id`; send"),
         (message(b'{"text": "a", "id": "%s"}' % (b"x" * 201)), r"length <= 200 - at `\$.id`"),
     ],
@@ -201,7 +212,8 @@ def test_a_batch_is_one_invocation_and_bad_messages_never_fail_their_neighbours(
     ]  # fmt: skip
     reply = next(each.body for each in broker.published if each.to == "me")
     assert json.loads(reply) == {
-        "id": messages[0].key, "prediction": "positive", "probability": 0.75, "model": "v1", "offset": 0,
+        "id": messages[0].key, "prediction": "positive", "probability": 0.75, "log_odds": 3.1, "model": "v1",
+        "offset": 0,
     }  # fmt: skip
     assert broker.appended == {}, "answers are appended in the order of batches, not now"
     handled.conclude()
@@ -242,7 +254,9 @@ def test_a_repeated_review_is_answered_by_its_record_and_not_by_the_new_model(
     serve: Callable[[Answer], FunctionServer],
 ) -> None:
     def negative(body: bytes) -> tuple[int, dict[str, str], bytes]:
-        predictions = [{"prediction": "negative", "probability": 0.25}] * len(json.loads(body)["texts"])
+        predictions = [{"prediction": "negative", "probability": 0.25, "log_odds": -2.5}] * len(
+            json.loads(body)["texts"]
+        )
         return 200, {}, json.dumps({"predictions": predictions, "model": "v2"}).encode()
 
     broker, records = MemoryBroker(), ListRecords()
@@ -255,12 +269,68 @@ def test_a_repeated_review_is_answered_by_its_record_and_not_by_the_new_model(
     (appended,) = broker.appended.values()
     replies = [json.loads(each.body) for each in broker.published]
     # Only what its sender calls it is read anew: the record does not know.
-    assert [(each["id"], each["prediction"], each["probability"], each["model"]) for each in replies[1:]] == [
-        (5, "positive", 0.75, "v1"),
-        ("reviews:1790000000000:1", "negative", 0.25, "v2"),
+    first = {"prediction": "positive", "probability": 0.75, "log_odds": 3.1, "model": "v1"}
+    second = {"prediction": "negative", "probability": 0.25, "log_odds": -2.5, "model": "v2"}
+    assert replies[1:] == [
+        {"id": 5, **first, "offset": 0},
+        {"id": "reviews:1790000000000:1", **second, "offset": 1},
     ]
     assert [json.loads(each.body) for each in appended] == replies[1:]
     assert [record.model for record in records.predictions] == ["v1", "v2"]
+
+
+WHY = {"words": [{"word": "good", "log_odds": 3.0}], "bias": 0.1}
+
+
+def explaining(server: FunctionServer, model: str = "v1") -> Function:
+    """Have a server answer as predict does, with the reasons only where they are asked for."""
+
+    def answer(body: bytes) -> tuple[int, dict[str, str], bytes]:
+        score = {"prediction": "positive", "probability": 0.75, "log_odds": 3.1}
+        if "explain=true" in server.queries[-1]:
+            score |= WHY
+        predictions = [score] * len(json.loads(body)["texts"])
+        return 200, {}, json.dumps({"predictions": predictions, "model": model}).encode()
+
+    server.answer = answer
+    return server.function
+
+
+def test_a_review_that_asks_for_it_is_explained_and_its_neighbours_are_not(
+    serve: Callable[[Answer], FunctionServer],
+) -> None:
+    server, broker, records = serve(positive), MemoryBroker(), ListRecords()
+    bodies = [b"plain", b'{"text": "good", "explain": true}', b'{"text": "no", "explain": false}']
+    bodies.append(b'{"text": "good good", "explain": true, "id": 9}')
+    handled = reviews(explaining(server), records, broker)(
+        [in_stream(n, body, reply_to="me") for n, body in enumerate(bodies)]
+    )
+    handled.conclude()
+    assert [json.loads(body)["texts"] for body in server.bodies] == [["plain", "no"], ["good", "good good"]]
+    assert server.queries == ["record=false", "record=false&explain=true"]
+    (appended,) = broker.appended.values()
+    answers = [json.loads(each.body) for each in appended]
+    assert answers == [json.loads(each.body) for each in broker.published]
+    assert [answer["offset"] for answer in answers] == [0, 1, 2, 3]
+    assert [answer.keys() >= WHY.keys() for answer in answers] == [False, True, False, True]
+    assert {name: answers[1][name] for name in WHY} == WHY
+    assert all({"words", "bias"}.isdisjoint(document) for document in to_documents(records.predictions))
+
+
+def test_a_repeated_review_is_explained_only_by_the_model_that_answered_it(
+    serve: Callable[[Answer], FunctionServer],
+) -> None:
+    message, records = in_stream(0, b'{"text": "good", "explain": true}', reply_to="me"), ListRecords()
+    for model, explained in (("v1", True), ("v1", True), ("v2", False)):
+        broker = MemoryBroker()
+        reviews(explaining(serve(positive), model), records, broker)([message])
+        (reply,) = [json.loads(each.body) for each in broker.published]
+        assert (reply["model"], reply["log_odds"], "words" in reply, "bias" in reply) == (
+            "v1",
+            3.1,
+            explained,
+            explained,
+        )
 
 
 def test_a_message_that_is_twice_in_a_batch_is_answered_twice_alike_and_recorded_once(

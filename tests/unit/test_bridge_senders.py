@@ -51,7 +51,7 @@ def scored(body: bytes) -> tuple[int, dict[str, str], bytes]:
     items = read_request(body)
     assert not isinstance(items, str)
     texts = [within_limit(read_text(item)) for item in items]
-    return 200, {}, encode(Answers([Scored("positive", 0.75) for _ in texts], "v1"))
+    return 200, {}, encode(Answers([Scored("positive", 0.75, 3.1) for _ in texts], "v1"))
 
 
 class Labels:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from client.commandline import load_model
+from client.models import load_model, load_scorer
+from contracts.codec import to_document
 from sentiment.training import train
 from tests.models import equal
 
@@ -114,9 +115,8 @@ def test_predict_answers_a_line_of_text_with_a_line_of_json(model: Path) -> None
     texts = ["A good film", "", "awful “plot”", "unknown words", "good\tfun "]
     done = run("predict", "--model", model, stdin="\n".join(texts))
     assert done.returncode == 0, done.stderr
-    scorer = load_model(model).scorer()
     assert [json.loads(line) for line in done.stdout.splitlines()] == [
-        {"prediction": score.prediction, "probability": score.probability} for score in map(scorer.score, texts)
+        *map(to_document, map(load_scorer(model).score, texts))
     ]
 
 

@@ -11,7 +11,7 @@ from benchmarks.drift import take
 from sentiment.artifact import ArtifactError
 from sentiment.counts import count_texts
 from sentiment.drift.measures import MEASURES, measure
-from sentiment.drift.samples import MAXIMUM_SAMPLE, Reference, Window, count_errors
+from sentiment.drift.samples import MAXIMUM_SAMPLE, Reference, Window
 from sentiment.model import Model
 from tests.unit.drift_texts import MODEL, make_texts
 
@@ -54,12 +54,6 @@ def test_labels_must_be_as_many_as_texts(labels: list[int | None]) -> None:
 def test_texts_that_can_be_read_only_once_are_refused() -> None:
     with pytest.raises(ValueError, match="only once"):
         Window.from_texts(iter(["good", "bad"]), SMALL)
-
-
-def test_errors_are_counted_as_a_window_counts_them() -> None:
-    examples = [("good", 1), ("good", 0), ("bad", 0)]
-    window = Window.from_texts([text for text, _ in examples], SMALL, [label for _, label in examples])
-    assert count_errors(iter(examples), SMALL) == (window.labelled, window.errors) == (3, 1)
 
 
 def test_words_are_counted_once_a_document() -> None:

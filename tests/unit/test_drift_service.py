@@ -11,7 +11,6 @@ import pytest
 from contracts.codec import encode
 from contracts.drift import (
     AlertKind,
-    Check,
     DriftReport,
     DriftTest,
     ReferenceFigures,
@@ -92,7 +91,6 @@ def report(alert: AlertKind) -> DriftReport:
         number=12,
         drift=detected,
         status="drift" if detected else "ok",
-        check=Check("drift" if detected else "ok"),
         alert=alert,
         model="v7",
         checked_at=datetime(2026, 2, 3, 4, 5, 6, tzinfo=UTC),

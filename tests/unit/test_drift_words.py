@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sentiment.counts import TextCounter, count_texts
+from sentiment.counts import TextCounter, Vocabulary, count_texts
 from sentiment.drift.check import check
 from sentiment.drift.samples import Reference, Sample, Window
 from sentiment.drift.words import MAXIMUM_WORD_CHARACTERS, WordCounter, WordTexts, short
@@ -29,19 +29,27 @@ def plain(texts: Sequence[str]) -> Counter[str]:
 
 
 def by_word(sample: Sample | WordTexts) -> dict[str, int]:
+    """In how many texts each word is, of those in any."""
     texts = sample.word_texts if isinstance(sample, Sample) else sample.texts
-    return dict(zip(sample.words, texts.tolist(), strict=True))
+    return {word: count for word, count in zip(sample.words, texts.tolist(), strict=True) if count}
 
 
 def counted(texts: Sequence[str], always: Sequence[str], most: int) -> WordTexts:
-    counter = WordCounter({word: place for place, word in enumerate(always)}, most)
+    known = Vocabulary(tuple(always))
+    counter = WordCounter(known, most)
     for add in (counter.add, counter.recount):
         for text in texts:
-            counts = count_texts([text])
-            add(counts.vocabulary, counts.word_texts())
+            one = TextCounter(known)
+            one.add(text)
+            add(one.counts())
         if not counter.overflowed:
             break
     return counter.result()
+
+
+def test_texts_that_were_counted_with_other_words_are_refused() -> None:
+    with pytest.raises(ValueError, match="not counted with the words"):
+        WordCounter(Vocabulary(("good",)), 10).add(count_texts(["good"]))
 
 
 @given(TEXTS, st.lists(st.sampled_from(WORDS).map(short), unique=True, max_size=8))

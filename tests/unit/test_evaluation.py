@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics
 
+from sentiment.calibration import probability
 from sentiment.evaluation import CALIBRATION_BINS, evaluate
-from sentiment.scorer import probability
 
 # Two decimals keep scores off the edges of the bins, where a rounding decides; within 30, since scikit-learn
 # clips a log loss at the precision of a probability, which log-odds have not got.

@@ -11,7 +11,7 @@ import pytest
 from contracts.codec import Malformed
 from contracts.manifest import FORMAT, CanaryText, ClassTexts, Manifest, read_promotion
 from deploy.runner import wait_until
-from model_store.errors import StoreError, StoreUnavailable, VersionRefused
+from model_store.errors import CurrentRefused, StoreError, StoreUnavailable, VersionRefused
 from model_store.layout import Current, next_promotion, promotion_key, to_bytes
 from model_store.publishing.objects import client
 from model_store.serving import ModelWatcher, Refusal
@@ -155,6 +155,40 @@ def test_a_watcher_without_a_model_keeps_its_pace_through_an_outage() -> None:
     assert len(outages) == 20
     assert watcher.served is not None
     assert watcher.served.version == "v1"
+
+
+@pytest.mark.parametrize(
+    "refused",
+    [StoreUnavailable("away"), CurrentRefused("is damaged", etag="1", version=None, untrusted=False)],
+    ids=lambda error: type(error).__name__,
+)
+def test_a_watcher_awaits_the_first_model_until_it_has_one_or_the_store_says_that_there_is_none(
+    refused: StoreError,
+) -> None:
+    may_answer, polled = threading.Event(), threading.Event()
+
+    class Held(Script):
+        def poll(self) -> Current | Unchanged | None:
+            if self.polls == 1:
+                polled.set()
+                may_answer.wait(5)
+            return super().poll()
+
+    watcher = ModelWatcher(Held(refused, None, Unchanged()), load, poll_seconds=0.01)
+    assert watcher.awaits_first
+    watcher.start()
+    assert polled.wait(5)
+    assert watcher.awaits_first
+    may_answer.set()
+    assert wait_until(lambda: not watcher.awaits_first, 5)
+    watcher.stop()
+    assert watcher.served is None
+
+    serving = ModelWatcher(Script(current("v1"), None, Unchanged()), load, poll_seconds=0.01)
+    serving.start()
+    assert wait_until(lambda: serving.served is not None, 5)
+    serving.stop()
+    assert not serving.awaits_first
 
 
 def test_a_load_that_failed_in_passing_is_tried_again_and_told_once() -> None:

@@ -1,6 +1,7 @@
 """The HTTP interface of predict, served as it is in its process."""
 
 import json
+import math
 import tracemalloc
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -13,9 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
-from contracts.codec import from_document
-from contracts.limits import MAX_BATCH_TEXTS, MAX_BODY_BYTES, MAX_TEXT_CHARACTERS
-from contracts.manifest import FORMAT, ClassTexts, Manifest
+from contracts.codec import from_document, to_document
+from contracts.limits import MAX_BATCH_TEXTS, MAX_BODY_BYTES, MAX_EXPLAINED_CHARACTERS, MAX_TEXT_CHARACTERS
+from contracts.manifest import FORMAT, Calibration, ClassTexts, Manifest
 from contracts.records import PredictionRecord
 from functions.predict.app import Scoring, build
 from functions.predict.service import Predictor
@@ -24,6 +25,7 @@ from process.front import Front, Limits
 from sentiment.evaluation import evaluate
 from sentiment.scorer import Scorer, Weights
 from tests.http import HttpClient, Response, serving
+from tests.unit.texts import TEXTS
 
 MANIFEST = Manifest(
     format=FORMAT,
@@ -40,12 +42,12 @@ MANIFEST = Manifest(
 
 
 def served(version: str, hate: float, love: float) -> Served:
-    return Served(version, Scorer(Weights(hate=hate, love=love).__getitem__, 0.1), MANIFEST)
+    return Served(version, Scorer(Weights(hate=hate, love=love).__getitem__, 0.1, Calibration(2.0, 0.5)), MANIFEST)
 
 
 MODEL = served("v1", hate=-2.0, love=3.0)
-POSITIVE = {"prediction": "positive", "probability": MODEL.scorer.probability("love")}
-NEGATIVE = {"prediction": "negative", "probability": MODEL.scorer.probability("hate")}
+POSITIVE = to_document(MODEL.scorer.score("love"))
+NEGATIVE = to_document(MODEL.scorer.score("hate"))
 
 
 class Predict:
@@ -128,6 +130,8 @@ def test_a_text_is_answered_with_label_probability_and_version(predict: Predict)
     assert response.content_type == "application/json"
     assert response.headers["X-Model-Version"] == "v1"
     assert response.get_json() == {**POSITIVE, "model": "v1"}
+    assert (POSITIVE["prediction"], POSITIVE["log_odds"]) == ("positive", 3.1)
+    assert POSITIVE["probability"] == pytest.approx(1 / (1 + math.exp(-3.1 / 2)))
 
 
 @pytest.mark.parametrize(
@@ -219,6 +223,85 @@ def test_any_bytes_are_answered_or_refused_as_the_clients_fault(
     lasting: Predict, body: bytes, content_type: str | None
 ) -> None:
     assert lasting.post(body, content_type).status_code in (200, 400)
+
+
+# --- why ---
+
+
+def is_explained(answer: dict[str, Any]) -> None:
+    """Assert that the words and the bias of an answer add up to its log-odds."""
+    total = math.fsum([answer["bias"], *(word["log_odds"] for word in answer["words"])])
+    assert total == pytest.approx(answer["log_odds"], rel=0, abs=1e-9)
+
+
+WHY_LOVE = {"words": [{"word": "love", "log_odds": 3.0}], "bias": 0.1}
+WHY_HATE = {"words": [{"word": "hate", "log_odds": -2.0}], "bias": 0.1}
+
+
+def test_a_text_is_explained_where_that_is_asked_for(predict: Predict) -> None:
+    for answer in (
+        predict.ask({"text": "I LOVE you!"}, "?explain=true"),
+        predict.post("I love you", "text/plain", "?explain=true&record=false"),
+        predict.ask({"text": "love", "more": "x" * 200_000}, "?explain=true"),
+    ):
+        assert answer.get_json() == {**POSITIVE, "model": "v1", **WHY_LOVE}
+    assert predict.ask({"text": "I LOVE you!"}, "?explain=false").get_json() == {**POSITIVE, "model": "v1"}
+
+
+def test_the_strongest_word_comes_first_and_a_repeated_one_once(predict: Predict) -> None:
+    answer = predict.ask({"text": "love hate hate, hate unknown"}, "?explain=true").get_json()
+    assert answer["words"] == [{"word": "hate", "log_odds": -6.0}, {"word": "love", "log_odds": 3.0}]
+    is_explained(answer)
+
+
+def test_a_batch_is_explained_item_by_item(predict: Predict) -> None:
+    items = ["love", 7, "x" * (MAX_EXPLAINED_CHARACTERS + 1), "hate"]
+    answers = predict.ask({"texts": items}, "?explain=true").get_json()["predictions"]
+    assert (answers[0], answers[3]) == ({**POSITIVE, **WHY_LOVE}, {**NEGATIVE, **WHY_HATE})
+    assert answers[1:3] == [
+        {"error": "must be a string"},
+        {"error": "has 10001 characters; at most 10000 can be explained"},
+    ]
+
+
+def test_an_explanation_is_not_remembered(predict: Predict) -> None:
+    predict.ask({"texts": ["love"]}, "?explain=true")
+    predict.ask({"text": "love"}, "?explain=true")
+    for document in predict.documents:
+        assert document.keys() & {"words", "bias"} == set()
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(TEXTS | st.sampled_from(["love", "I hate it, hate it"]), max_size=8), st.integers(1, 200))
+def test_every_explanation_adds_up_to_what_is_answered_without_it(
+    lasting: Predict, texts: list[str], times: int
+) -> None:
+    asked = [text[:1_000] for text in texts] + [" ".join(texts * times)[:MAX_EXPLAINED_CHARACTERS]]
+    plain = lasting.ask({"texts": asked}).get_json()["predictions"]
+    explained = lasting.ask({"texts": asked}, "?explain=true").get_json()["predictions"]
+    for before, answer in zip(plain, explained, strict=True):
+        is_explained(answer)
+        assert {**before, "words": answer["words"], "bias": answer["bias"]} == answer
+
+
+@pytest.mark.parametrize(
+    "query", ["?explain", "?explain=", "?explain=1", "?explain=True", "?explain=true&explain=false", "?explain=yes"]
+)
+def test_a_request_that_may_or_may_not_want_an_explanation_is_refused(query: str, predict: Predict) -> None:
+    is_problem(predict.ask({"text": "love"}, query), 400, "explain must be true or false")
+    assert predict.recorded == []
+
+
+def test_more_than_can_be_explained_is_refused_and_not_remembered(predict: Predict) -> None:
+    most = "love " * (MAX_EXPLAINED_CHARACTERS // 5)
+    assert predict.ask({"text": most}, "?explain=true").status_code == 200
+    assert predict.ask({"texts": [most] * 10}, "?explain=true").status_code == 200
+    remembered = len(predict.documents)
+    for body in ({"text": f"{most}!"}, {"text": "x" * (MAX_TEXT_CHARACTERS + 1)}):
+        is_problem(predict.ask(body, "?explain=true"), 413, "The text has ")
+    is_problem(predict.post(f"{most}!", "text/plain", "?explain=true"), 413, "at most 10000 can be explained")
+    is_problem(predict.ask({"texts": [*[most] * 10, "x"]}, "?explain=true"), 413, "at most 100000 characters can")
+    assert len(predict.documents) == remembered
 
 
 # --- what is refused ---

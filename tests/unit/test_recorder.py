@@ -1,6 +1,7 @@
 """Recording in the background, on a twin of the database that can go away."""
 
 import asyncio
+import math
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -42,6 +43,7 @@ def predictions(first: int, count: int, text: str = "é 🙂") -> list[Predictio
             text=text,
             prediction="positive",
             probability=1 / 3,
+            log_odds=-math.log(2),
             model="v1",
             source="http",
             received_at=TIME,

@@ -1,6 +1,7 @@
 """The table that is served gives each word its number, and 0 to all others, whatever was asked before."""
 
 import gc
+import math
 import weakref
 from array import array
 
@@ -13,7 +14,7 @@ from sentiment.table import Table
 from sentiment.text import words
 from tests.unit.texts import TEXTS
 
-NUMBERS = st.floats(allow_nan=False)
+NUMBERS = st.floats(-1e9, 1e9)
 KEPT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1)
 TABLES = st.dictionaries(KEPT, NUMBERS, max_size=80)
 
@@ -55,6 +56,13 @@ def test_weights_are_little_endian_in_the_order_of_the_trie() -> None:
     places = Trie().frombytes(trie)
     assert len(weights) == 16
     assert weights[8 * places["good"] : 8 * places["good"] + 8] == b"\0\0\0\0\0\0\0@"
+
+
+@pytest.mark.parametrize("weight", [math.nan, math.inf, -math.inf, 1e308])
+def test_weights_that_would_make_log_odds_infinite_are_refused(weight: float) -> None:
+    trie, _ = table({"bad": -1.0, "good": 2.0}).to_bytes()
+    with pytest.raises(ValueError, match="no log-odds"):
+        Table.from_bytes(trie, array("d", [1.0, weight]).tobytes())
 
 
 def test_a_word_that_the_trie_cannot_keep_is_refused() -> None:

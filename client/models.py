@@ -1,0 +1,45 @@
+"""Models as folders: read, verified, written."""
+
+from pathlib import Path
+
+from contracts.codec import Malformed
+from contracts.manifest import MANIFEST, read_manifest
+from datasets import DataError
+from sentiment.artifact import Artifact, ArtifactError, scorer_of
+from sentiment.model import Model
+from sentiment.packing import unpack
+from sentiment.scorer import Scorer
+
+
+def load_model(folder: Path) -> Model:
+    """Read and verify the model of a folder that `train` wrote; raises ArtifactError."""
+    return unpack(_load(folder))
+
+
+def load_scorer(folder: Path) -> Scorer:
+    """Read and verify what scores texts of a folder that `train` wrote, as predict has it; raises ArtifactError."""
+    artifact = _load(folder)
+    artifact.verify()
+    try:
+        return scorer_of(artifact.manifest, artifact.parts)
+    except (KeyError, ValueError) as error:
+        raise ArtifactError(f"{folder}: its table can't be read: {error}") from error
+
+
+def save_artifact(artifact: Artifact, folder: Path) -> None:
+    """Write what `load_model` reads; raises DataError where the folder can't be written."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, content in artifact.parts.items():
+            (folder / name).write_bytes(content)
+        (folder / MANIFEST).write_bytes(artifact.manifest.to_bytes())
+    except OSError as error:
+        raise DataError(f"the model can't be written: {error}") from error
+
+
+def _load(folder: Path) -> Artifact:
+    try:
+        manifest = read_manifest((folder / MANIFEST).read_bytes())
+        return Artifact(manifest, {name: (folder / name).read_bytes() for name in manifest.parts})
+    except (OSError, Malformed) as error:
+        raise ArtifactError(f"{folder}: not a model's folder ({error}); make one with `train --output`") from error
