@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import helm_python
 import jsonschema
 import kubernetes_validate
 import pytest
@@ -31,6 +30,7 @@ from tests.kubernetes.rendering import (
     Values,
     credentials,
     environment,
+    helm_python,
     named,
     pods,
     render,

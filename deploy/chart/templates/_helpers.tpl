@@ -26,6 +26,7 @@ securityContext:
   runAsUser: {{ . }}
   runAsGroup: {{ . }}
   fsGroup: {{ . }}
+  fsGroupChangePolicy: OnRootMismatch # else each start opens the Erlang cookie of a plain RabbitMQ to its group
   seccompProfile: {type: RuntimeDefault}
 {{- end }}
 
