@@ -435,7 +435,7 @@ def test_the_scripts_are_those_of_compose() -> None:
 
 
 def test_the_page_says_how_much_is_asked_for_in_all() -> None:
-    for given, title in (({}, "By default"), (small(), "The small one")):
+    for given, title in (({}, "By default it"), (small(), "The small one")):
         cpus, gib = asked(render(given))
         text = Path(ROOT / "docs" / "deploying.md").read_text()
         found = re.search(rf"{title} asks for about ([\d.]+) processors and ([\d.]+) GiB", text.replace("\n", " "))
