@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -20,6 +21,8 @@ from deploy.openfaas.settings import CREDENTIALS, FUNCTION_CREDENTIALS, Settings
 from deploy.rights import BUCKET, RECORDS
 from deploy.runner import ServiceError
 from deploy.secrets import NONE, make
+from deploy.servers import RABBITMQ_IMAGE
+from tests.containers import engine
 from tests.project import ROOT
 
 STACK: dict[str, Any] = yaml.safe_load((ROOT / "stack.yml").read_text())
@@ -119,7 +122,7 @@ def test_compose_and_the_stack_build_the_same_images() -> None:
         assert COMPOSE["services"][name]["build"]["args"] == function["build_args"]
         prefix = function["environment"]["SECRETS_PREFIX"]
         assert prefix == f"{name}-"
-        shared = {"retrain-token"}
+        shared = {"retrain-token", "label-tokens"}
         assert secrets_of(name) == {
             each if each in shared else each.removeprefix(prefix) for each in function["secrets"]
         }
@@ -387,3 +390,44 @@ def test_no_file_has_a_default_password() -> None:
     texts += [path.read_text() for path in (ROOT / "deploy" / "chart").rglob("*.yaml")]
     for text in texts:
         assert not re.search(r"minioadmin|guest|changeme|(?i:password|secret_key|_pass)\"?: *[\"']?\$?\w*:-\w", text)
+
+
+# Of these no registry's digest is known (docs/deploying.md), so each is named by its patch release.
+WITHOUT_DIGEST = {"rabbitmq:4.1.8", "rabbitmq:4.2.4-management", "ghcr.io/openfaas/cron-connector:0.7.0"}
+
+
+def images_of_others() -> Iterator[tuple[str, str]]:
+    """Yield each image that is not of ours, and the file that names it."""
+    files, values = (ROOT / "compose.yml", ROOT / "deploy/compose/s3.yml"), ROOT / "deploy/chart/values.yaml"
+    named = [(path, image) for path in files for image in re.findall(r"image: (?:&\S+ )?(\S+)", path.read_text())]
+    named += [(values, image) for image in yaml.safe_load(values.read_text())["images"].values()]
+    named += [(ROOT / "Dockerfile", engine.BASE_IMAGE), (ROOT / "deploy/servers.py", RABBITMQ_IMAGE)]
+    for path, image in named:
+        # Of ours the tag follows, and a reference has its image where it is defined.
+        if not re.search(r"sentiment-|^\*", image):
+            yield str(path.relative_to(ROOT)), re.sub(r"^\$\{[A-Z0-9_]+:-(.+)\}$", r"\1", image)
+
+
+def test_images_of_others_are_named_by_digest_wherever_one_is_known() -> None:
+    digests: dict[str, set[str]] = {}
+    for file, image in images_of_others():
+        name, _, digest = image.partition("@")
+        assert image in WITHOUT_DIGEST or re.fullmatch("sha256:[0-9a-f]{64}", digest), (file, image)
+        digests.setdefault(name, set()).add(digest)
+    assert {name for name, found in digests.items() if len(found) != 1} == set(), "one image, one digest"
+    assert len(digests) == 10
+
+
+def test_the_bridge_has_a_token_for_labels_alone_and_senders_of_the_users_have_theirs(tmp_path: Path) -> None:
+    def label_tokens() -> list[str]:
+        return (tmp_path / "label-tokens").read_text().split("\n")
+
+    make(tmp_path, "mongodb", "rabbitmq", given={})
+    bridge = (tmp_path / "bridge-retrain-token").read_text()
+    assert label_tokens() == [f"stream {bridge}", ""]
+    assert bridge != (tmp_path / "retrain-token").read_text()
+    make(tmp_path, "mongodb", "rabbitmq", given={"label-tokens": "support s-1"})
+    assert label_tokens() == [f"stream {bridge}", "support s-1"]
+    assert make(tmp_path, "mongodb", "rabbitmq", given={}) == [], "they stay"
+    make(tmp_path, "mongodb", "rabbitmq", given={"label-tokens": "survey s-2"})
+    assert label_tokens() == [f"stream {bridge}", "survey s-2"]

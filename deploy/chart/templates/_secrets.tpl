@@ -1,6 +1,6 @@
 {{/* The Secrets: of each its keys, with the credential that has the value. A part finds its own alone. */}}
 {{- define "secrets" -}}
-bridge: {mongodb-url: bridge-mongodb-url, rabbitmq-url: bridge-rabbitmq-url, rabbitmq-stream-url: bridge-rabbitmq-stream-url, retrain-token: retrain-token, ca-certificates: ca-certificates}
+bridge: {mongodb-url: bridge-mongodb-url, rabbitmq-url: bridge-rabbitmq-url, rabbitmq-stream-url: bridge-rabbitmq-stream-url, retrain-token: bridge-retrain-token, ca-certificates: ca-certificates}
 bootstrap: {s3-access-key: s3-access-key, s3-secret-key: s3-secret-key, model-signing-key: model-signing-key, model-public-key: model-public-key, ca-certificates: ca-certificates}
 test: {rabbitmq-url: reviews-rabbitmq-url, rabbitmq-stream-url: reviews-rabbitmq-stream-url, ca-certificates: ca-certificates}
 {{- if eq .Values.servers.s3 "chart" }}
