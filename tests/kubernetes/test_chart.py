@@ -227,6 +227,19 @@ def test_what_one_pod_may_send_the_other_may_receive(documents: list[Document]) 
         assert policies[name]["spec"]["policyTypes"] == ["Ingress", "Egress"]
 
 
+def test_every_pod_is_closed_but_to_those_named(documents: list[Document]) -> None:
+    policies = {each["metadata"]["name"]: each["spec"] for each in documents if each["kind"] == "NetworkPolicy"}
+    assert policies["default-deny"] == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
+    for name, policy in policies.items():
+        for rule in policy.get("ingress") or ():
+            assert rule["from"], name
+    labels = [
+        each["spec"]["template"]["metadata"]["labels"] for each in documents if "template" in each.get("spec", {})
+    ]
+    selectors = [policy["podSelector"].get("matchLabels") for policy in policies.values()]
+    assert [each for each in labels if each not in selectors and each != {"app": "cron-connector"}] == []
+
+
 def test_helm_finds_nothing_to_say_about_the_chart() -> None:
     for given in ({}, small(), OWN_SERVERS):
         report = helm_python.lint(str(CHART), {"registry": REGISTRY, **given}, strict=True)

@@ -157,7 +157,8 @@ def test_another_image_of_the_same_tag_reaches_the_bridge(cluster: Cluster) -> N
 
 def test_a_changed_secret_reaches_the_bridge(cluster: Cluster) -> None:
     cluster.deploy()
-    cluster.deploy(RETRAIN_TOKEN="another")
+    (cluster.credentials / "bridge-mongodb-password").unlink()  # so another one is made
+    cluster.deploy()
     assert cluster.rollouts() == 2
 
 
