@@ -20,6 +20,7 @@ from sentiment.counts import count_texts
 from sentiment.packing import Holdout, unpack
 from sentiment.text import Corpus
 from sentiment.training import train, train_artifact
+from tests.models import labelled
 from tests.system import ROOT
 
 HOLDOUT_SHARE = 0.1
@@ -63,10 +64,10 @@ def print_gate(starter: Corpus, dev: Corpus) -> None:
                     labels = random.integers(0, 2, number)
                 elif kind == "reversed":
                     labels = 1 - labels
-                new = documents.select(chosen)
-                challenger = champion.added(new, labels.tolist())
+                new = labelled(documents.select(chosen), labels.tolist(), bound=artifact.manifest.label_bound)
+                challenger = new.learned_by(champion)
                 on_holdout = gate.on_holdout(champion, challenger, holdout.texts, held_labels)
-                on_recent = gate.on_recent(champion, new, labels, weight=1)
+                on_recent = gate.on_recent(champion, challenger, new)
                 promoted += gate.decide(on_holdout, on_recent).promote
                 rest, rest_truth = documents.select(~chosen), truth[~chosen]
                 accuracies = [gate.right(model, rest, rest_truth).mean() for model in (champion, challenger)]

@@ -27,7 +27,7 @@ _MODEL = "20261124T192837Z-cdfaae22"
 _ANSWER = {
     "id": "order-17",
     "prediction": "positive",
-    "probability": 0.6879934152277161,
+    "probability": 0.8742197769085034,
     "log_odds": 0.9455450898679354,
     "model": _MODEL,
     "offset": 0,

@@ -63,6 +63,21 @@ class Contender(Struct, frozen=True):
     metrics: Evaluation | None
 
 
+class Bound(Struct, frozen=True):
+    """What one text counts for at most, where a model learns it as a label: words in all, and times of one word."""
+
+    words: int
+    times: int
+
+
+class MovedWord(Struct, frozen=True):
+    """A word whose log-odds an update has moved; 0 stands for a word that the model does not have."""
+
+    word: str
+    before: float
+    after: float
+
+
 class ClassTexts(Struct, frozen=True):
     """How many texts of each class a model was trained on; weights make them fractions."""
 
@@ -89,8 +104,9 @@ class About(Struct, frozen=True, kw_only=True):
 
     data: the corpus it began with. metrics: of calibrated probabilities, see sentiment.calibrating.
     ancestors: the versions that it has learned from, oldest first.
-    labels: how many labels it learned in its own run, each counted `label_weight` times; taken_back: the ids of those
-    that it has forgotten again. champion: what it was compared with.
+    labels: how many labels it learned in its own run, each counted `label_weight` times and within `label_bound`;
+    taken_back: the ids of those that it has forgotten again. champion: what it was compared with; anchor: the best of
+    those that came before it. moved: the words whose log-odds its own run has moved most.
     """
 
     trained_at: str
@@ -102,10 +118,13 @@ class About(Struct, frozen=True, kw_only=True):
     parent: str | None = None
     ancestors: list[str] = []
     label_weight: float = 1.0
+    label_bound: Bound | None = None
     labels: int = 0
     taken_back: list[str] = []
     reason: str | None = None
     champion: Contender | None = None
+    anchor: Contender | None = None
+    moved: list[MovedWord] = []
 
 
 class Manifest(About, frozen=True, kw_only=True):

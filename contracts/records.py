@@ -5,6 +5,7 @@ from typing import Literal
 
 from msgspec import UNSET, Struct, UnsetType
 
+from contracts.manifest import Bound
 from contracts.stream import Rejected
 
 
@@ -49,22 +50,32 @@ class StoredOffset(Struct, frozen=True, kw_only=True, rename={"id": "_id"}):
 class LabelRecord(Struct, frozen=True, kw_only=True, rename={"id": "_id"}):
     """A label, 0 negative or 1 positive, and what has become of it.
 
-    state: `pending`; `used` by the version in `model`, which counted it `weight` times; `refused` by the gate in `run`.
-    conflict: true where its text came with both labels.
+    principals: by whose credentials it came, each once. source: what the first of them called its origin.
+    state: `pending`; `used` by the version in `model`, which counted it `weight` times, within `bound`; `refused` by
+    the gate in `run`, for `reason`.
+    conflict: true where its text came with both labels, and as many principals or more say the other one.
     """
 
     id: str
     text: str
     label: int
     source: str
+    principals: list[str] = []
     client_id: str | None = None
     received_at: datetime
     text_sha256: str
     state: Literal["pending", "used", "refused"] = "pending"
     model: str | None = None
     weight: float | UnsetType = UNSET
+    bound: Bound | None = None
     run: str | UnsetType = UNSET
+    reason: str | UnsetType = UNSET
     conflict: bool | int | UnsetType = UNSET  # nx-27017 says 1 where an update has set true
+
+    @property
+    def vouchers(self) -> frozenset[str]:
+        """Who vouches for it; the releases before knew a source alone, which stands for one principal."""
+        return frozenset(self.principals or [self.source])
 
     @property
     def counted(self) -> float:

@@ -6,20 +6,17 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from contracts.codec import Reader
 from contracts.limits import MAX_BATCH_TEXTS, MAX_ID_CHARACTERS, MAX_SOURCE_CHARACTERS
-from contracts.manifest import Contender, Promotion
+from contracts.manifest import Contender, MovedWord, Promotion
 
 Id = Annotated[str, Meta(max_length=MAX_ID_CHARACTERS)] | Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 """What a sender may name something by."""
 
-
-Source = Annotated[
-    str, Meta(min_length=1, max_length=MAX_SOURCE_CHARACTERS, pattern="^[^\\x00]*$", description="Without NUL.")
-]
-"""Who says so. Without NUL, which parts it from the text where a label's id is made."""
+Source = Annotated[str, Meta(min_length=1, max_length=MAX_SOURCE_CHARACTERS)]
+"""Where a label comes from, as its sender says; whose it is, the credential says that it came with."""
 
 
 class LabelExample(Struct, frozen=True, omit_defaults=True):
-    """A text and its label as `parse_label` reads it; who says so, and the sender's own id for it."""
+    """A text and its label as `parse_label` reads it; where it comes from, and the sender's own id for it."""
 
     text: str
     label: int | str
@@ -55,8 +52,19 @@ class PairedTest(Struct, frozen=True):
     worse: bool
 
 
+class RefusedLabels(Struct, frozen=True):
+    """Labels that a run has refused while it learned others: whose, how many, and why."""
+
+    principal: str
+    labels: int
+    reason: str
+
+
 class RunOutcome(Struct, frozen=True, kw_only=True):
-    """What came of a training run. model: the version served after it; tests: the gate's, where it was asked."""
+    """What came of a training run. model: the version served after it; tests: the gate's, where it was asked.
+
+    moved: the words whose log-odds the challenger has moved most. refused: whose labels were left out, and why.
+    """
 
     retrained: bool = False
     promoted: bool = False
@@ -65,6 +73,8 @@ class RunOutcome(Struct, frozen=True, kw_only=True):
     challenger: Contender
     reason: str
     tests: dict[str, PairedTest] | UnsetType = UNSET
+    moved: list[MovedWord] | UnsetType = UNSET
+    refused: list[RefusedLabels] | UnsetType = UNSET
 
 
 class LastRun(RunOutcome, frozen=True, kw_only=True):
@@ -110,11 +120,12 @@ class LabelsLearned(RunOutcome, frozen=True, kw_only=True):
 
 
 class ConflictingLabel(Struct, frozen=True):
-    """One of the labels of a text that came with both."""
+    """One of the labels of a text that came with both, and who says so."""
 
     id: str
     label: int
     source: str
+    principals: list[str]
 
 
 class Conflict(Struct, frozen=True):

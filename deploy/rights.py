@@ -183,3 +183,11 @@ def definitions(administrator: str, password: str, others: Iterable[BrokerUser])
         },
         indent=2,
     )
+
+
+def label_tokens(bridge: str, others: str = "") -> str:
+    """Return the secret `label-tokens`: who may send labels to retrain, each line a name and a token.
+
+    bridge: the token of the labels that come by stream. others: such lines for further senders.
+    """
+    return f"stream {bridge}\n{others}"

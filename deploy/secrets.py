@@ -18,6 +18,7 @@ from deploy.rights import (
     S3Identity,
     broker,
     definitions,
+    label_tokens,
     mongodb_users,
     seaweedfs_identities,
 )
@@ -76,6 +77,7 @@ def make(
     # Of a key pair of the user's we may have the public half alone: then nothing is signed here.
     theirs = NONE if "model-public-key" in given else None
     signing = given.get("model-signing-key") or theirs or known(folder / "model-signing-key") or key_pair.signing_key()
+    bridge_token = known(folder / "bridge-retrain-token") or secrets.token_urlsafe(32)
     wanted = {
         "mongodb-password": mongodb,
         **_records_logins(folder, mongodb, mongodb_host, given, users=users),
@@ -101,8 +103,10 @@ def make(
         "ca-certificates": known(folder / "ca-certificates") or NONE,
         "alert-webhook-url": known(folder / "alert-webhook-url") or NONE,
         "retrain-token": known(folder / "retrain-token") or secrets.token_urlsafe(32),
+        "bridge-retrain-token": bridge_token,
     }
-    return write(folder, {**wanted, **given})
+    others = given.get("label-tokens") or (known(folder / "label-tokens") or "").replace(label_tokens(bridge_token), "")
+    return write(folder, {**wanted, **given, "label-tokens": label_tokens(bridge_token, others)})
 
 
 def _records_logins(

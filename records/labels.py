@@ -1,4 +1,8 @@
-"""Labels: what people say a text is, from which source, and which model has learned it."""
+"""Labels: what people say a text is, who says so, and which model has learned it.
+
+Who says so is a *principal*: the name of the credential that a label came with. What the sender calls its source is
+kept, and decides nothing.
+"""
 
 import hashlib
 from collections import Counter
@@ -8,13 +12,17 @@ from typing import Any
 
 from pymongo import UpdateOne
 
-from contracts.codec import extended, to_documents
+from contracts.codec import extended, to_document
+from contracts.manifest import Bound
 from contracts.records import LabelRecord
 from contracts.retrain import Conflict, ConflictingLabel
 from records.mongo import Records, now, read, read_valid, unavailable
 from records.pieces import in_pieces
 
 CONFLICTS_SHOWN = 20
+_ALL_BUT_THE_TEXT = ("text_sha256", "label", "source", "principals", "state", "received_at")
+# nx-27017 says 1 where an update has set true.
+_UNDISPUTED: dict[str, Any] = {"conflict": {"$nin": [True, 1]}}
 SAME_NAME_SHOWN = 5
 
 
@@ -26,18 +34,25 @@ class AmbiguousLabel(Exception):
 class Label:
     """A text and its label, 0 negative or 1 positive, as they come in.
 
+    principal: the name of the credential it came with. source: where it comes from, as the sender says.
     client_id: the id that the sender gave it, None where it gave none.
     """
 
     text: str
     label: int
-    source: str
+    principal: str
     client_id: str | None = None
+    source: str = ""
 
     @property
     def id(self) -> str:
-        """The label's id: the same for the same text, label and source, which has no NUL (`contracts.retrain`)."""
-        return _digest(f"{self.label}\0{self.source}\0{self.text}")
+        """The label's id: the same for the same text and label, whoever sends them."""
+        return _digest(f"{self.label}\0{self.text}")
+
+    @property
+    def says(self) -> tuple[str, int]:
+        """What it says of which text, by the hash of that."""
+        return _digest(self.text), self.label
 
 
 class Labels:
@@ -49,90 +64,123 @@ class Labels:
     def ensure_indexes(self) -> None:
         """Create the indexes that the questions below need."""
         with unavailable():
-            for field in ("state", "text_sha256", "client_id", "model"):
+            for field in ("text_sha256", "client_id", "model"):
                 self._collection.create_index(field)
+            self._collection.create_index([("state", 1), ("received_at", 1)])
 
     def add(self, labels: Sequence[Label]) -> list[str]:
         """Store labels, each once; returns the ids of those that were not there yet.
 
-        A label is there already if one of the same text, label and source is. A client_id decides nothing: whoever
-        guesses one could else keep somebody's label out.
+        A label is there already if one of the same text and label is: then whoever sends it vouches for that one, too,
+        and where the gate has refused it from others, it waits again. A client_id decides nothing: whoever guesses one
+        could else keep somebody's label out.
         """
-        by_id = {label.id: label for label in labels}
-        with unavailable():
-            known = {found["_id"] for found in self._collection.find({"_id": {"$in": [*by_id]}}, {"_id": 1})}
-        received_at = now()
-        new = [
-            extended(label, LabelRecord, received_at=received_at, text_sha256=_digest(label.text))
-            for label in by_id.values()
-            if label.id not in known
-        ]
-        if new:
-            documents = to_documents(new)
-            writes = [UpdateOne({"_id": each.pop("_id")}, {"$setOnInsert": each}, upsert=True) for each in documents]
+        by_says: dict[tuple[str, int], Label] = {}
+        for label in labels:
+            by_says.setdefault(label.says, label)
+        known = self._known({key for key, _ in by_says})
+        new, received_at, writes = list[str](), now(), list[UpdateOne]()
+        for says, label in by_says.items():
+            vouch: dict[str, Any] = {"$addToSet": {"principals": label.principal}}
+            if record := known.get(says):
+                if label.principal not in record.vouchers:
+                    again = {"$set": {"state": "pending"}} if record.state == "refused" else {}
+                    writes.append(UpdateOne({"_id": record.id}, vouch | again))
+                continue
+            added = extended(label, LabelRecord, received_at=received_at, text_sha256=says[0])
+            document = to_document(added)
+            del document["principals"]
+            new.append(document.pop("_id"))
+            writes.append(UpdateOne({"_id": new[-1]}, {"$setOnInsert": document} | vouch, upsert=True))
+        if writes:
             with unavailable():
                 self._collection.bulk_write(writes, ordered=False)
-            self._mark_conflicts({label.text_sha256 for label in new})
-        return [label.id for label in new]
+            self._mark_conflicts({key for key, _ in by_says})
+        return new
+
+    def _known(self, keys: set[str]) -> dict[tuple[str, int], LabelRecord]:
+        """Return the labels of texts with these hashes, by what they say, without the texts."""
+        query, fields = {"text_sha256": {"$in": sorted(keys)}}, dict.fromkeys(_ALL_BUT_THE_TEXT, 1)
+        with unavailable():
+            found = [{**document, "text": ""} for document in self._collection.find(query, fields)]
+        return {(record.text_sha256, record.label): record for record in read_valid(found, LabelRecord)}
 
     def _mark_conflicts(self, keys: set[str]) -> None:
-        """Mark the labels of texts that have both; keys: the hashes of texts that have got a new one."""
-        seen: dict[str, set[int]] = {}
-        with unavailable():
-            query = {"text_sha256": {"$in": sorted(keys)}}
-            for document in self._collection.find(query, {"text_sha256": 1, "label": 1}):
-                seen.setdefault(document["text_sha256"], set()).add(document["label"])
-            if conflicting := [key for key, found in seen.items() if len(found) > 1]:
-                self._collection.update_many({"text_sha256": {"$in": conflicting}}, {"$set": {"conflict": True}})
+        """Mark the labels of texts that have both, unless more principals say so than the other; keys: of the texts."""
+        sides = {says: (record.id, len(record.vouchers)) for says, record in self._known(keys).items()}
+        for conflict in (True, False):
+            chosen = [
+                identifier
+                for (key, label), (identifier, count) in sides.items()
+                if (key, 1 - label) in sides and (count <= sides[key, 1 - label][1]) is conflict
+            ]
+            self._mark(chosen, {"conflict": conflict})
 
     def count(self, state: str) -> int:
         """Return how many labels are `pending`, `used` or `refused`."""
         with unavailable():
             return self._collection.count_documents({"state": state})
 
+    def ready(self) -> int:
+        """Return how many pending labels a run would learn from: those that nobody contradicts, or fewer do."""
+        with unavailable():
+            return self._collection.count_documents({"state": "pending", **_UNDISPUTED})
+
     def conflicts(self) -> list[Conflict]:
-        """Return texts that came with both labels, with those labels; at most 20 labels in all."""
+        """Return texts that came with both labels, and neither from more principals; at most 20 labels in all."""
         by_text: dict[str, Conflict] = {}
         with unavailable():
             for found in read_valid(self._collection.find({"conflict": True}).limit(CONFLICTS_SHOWN), LabelRecord):
                 conflict = by_text.setdefault(found.text_sha256, Conflict(found.text, []))
-                conflict.labels.append(ConflictingLabel(found.id, found.label, found.source))
+                who = sorted(found.vouchers)
+                conflict.labels.append(ConflictingLabel(found.id, found.label, found.source, who))
         return [*by_text.values()]
 
-    def pending(self, *, maximum: int, maximum_per_source: int = 0, refused: bool = False) -> Iterator[LabelRecord]:
+    def pending(self, *, maximum: int, maximum_per_principal: int = 0, refused: bool = False) -> Iterator[LabelRecord]:
         """Yield the oldest labels that no model has used, at most so many; they are read a few at a time.
 
-        maximum_per_source: how many of one source, 0 for any number. refused: those that the gate refused too.
+        maximum_per_principal: how many of one principal, the first that sent them; 0 for any number. refused: those
+        that the gate refused too. Labels that others contradict, and as many principals or more, wait.
         """
         states = ["pending", "refused"] if refused else ["pending"]
-        by_source: Counter[str] = Counter()
+        by_principal: Counter[str] = Counter()
 
-        def is_full(source: str) -> bool:
-            return 0 < maximum_per_source <= by_source[source]
+        def is_full(principal: str) -> bool:
+            return 0 < maximum_per_principal <= by_principal[principal]
 
         with unavailable():
-            oldest = self._collection.find({"state": {"$in": states}}, {"source": 1})
-            found = [(each["_id"], str(each.get("source"))) for each in oldest.sort([("received_at", 1), ("_id", 1)])]
-        ids = (identifier for identifier, source in found if not is_full(source))
+            query, fields = {"state": {"$in": states}, **_UNDISPUTED}, {"source": 1, "principals": 1}
+            oldest = self._collection.find(query, fields).sort([("received_at", 1), ("_id", 1)])
+            found = [(each["_id"], str((each.get("principals") or [each.get("source")])[0])) for each in oldest]
+        ids = (identifier for identifier, principal in found if not is_full(principal))
         for label in read_valid(in_pieces(self._collection, ids), LabelRecord):
-            if not is_full(label.source):
-                by_source[label.source] += 1
+            principal = (label.principals or [label.source])[0]
+            if not is_full(principal):
+                by_principal[principal] += 1
                 yield label
-            if by_source.total() == maximum:
+            if by_principal.total() == maximum:
                 break
+
+    def accepted(self, learned_by: Sequence[str], maximum: int) -> Iterator[LabelRecord]:
+        """Yield the newest labels that these versions have learned, at most so many; they are read a few at a time."""
+        with unavailable():
+            query = {"state": "used", "model": {"$in": [*learned_by]}}
+            newest = self._collection.find(query, {"_id": 1}).sort([("received_at", -1), ("_id", -1)]).limit(maximum)
+            ids = [document["_id"] for document in newest]
+        return read_valid(in_pieces(self._collection, ids), LabelRecord)
 
     def texts(self, ids: Sequence[str]) -> Iterator[str]:
         """Yield the texts of these labels; they are read a few at a time."""
         for document in in_pieces(self._collection, ids, {"text": 1}):
             yield document["text"]
 
-    def mark_used(self, ids: Sequence[str], model: str, weight: float) -> None:
-        """Note that a version has learned these labels, each counted `weight` times."""
-        self._mark(ids, {"state": "used", "model": model, "weight": weight})
+    def mark_used(self, ids: Sequence[str], model: str, weight: float, bound: Bound | None = None) -> None:
+        """Note that a version has learned these labels, each counted `weight` times, and within `bound`."""
+        self._mark(ids, {"state": "used", "model": model, "weight": weight, "bound": bound and to_document(bound)})
 
-    def mark_refused(self, ids: Sequence[str], run: str) -> None:
-        """Note that the gate refused what was learned from these labels, in this run."""
-        self._mark(ids, {"state": "refused", "run": run})
+    def mark_refused(self, ids: Sequence[str], run: str, reason: str) -> None:
+        """Note that the gate refused what was learned from these labels, in this run, and why."""
+        self._mark(ids, {"state": "refused", "run": run, "reason": reason})
 
     def requeue(self, learned_by: Sequence[str]) -> int:
         """Make labels pending again that none of these versions has learned, other ones have; returns how many."""

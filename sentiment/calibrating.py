@@ -1,7 +1,6 @@
 """Fits a calibration on texts that the model has not been trained on, and measures a model by it.
 
-Two kinds are fitted by their log loss: a temperature alone, and a temperature of at least 1 times a power of the number
-of words. The bound is for texts shorter than those of the fit: one word is never surer than the model itself says. The
+Two kinds are fitted by their log loss: a temperature alone, and a temperature times a power of the number of words. The
 power has to earn its place by the Bayesian information criterion (Schwarz, 1978): it is taken where it lowers the loss
 of all N texts together by more than ln(N) / 2 nats.
 
@@ -71,7 +70,7 @@ def fit(log_odds: Floats, words: Floats, labels: ArrayLike) -> Calibration:
             found = scaled / math.exp(log_temperature)
             return float((np.logaddexp(0, found) - wanted * found).sum())
 
-        bounds = math.log(1 if power else LEAST_TEMPERATURE), math.log(MOST_TEMPERATURE)
+        bounds = math.log(LEAST_TEMPERATURE), math.log(MOST_TEMPERATURE)
         found = minimize_scalar(loss, bounds=bounds, method="bounded")
         return float(found.fun), math.exp(found.x)
 

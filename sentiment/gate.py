@@ -9,36 +9,44 @@ a half beyond what chance explains? The texts are
 
 The challenger is refused where one of these holds:
 
-1. It is worse on the holdout.
-2. It is worse on both together.
+1. It is worse on the holdout than the *anchor*, the best version of the line that it comes from: by more than
+   `ANCHOR_MARGIN` of the texts, and more than `CHANCE_TEXTS` of them. No p-value here: many small losses, each of which
+   chance could explain, would add up. So would those of one class: none may fall `CLASS_MARGIN` below the anchor's
+   weaker class. A challenger that is no worse than the champion is not refused for what was lost before it.
+2. It is worse than the champion on both together.
 3. It is worse on the texts of one class, both together, and that class is now recognised less well than the
    champion's weaker class was. Recall in one class can fall because the champion leaned to it: a model that
    called nearly every long review negative loses some of those when it learns to tell them apart.
-4. There are `LEAST_RECENT` recent labels or more, and the challenger predicts those that it has not seen no
-   better than a coin: labels that nobody can learn are noise.
+4. It predicts labels that it has not seen no better than a coin: labels that nobody can learn are noise. Asked of the
+   recent labels, and where these are fewer than `LEAST_RECENT`, of them and of those that were accepted last, which the
+   challenger answers without having learned them: noise that comes by the spoon is noise, too. Where several people
+   sent the recent labels, it is also asked of each one's that are so many: good labels don't hide bad ones.
 
-*Worse* means: by more than `MARGIN` of the texts, and with a p-value below the level after Holm's correction
-for the four tests of 1 to 3. With enough texts any difference is significant; the margin is the effect size. On the
-holdout alone it is `HOLDOUT_MARGIN`: labels of another kind of text than the first training data, long reviews where
-those were sentences, say, cost some accuracy there while they win much more where the model is used.
+*Worse* in 2 and 3 means: by more than `MARGIN` of the texts, and with a p-value below the level after Holm's correction
+for the four tests. With enough texts any difference is significant; the margin is the effect size.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
+from msgspec.structs import replace
 from numpy.typing import NDArray
 from scipy.stats import binom
 
+from contracts.manifest import Evaluation
 from contracts.names import CLASSES
 from contracts.retrain import PairedTest
 from sentiment.counts import TextCounts
 from sentiment.drift.two_sample import holm
-from sentiment.model import Model
+from sentiment.model import Floats, Model
 
 LEVEL = 0.01
 MARGIN = 0.01
-HOLDOUT_MARGIN = 0.05
+ANCHOR_MARGIN = 0.015
+CLASS_MARGIN = 0.05
+CHANCE_TEXTS = 5
 LEAST_RECENT = 50
 FOLDS = 5
 
@@ -82,15 +90,46 @@ def on_holdout(champion: Model, challenger: Model, texts: TextCounts, labels: La
     return Answers(labels, np.array([right(model, texts, labels) for model in (champion, challenger)]))
 
 
-def on_recent(champion: Model, texts: TextCounts, labels: LabelArray, *, weight: float) -> Answers:
-    """Have the champion answer recent texts, and for each a challenger trained on the other folds of them."""
-    both_right = np.tile(right(champion, texts, labels), (2, 1))
-    fold_of = np.arange(len(labels)) % FOLDS
-    for fold in range(min(FOLDS, len(labels))):
-        held = fold_of == fold
-        trained = champion.added(texts.select(~held), labels[~held].tolist(), weight=weight)
-        both_right[1, held] = right(trained, texts.select(held), labels[held])
-    return Answers(labels, both_right)
+@dataclass(frozen=True, eq=False)
+class Labelled:
+    """Texts with labels, (N,): as a model answers them, as it counts them where it learns them, and how many times."""
+
+    texts: TextCounts
+    counted: TextCounts
+    labels: LabelArray
+    weights: Floats
+
+    def __len__(self) -> int:
+        """Return N."""
+        return len(self.labels)
+
+    def select(self, chosen: Booleans) -> "Labelled":
+        """Return those that `chosen` marks, (N,)."""
+        texts, counted = self.texts.select(chosen), self.counted.select(chosen)
+        return Labelled(texts, counted, self.labels[chosen], self.weights[chosen])
+
+    def learned_by(self, model: Model) -> Model:
+        """Return the model that has learned them, too."""
+        return model.added(self.counted, self.labels.tolist(), weight=self.weights)
+
+    def forgotten_by(self, model: Model) -> Model:
+        """Return the model without them, which it has learned; raises ValueError where it has not."""
+        return model.added(self.counted, self.labels.tolist(), weight=-self.weights)
+
+
+def on_recent(champion: Model, challenger: Model, recent: Labelled) -> Answers:
+    """Have the champion answer recent labels, and for each a challenger trained on the other folds of them."""
+    return Answers(recent.labels, np.array([right(champion, recent.texts, recent.labels), unseen(challenger, recent)]))
+
+
+def unseen(model: Model, learned: Labelled) -> Booleans:
+    """Return which labels a model that has learned them would get right if it had not, (N,): fold by fold."""
+    found = np.zeros(len(learned), dtype=np.bool_)
+    fold_of = np.arange(len(learned)) % FOLDS
+    for fold in range(min(FOLDS, len(learned))):
+        held = learned.select(fold_of == fold)
+        found[fold_of == fold] = right(held.forgotten_by(model), held.texts, held.labels)
+    return found
 
 
 def right(model: Model, texts: TextCounts, labels: LabelArray) -> Booleans:
@@ -98,22 +137,34 @@ def right(model: Model, texts: TextCounts, labels: LabelArray) -> Booleans:
     return np.asarray((texts.log_odds(model.scorer()) > 0) == (labels == 1))
 
 
-def decide(holdout: Answers, recent: Answers, *, level: float = LEVEL) -> Verdict:
-    """Compare champion and challenger as the module says; `level` is a probability."""
+def decide(
+    holdout: Answers,
+    recent: Answers,
+    *,
+    accepted: Booleans | None = None,
+    senders: Mapping[str, Booleans] = MappingProxyType({}),
+    anchor: Evaluation | None = None,
+    level: float = LEVEL,
+) -> Verdict:
+    """Compare champion and challenger as the module says; `level` is a probability.
+
+    accepted: which of the labels that were accepted last the challenger gets right without having learned them.
+    senders: which of the recent labels came from whom, where it was more than one, each (N,).
+    anchor: its figures on the holdout; without, those of the champion.
+    """
     both = holdout + recent
     groups = {"holdout": holdout, "all": both, **{name: both.of_class(label) for label, name in enumerate(CLASSES)}}
     tests = _paired_tests(groups, level)
+    reasons = _behind_anchor(holdout, anchor)
+    tests["holdout"] = replace(tests["holdout"], worse=bool(reasons))
     weaker = min(tests[name].champion for name in CLASSES if tests[name].texts)
-    reasons = [
-        f"worse on {where}" for name, where in (("holdout", "the holdout"), ("all", "all texts")) if tests[name].worse
-    ]
+    if tests["all"].worse:
+        reasons.append("worse on all texts")
     reasons += [f"worse on {name} texts" for name in CLASSES if tests[name].worse and tests[name].challenger < weaker]
-    predicted, labels = int(recent.right[1].sum()), len(recent.labels)
-    if labels >= LEAST_RECENT and binom.sf(predicted - 1, labels, 0.5) >= level:
-        reasons.append(
-            f"the new labels look like noise: of {labels} that it had not seen, "
-            f"the challenger predicts {predicted}, no better than a coin"
-        )
+    known = np.zeros(0, dtype=np.bool_)
+    reasons += _noise("the new labels", recent.right[1], known if accepted is None else accepted, level)
+    for name, chosen in senders.items():
+        reasons += _noise(f"the new labels of {name}", recent.right[1, chosen], known, level)
     figures = (
         f"holdout {tests['holdout'].champion:.1%} to {tests['holdout'].challenger:.1%}, "
         f"recent labels {recent.shares()[0]:.1%} to {recent.shares()[1]:.1%}"
@@ -121,6 +172,50 @@ def decide(holdout: Answers, recent: Answers, *, level: float = LEVEL) -> Verdic
     if reasons:
         return Verdict(False, f"refused: {'; '.join(reasons)} ({figures})", tests)
     return Verdict(True, f"not worse beyond chance, overall or in a class ({figures})", tests)
+
+
+def _behind_anchor(holdout: Answers, anchor: Evaluation | None) -> list[str]:
+    """Return what speaks against a challenger for being behind the best version of its line."""
+    champion, challenger = holdout.shares()
+    if challenger >= champion and not _weaker_class(holdout, 1) < _weaker_class(holdout, 0):
+        return []
+    reasons = []
+    best = max(champion, anchor.accuracy if anchor else 0.0)
+    if _is_behind(challenger, best, ANCHOR_MARGIN, len(holdout.labels)):
+        reasons.append(f"worse on the holdout: {best:.1%} in the best version of its line, {challenger:.1%} now")
+    recalls = [anchor.negative.recall, anchor.positive.recall] if anchor else []
+    weaker = min(recalls, default=_weaker_class(holdout, 0))
+    for label, name in enumerate(CLASSES):
+        texts, recall = holdout.of_class(label), holdout.of_class(label).shares()[1]
+        if _is_behind(recall, weaker, CLASS_MARGIN, len(texts.labels)):
+            reasons.append(
+                f"worse on {name} texts of the holdout: {weaker:.1%} of the weaker class in the best version of its "
+                f"line, {recall:.1%} now"
+            )
+    return reasons
+
+
+def _is_behind(share: float, best: float, margin: float, texts: int) -> bool:
+    return best - share > margin and round((best - share) * texts) > CHANCE_TEXTS
+
+
+def _weaker_class(answers: Answers, model: int) -> float:
+    """Return the lower recall of one of the two models, 0 the champion and 1 the challenger; 0 without texts."""
+    classes = [answers.of_class(label) for label in range(len(CLASSES))]
+    return min((each.shares()[model] for each in classes if len(each.labels)), default=0.0)
+
+
+def _noise(what: str, recent: Booleans, accepted: Booleans, level: float) -> list[str]:
+    """Return what speaks against labels that are predicted no better than a coin falls; see 4 of the module."""
+    judged = recent if len(recent) >= LEAST_RECENT else np.append(accepted, recent)
+    labels, predicted = len(judged), int(judged.sum())
+    if labels < LEAST_RECENT or binom.sf(predicted - 1, labels, 0.5) < level:
+        return []
+    before = f" ({labels - len(recent)} of them accepted before)" if labels > len(recent) else ""
+    return [
+        f"{what} look like noise: of {labels}{before} that it had not seen, "
+        f"the challenger predicts {predicted}, no better than a coin"
+    ]
 
 
 def _paired_tests(groups: Mapping[str, Answers], level: float) -> dict[str, PairedTest]:
@@ -133,7 +228,6 @@ def _paired_tests(groups: Mapping[str, Answers], level: float) -> dict[str, Pair
     tests = {}
     for name, group in groups.items():
         (lost, won), texts = discordant[name], len(group.labels)
-        margin = HOLDOUT_MARGIN if name == "holdout" else MARGIN
-        worse = p_values[name] < level and (lost - won) / max(texts, 1) > margin
+        worse = p_values[name] < level and (lost - won) / max(texts, 1) > MARGIN
         tests[name] = PairedTest(texts, *group.shares(), lost, won, p_values[name], worse)
     return tests

@@ -71,17 +71,17 @@ class Model:
         """Return what scores texts by this model."""
         return Scorer(Weights(zip(self.vocabulary, self.log_odds().tolist(), strict=True)).__getitem__, self.bias())
 
-    def added(self, texts: TextCounts, labels: Sequence[int], *, weight: float = 1.0) -> Self:
+    def added(self, texts: TextCounts, labels: Sequence[int], *, weight: float | Floats = 1.0) -> Self:
         """Return the model that training on `texts` too would have given; a negative `weight` takes them back.
 
-        weight: how many times each text counts. It is kept to multiples of 1/1024, which binary floating
-        point adds and subtracts exactly.
+        weight: how many times each text counts, one number or (D,). It is kept to multiples of 1/1024, which binary
+        floating point adds and subtracts exactly.
         Raises ValueError where texts are taken back that the model has not counted.
         """
-        weight = round(weight * 1024) / 1024
         label_array = np.asarray(labels, dtype=np.intp)
         if len(label_array) != len(texts):
             raise ValueError(f"{len(texts)} texts came with {len(label_array)} labels")
+        weights = np.broadcast_to(np.round(np.asarray(weight) * 1024) / 1024, len(texts))
         if not np.isin(label_array, (0, 1)).all():
             raise ValueError("labels must be 0 or 1")
         known = dict(zip(self.vocabulary, range(len(self.vocabulary)), strict=True))
@@ -91,8 +91,8 @@ class Model:
         counts = np.zeros((2, len(known)))
         counts[:, : len(self.vocabulary)] = self.counts
         for label in (0, 1):
-            counts[label, columns] += weight * texts.select(label_array == label).occurrences.sum(axis=0)
-        class_texts = self.class_texts + weight * np.bincount(label_array, minlength=2)
+            counts[label, columns] += texts.occurrences.T @ (weights * (label_array == label))
+        class_texts = self.class_texts + np.bincount(label_array, weights, minlength=2)
         if (counts < 0).any() or (class_texts < 0).any():
             raise ValueError("these texts were not all counted by this model, so they can't be taken back")
         vocabulary = list(self.vocabulary) + new_words

@@ -18,6 +18,7 @@ from sentiment.calibration import NOT_CALIBRATED
 from sentiment.counts import count_texts
 from sentiment.drift.measures import measure
 from sentiment.drift.samples import Reference
+from sentiment.influence import usual
 from sentiment.model import Model
 from sentiment.packing import Holdout, pack
 from sentiment.text import Corpus, remove_punctuation
@@ -45,17 +46,18 @@ def train_artifact(corpus: Corpus, *, holdout_share: float = 0.0) -> Artifact:
 
     holdout_share: the share of texts that is kept out of training. The artifact then carries them as counts (for the
     gate that a retrained model must pass) and as statistics (the reference that drift is measured against); its
-    calibration is fitted to them, and its metrics are measured on them.
+    calibration is fitted to them, and its metrics are measured on them, as is what a label may count for.
     """
     held = held_out(corpus.labels, holdout_share)
     model = train([*compress(corpus.texts, ~held)], [*compress(corpus.labels, ~held)])
     parts: dict[str, bytes] = {}
-    calibration, metrics = NOT_CALIBRATED, None
+    calibration, metrics, bound = NOT_CALIBRATED, None, None
     if held.any():
         texts, labels = [*compress(corpus.texts, held)], [*compress(corpus.labels, held)]
         counted = count_texts(texts)
         parts[HOLDOUT_PART] = Holdout(counted, np.array(labels, dtype=np.int8)).to_bytes()
         calibration, metrics = calibrate(counted, model.scorer(), labels)
+        bound = usual(counted)
         parts[REFERENCE_PART] = Reference.from_measured([measure(counted, model, labels)]).to_bytes()
     about = About(
         trained_at=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -64,6 +66,7 @@ def train_artifact(corpus: Corpus, *, holdout_share: float = 0.0) -> Artifact:
         examples=int((~held).sum()),
         metrics=metrics,
         calibration=calibration,
+        label_bound=bound,
     )
     return pack(model, about, parts)
 

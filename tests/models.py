@@ -1,8 +1,13 @@
 """What tests say of the models that they make, and ask of those that they get."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
-from contracts.manifest import About
+from contracts.manifest import About, Bound
+from sentiment.counts import TextCounts
+from sentiment.gate import Labelled
+from sentiment.influence import within
 from sentiment.model import Model
 
 ABOUT = About(trained_at="2026-01-02T03:04:05+00:00", trainer="test", data="tests", examples=10)
@@ -17,6 +22,11 @@ def equal(one: Model, other: Model) -> bool:
         and np.array_equal(one.counts, other.counts)
         and np.array_equal(one.class_texts, other.class_texts)
     )
+
+
+def labelled(texts: TextCounts, labels: Sequence[int], *, bound: Bound | None = None, weight: float = 1) -> Labelled:
+    """Texts with labels as a run learns them."""
+    return Labelled(texts, within(texts, bound), np.array(labels, dtype=np.intp), np.full(len(labels), weight))
 
 
 def sized(words: int) -> Model:

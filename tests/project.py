@@ -83,7 +83,7 @@ def copy_project(folder: Path) -> Project:
         table.writerow(["text", "label"])
         for number in range(TRAINING_TEXTS // 2):
             table.writerow([f"I love this wonderful film {number}", 1])
-            table.writerow([f"I hate this awful movie {number}", 0])
+            table.writerow([f"I hate this awful movie, what a bore {number}", 0])
     port = ports.free_port()
     settings = ("S3_ENDPOINT_URL", "MONGODB_URL", "RABBITMQ_URL", "GATEWAY_URL")
     environment = {name: value for name, value in os.environ.items() if name not in settings} | {

@@ -14,7 +14,7 @@ from deploy.key_pair import public_key
 from deploy.local.processes import listener
 from deploy.local.state import ROOT, State
 from deploy.ports import LOOPBACK, free_port, http_status, reserve
-from deploy.rights import BUCKET, BrokerUser, S3Identity
+from deploy.rights import BUCKET, BrokerUser, S3Identity, label_tokens
 from deploy.rights import broker as broker_rights
 from deploy.runner import Service, ServiceError
 from deploy.servers import (
@@ -33,7 +33,7 @@ from records import checked_mongodb_url
 
 SIGNING_KEY = "model_signing_key"
 # Who asks for the token by which models are changed, or sends it.
-CHANGE_THE_MODEL = ("retrain", "generate-drift", "bridge")
+CHANGE_THE_MODEL = ("retrain", "generate-drift")
 # Users of our broker that are no parts of the stack: their settings are RABBITMQ_REVIEWS_URL and so on.
 SENDERS = ("reviews", "labels")
 
@@ -94,6 +94,11 @@ def plan(state: State, user: Mapping[str, str]) -> Stack:
     stack.variables["RETRAIN_TOKEN"] = user.get("RETRAIN_TOKEN") or state.credential("retrain_token")
     for name in CHANGE_THE_MODEL:
         stack.private[name]["RETRAIN_TOKEN"] = stack.variables["RETRAIN_TOKEN"]
+    # The bridge may send labels, and nothing else that changes the model.
+    stack.private["bridge"]["RETRAIN_TOKEN"] = bridge_token = state.credential("bridge_retrain_token")
+    senders = label_tokens(bridge_token, user.get("LABEL_TOKENS", ""))
+    # The supervisor's settings take no line feed.
+    stack.private["retrain"]["LABEL_TOKENS"] = ",".join(senders.splitlines())
     if "S3_ENDPOINT_URL" not in user:
         stack.servers.append(logged(_store(state, stack)))
     if "MONGODB_URL" not in user:

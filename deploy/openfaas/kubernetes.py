@@ -32,10 +32,11 @@ def apply(commands: Commands, settings: Settings) -> None:
         wanted = {"rabbitmq-url": url, "drift-rabbitmq-url": url, "rabbitmq-stream-url": secrets.NONE}
         secrets.write(SECRETS, wanted)
     names = (
-        "s3-access-key", "s3-secret-key", "mongodb-url", "rabbitmq-url", "rabbitmq-stream-url", "retrain-token",
+        "s3-access-key", "s3-secret-key", "mongodb-url", "rabbitmq-url", "rabbitmq-stream-url",
         "model-signing-key", "model-public-key", "ca-certificates",
     )  # fmt: skip
-    _put_secret(commands, "sentiment", {name: name for name in names})
+    # The bridge's own, which sends labels and does no more.
+    _put_secret(commands, "sentiment", {name: name for name in names} | {"retrain-token": "bridge-retrain-token"})
     hint = "`kubectl --namespace sentiment logs job/bootstrap` says why there is no first model"
     commands.run(*KUBECTL, "wait", "--for=condition=complete", "job/bootstrap", f"--timeout={WAIT}", hint=hint)
     hint = "`kubectl --namespace sentiment logs deployment/bridge` says why"

@@ -2,6 +2,7 @@
 
 from contracts.limits import MAX_BODY_BYTES
 from functions.retrain.app import build
+from functions.retrain.callers import Callers
 from functions.retrain.settings import Settings
 from functions.retrain.trainer import Trainer
 from model_store.errors import StoreError
@@ -26,7 +27,8 @@ def main() -> None:
     # Labels are taken while one thread trains.
     address, _ = listen_address(8080)
     check_token_is_set(settings.token, "retrain-token", address)
-    app = build(trainer, token=settings.token, pace=Pace.at(address, settings.pace_seconds))
+    callers = Callers(settings.token, settings.label_tokens)
+    app = build(trainer, callers=callers, pace=Pace.at(address, settings.pace_seconds))
     front = Front(not_ready, limits, others=app.answer, threads=4)
     serve(front)
     records.close()

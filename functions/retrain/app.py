@@ -12,6 +12,7 @@ from contracts.retrain import (
     read_labels_request,
     read_rollback_request,
 )
+from functions.retrain.callers import OPERATOR, Callers
 from functions.retrain.trainer import TooManyPending, Trainer, UnknownLabel
 from model_store.errors import CurrentRefused, PromotionConflict, StoreError, VersionNotFound
 from process.answers import Problem, TooSoon
@@ -27,8 +28,8 @@ EXPECTED = '{"text": "...", "label": 0 or 1, "negative" or "positive"} or {"exam
 ROLLBACK_EXPECTED = '{"to": "<version>", "requeue": true or false}, each of which may be left out, or nothing'
 
 
-def build(trainer: Trainer, *, token: str | None, pace: Pace) -> FunctionApp:
-    """Return the app over a trainer; what changes something needs the token, where there is one.
+def build(trainer: Trainer, *, callers: Callers, pace: Pace) -> FunctionApp:
+    """Return the app over a trainer; what changes something needs a token, where there is one.
 
     pace: of the runs that anybody may have.
     """
@@ -36,14 +37,16 @@ def build(trainer: Trainer, *, token: str | None, pace: Pace) -> FunctionApp:
 
     @app.before_request
     def authorize() -> None:
-        g.body = request.get_data()
+        g.body, g.principal = request.get_data(), callers.name(request.headers.get("Authorization", ""))
         if request.method in SAFE_METHODS:
             return
-        if not app.has_token(token):
+        if g.principal is None:
             if not is_schedule():
                 raise no_token("retrain-token", "This changes the model")
             if wait := pace.seconds_to_wait():
                 raise TooSoon("A run was begun a short time ago; with the retrain-token it is had at once.", wait)
+        elif g.principal != OPERATOR and not (sends_labels() or is_schedule()):
+            raise Problem(403, "The token is one for sending labels; this needs the retrain-token.")
         if g.body.strip() and request.mimetype != "application/json":
             raise Problem(415, "Send JSON, and say so: Content-Type: application/json.", Accept="application/json")
 
@@ -59,14 +62,16 @@ def build(trainer: Trainer, *, token: str | None, pace: Pace) -> FunctionApp:
 
     @app.get("/")
     def describe() -> Response:
-        return json_response(trainer.overview(with_texts=app.has_token(token)))
+        return json_response(trainer.overview(with_texts=g.principal == OPERATOR))
 
     @app.post("/")
     def learn() -> Response:
         run_now = request.args.get("now") == "true"
         if not g.body.strip():
             refused = request.args.get("refused") == "true"
-            return json_response(trainer.run(by="request" if run_now else "schedule", refused=refused))
+            scheduled = not run_now and not refused
+            by = "schedule" if scheduled else "request"
+            return json_response(trainer.run(by=by, refused=refused, scheduled=scheduled))
         labels = read_labels(g.body)
         if run_now:
             return json_response(trainer.learn(labels, by="request"))
@@ -100,7 +105,12 @@ def _label(example: LabelExample, where: str) -> Label:
     except ValueError as error:
         raise Problem(400, f"{where}.label: {error}.") from error
     source = "http" if example.source is UNSET else example.source
-    return Label(text, label, source, None if example.id is None else str(example.id))
+    return Label(text, label, g.principal, None if example.id is None else str(example.id), source)
+
+
+def sends_labels() -> bool:
+    """Tell whether this request brings labels, and asks for nothing else."""
+    return request.method == "POST" and request.path == "/" and not request.args and bool(g.body.strip())
 
 
 def is_schedule() -> bool:

@@ -5,7 +5,8 @@ The order of a run is what makes it safe to kill at any step:
 1. The champion, the served version, is loaded, and the labels are repaired: those that it has learned, which the
    version itself names, are marked as used, and those that it took back are deleted.
 2. Pending labels are read, as many as memory has room for, and their counts added to the champion's.
-3. The gate compares. If it refuses, the labels are marked as refused, and nothing else happens.
+3. The gate compares. If it refuses, it is asked again without the labels of each principal in turn. Labels that are
+   left out are marked as refused; where no challenger passes, all are, and nothing else happens.
 4. The challenger is published, then promoted by one conditional write that fails if anything else was promoted
    since the champion was read. A version that was published and not promoted is never served.
 5. The labels are marked as used.
@@ -23,7 +24,7 @@ from msgspec.structs import asdict, replace
 from prometheus_client import Counter
 
 from contracts.codec import extended
-from contracts.manifest import Contender
+from contracts.manifest import Bound, Contender
 from contracts.retrain import (
     LabelsLearned,
     LabelsStored,
@@ -31,10 +32,12 @@ from contracts.retrain import (
     LastRun,
     Overview,
     Progress,
+    RefusedLabels,
     RolledBack,
     RunOutcome,
     TakenBack,
 )
+from functions.retrain.challenge import Challenge, challenged
 from functions.retrain.lesson import Lesson
 from functions.retrain.settings import Settings
 from functions.retrain.versions import Champion, first_version, summary
@@ -44,13 +47,17 @@ from model_store.publishing import ModelStore
 from process.exclusive import Busy, Exclusive
 from records import RecordsUnavailable, now
 from records.labels import Label, Labels
-from sentiment import gate
+from sentiment import influence
 from sentiment.artifact import Artifact, ArtifactError
 from sentiment.counts import count_texts
 
 logger = logging.getLogger(__name__)
 
 VERSIONS_SHOWN = 50
+WINDOW_LABELS = 200
+"""How many of the labels that were accepted last the gate looks at, too, where a run has few."""
+WINDOW_SHARE = 0.1
+"""How much of MAX_RUN_BYTES they may take beside a run's own."""
 LABELS = Counter("retrain_labels", "Labels that came in, by whether they were new", ["outcome"])
 RUNS = Counter("retrain_runs", "Training runs, by outcome", ["outcome"])
 
@@ -96,7 +103,8 @@ class Trainer:
     def take(self, labels: Sequence[Label]) -> LabelsTaken:
         """Store labels; where enough are pending then, a run starts in the background. Raises TooManyPending."""
         stored = self._keep(labels)
-        due = stored.pending >= self._settings.retrain_after and self._progress is None
+        most = self._settings.retrain_after
+        due = stored.pending >= most and self._progress is None and self._labels.ready() >= most
         if due:
             threading.Thread(target=self._run_in_background, name="training", daemon=True).start()
         return extended(stored, LabelsTaken, model=self._served(), retrained=due)
@@ -106,27 +114,34 @@ class Trainer:
         stored = asdict(self._keep(labels))
         return extended(self.run(by=by), LabelsLearned, **stored)
 
-    def run(self, *, by: str, refused: bool = False) -> RunOutcome:
+    def run(self, *, by: str, refused: bool = False, scheduled: bool = False) -> RunOutcome:
         """Train on what is pending, and return what came of it; raises Busy.
 
-        by: who has it run. refused: on labels that the gate has refused before, too.
+        by: who has it run. refused: on labels that the gate has refused before, too. scheduled: only on RETRAIN_LEAST
+        or more.
         """
         with self._working(by):
             champion = self._champion()
-            pending = self._labels.pending(
-                maximum=self._settings.max_labels_per_run,
-                maximum_per_source=self._settings.max_labels_per_source,
-                refused=refused,
-            )
-            lesson = Lesson.read(pending, self._settings.max_run_bytes)
             nobody = Contender(None, None)
             before = champion.as_contender() if champion else nobody
             outcome = RunOutcome(model=before.model, champion=before, challenger=nobody, reason="no labels are pending")
-            if len(lesson):
-                outcome = self._learn(champion, lesson, by, outcome)
+            labels, ready = 0, self._labels.ready()
+            if scheduled and 0 < ready < (least := self._settings.retrain_least):
+                outcome = replace(outcome, reason=f"{ready} labels are pending, fewer than RETRAIN_LEAST ({least})")
+            else:
+                pending = self._labels.pending(
+                    maximum=self._settings.max_labels_per_run,
+                    maximum_per_principal=self._settings.max_labels_per_principal,
+                    refused=refused,
+                )
+                bound, weight = champion.bound if champion else None, self._settings.label_weight
+                lesson = Lesson.read(pending, self._settings.max_run_bytes, bound=bound, weight=weight)
+                labels = len(lesson)
+                if labels:
+                    outcome = self._learn(champion, lesson, by, outcome)
             RUNS.labels("promoted" if outcome.promoted else "refused" if outcome.retrained else "nothing-to-do").inc()
             finished_at = now().isoformat(timespec="seconds")
-            self._last_run = extended(outcome, LastRun, by=by, labels=len(lesson), finished_at=finished_at)
+            self._last_run = extended(outcome, LastRun, by=by, labels=labels, finished_at=finished_at)
             return outcome
 
     def take_back(self, identifier: str, *, by: str) -> TakenBack:
@@ -141,7 +156,8 @@ class Trainer:
                 raise UnknownLabel(f"There is no label {identifier}")
             version = None
             if champion and label.model and label.model in champion.lineage:
-                model = champion.model.added(count_texts([label.text]), [label.label], weight=-label.counted)
+                counted = influence.within(count_texts([label.text]), label.bound)
+                model = champion.model.added(counted, [label.label], weight=-label.counted)
                 reason = f"label {label.id} was taken back"
                 artifact = champion.successor(model, self._settings.label_weight, reason, taken_back=[label.id])
                 version = self._promote(artifact, champion.current, by, reason)
@@ -172,7 +188,7 @@ class Trainer:
         repeated = len(labels) - len(new)
         LABELS.labels("accepted").inc(len(new))
         LABELS.labels("repeated").inc(repeated)
-        return LabelsStored(accepted=len(new), repeated=repeated, pending=waiting + len(new), ids=new)
+        return LabelsStored(accepted=len(new), repeated=repeated, pending=self._labels.count("pending"), ids=new)
 
     def _run_in_background(self) -> None:
         """Run because enough labels are pending; if it fails, the next label or the schedule tries again."""
@@ -210,11 +226,16 @@ class Trainer:
     def _learn(self, champion: Champion | None, lesson: Lesson, by: str, outcome: RunOutcome) -> RunOutcome:
         """Train on labels, promote what comes of it, and return `outcome` with what came of that."""
         self._say("training", len(lesson))
+        bound: Bound | None = None
         if champion:
-            artifact, outcome = self._challenge(champion, lesson, outcome)
-            if artifact is None:
+            found, outcome = self._challenge(champion, lesson, outcome)
+            if not found.verdict.promote:
                 return outcome
-        elif len(set(lesson.labels.tolist())) < 2:
+            lesson, bound = found.lesson, champion.bound
+            self._say("publishing", len(lesson))
+            reason, weight = f"learned {len(lesson)} labels: {outcome.reason}", self._settings.label_weight
+            artifact = champion.successor(found.model, weight, reason, learned=lesson.ids)
+        elif len(set(lesson.labelled.labels.tolist())) < 2:
             return replace(outcome, reason="there is no model yet, and the pending labels are all of one class")
         else:
             artifact = first_version(self._labels.texts(lesson.ids), lesson)
@@ -224,39 +245,40 @@ class Trainer:
             version = self._promote(artifact, champion.current if champion else None, by, reason)
         except PromotionConflict as error:
             return replace(outcome, reason=f"not promoted: {error}; the labels stay pending for the next run")
-        self._labels.mark_used(lesson.ids, version, artifact.manifest.label_weight)
+        self._labels.mark_used(lesson.ids, version, artifact.manifest.label_weight, bound)
         return replace(outcome, promoted=True, model=version, challenger=replace(outcome.challenger, model=version))
 
-    def _challenge(self, champion: Champion, lesson: Lesson, outcome: RunOutcome) -> tuple[Artifact | None, RunOutcome]:
-        """Return the challenger, None where the gate refuses it, and `outcome` with what the gate found."""
-        weight = self._settings.label_weight
-        challenger = champion.model.added(lesson.texts, lesson.labels.tolist(), weight=weight)
-        words, most = len(challenger.vocabulary), self._settings.max_vocabulary_words
-        if words > max(most, len(champion.model.vocabulary)):
-            reason = f"refused: the model would have {words} words, more than MAX_VOCABULARY_WORDS ({most})"
-            logger.warning("challenger %s", reason)
-            self._labels.mark_refused(lesson.ids, uuid.uuid4().hex)
-            return None, replace(outcome, retrained=True, reason=reason)
+    def _challenge(self, champion: Champion, lesson: Lesson, outcome: RunOutcome) -> tuple[Challenge, RunOutcome]:
+        """Return the challenge that the gate lets through, else the one it refuses, and `outcome` with what it found.
+
+        Labels that it refuses are marked.
+        """
+        accepted = self._labels.accepted(champion.lineage, WINDOW_LABELS)
+        window = Lesson.read(accepted, int(WINDOW_SHARE * self._settings.max_run_bytes), bound=champion.bound)
         self._say("comparing", len(lesson))
-        verdict = gate.decide(
-            gate.on_holdout(champion.model, challenger, champion.holdout, champion.holdout_labels),
-            gate.on_recent(champion.model, lesson.texts, lesson.labels, weight=weight),
-            level=self._settings.gate_level,
+        found, left_out = challenged(champion, lesson, window, self._settings)
+        run = uuid.uuid4().hex
+        for part in left_out:
+            logger.warning("%d labels of %s left out: %s", len(part.lesson), part.principal, part.reason)
+            self._labels.mark_refused(part.lesson.ids, run, part.reason)
+        if left_out:
+            refused = [RefusedLabels(part.principal, len(part.lesson), part.reason) for part in left_out]
+            outcome = replace(outcome, refused=refused)
+        if not found.verdict.promote:
+            logger.warning("challenger %s", found.verdict.reason)
+            self._labels.mark_refused(found.lesson.ids, run, found.verdict.reason)
+        moved = influence.moved(champion.model, found.model)
+        calibrated = champion.calibrated(found.model)
+        words = (f"{each.word} {each.before:+.2f} to {each.after:+.2f}" for each in moved)
+        logger.info("log-odds that moved most: %s", ", ".join(words))
+        return found, replace(
+            outcome,
+            retrained=True,
+            challenger=Contender(None, calibrated.metrics if calibrated else None),
+            reason=found.verdict.reason,
+            tests=found.verdict.tests,
+            moved=moved,
         )
-        reason = verdict.reason
-        found = champion.calibrated(challenger)
-        figures = Contender(None, found.metrics if found else None)
-        outcome = replace(outcome, retrained=True, challenger=figures, reason=reason, tests=verdict.tests)
-        if not verdict.promote:
-            logger.warning("challenger %s", reason)
-            if self._settings.gate == "on":
-                self._labels.mark_refused(lesson.ids, uuid.uuid4().hex)
-                return None, outcome
-            reason = f"GATE=off, else {reason}"
-        self._say("publishing", len(lesson))
-        reason_for_all = f"learned {len(lesson)} labels: {reason}"
-        artifact = champion.successor(challenger, weight, reason_for_all, learned=lesson.ids)
-        return artifact, replace(outcome, reason=reason)
 
     def _promote(self, artifact: Artifact, expected: Current | None, by: str, reason: str) -> str:
         version = self._store.publish(artifact)

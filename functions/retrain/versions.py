@@ -7,14 +7,14 @@ from typing import Self
 import numpy as np
 
 from contracts.codec import extended
-from contracts.manifest import About, Contender
+from contracts.manifest import About, Bound, Contender
 from contracts.retrain import VersionMetrics, VersionSummary
 from functions.retrain.lesson import Lesson
 from model_store.layout import Current
 from model_store.publishing import ModelStore, VersionInfo
 from records import now
 from records.labels import Labels
-from sentiment import gate
+from sentiment import gate, influence
 from sentiment.artifact import HOLDOUT_PART, LABELS_PART, REFERENCE_PART, Artifact
 from sentiment.calibrating import Calibrated, calibrate
 from sentiment.calibration import NOT_CALIBRATED
@@ -46,10 +46,27 @@ class Champion:
         current = store.current()
         if current is None:
             return None
-        artifact = store.load(current.version)
+        return cls.of(current, store.load(current.version))
+
+    @classmethod
+    def of(cls, current: Current, artifact: Artifact) -> Self:
+        """Return the version of that artifact; raises ArtifactError."""
         content = artifact.parts.get(HOLDOUT_PART)
         holdout = Holdout.from_bytes(content) if content else Holdout(count_texts([]), np.zeros(0, dtype=np.int8))
         return cls(current, artifact, unpack(artifact), holdout.texts, holdout.labels.astype(np.intp))
+
+    @property
+    def bound(self) -> Bound | None:
+        """What a label counts for at most; of a version of an earlier release, by the first data that it kept."""
+        return self.artifact.manifest.label_bound or influence.usual(self.holdout)
+
+    @property
+    def anchor(self) -> Contender:
+        """The best version of its line on the holdout, which goes on from version to version: it or an ancestor."""
+        own, earlier = self.as_contender(), self.artifact.manifest.anchor
+        if earlier is None or earlier.metrics is None:
+            return own
+        return own if own.metrics and own.metrics.accuracy >= earlier.metrics.accuracy else earlier
 
     @property
     def lineage(self) -> list[str]:
@@ -73,8 +90,9 @@ class Champion:
         deleted those that it took back: both are named by the version itself.
         """
         learned = self.artifact.parts.get(LABELS_PART, b"").decode().split()
-        labels.mark_used(learned, self.current.version, self.artifact.manifest.label_weight)
-        for identifier in self.artifact.manifest.taken_back:
+        manifest = self.artifact.manifest
+        labels.mark_used(learned, self.current.version, manifest.label_weight, manifest.label_bound)
+        for identifier in manifest.taken_back:
             labels.delete(identifier)
 
     def successor(
@@ -100,10 +118,13 @@ class Champion:
             parent=self.current.version,
             ancestors=self.lineage[-MAX_ANCESTORS:],
             label_weight=weight,
+            label_bound=self.bound,
             labels=len(learned),
             taken_back=[*taken_back],
             reason=reason,
             champion=self.as_contender(),
+            anchor=self.anchor,
+            moved=influence.moved(self.model, model),
         )
         return pack(model, about, parts)
 
@@ -117,7 +138,7 @@ def first_version(texts: Iterable[str], lesson: Lesson) -> Artifact:
 
     trained_at, count = now().isoformat(timespec="seconds"), len(lesson)
     about = About(trained_at=trained_at, trainer=trainer_name(), data="labels", examples=count, labels=count)
-    return pack(train(texts, lesson.labels.tolist()), about, {LABELS_PART: "\n".join(lesson.ids).encode()})
+    return pack(train(texts, lesson.labelled.labels.tolist()), about, {LABELS_PART: "\n".join(lesson.ids).encode()})
 
 
 def summary(info: VersionInfo) -> VersionSummary:

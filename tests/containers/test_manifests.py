@@ -139,7 +139,7 @@ def test_compose_and_the_stack_build_the_same_images() -> None:
         assert COMPOSE["services"][name]["build"]["args"] == function["build_args"]
         prefix = function["environment"]["SECRETS_PREFIX"]
         assert prefix == f"{name}-"
-        shared = {"retrain-token"}
+        shared = {"retrain-token", "label-tokens"}
         assert secrets_of(name) == {
             each if each in shared else each.removeprefix(prefix) for each in function["secrets"]
         }
@@ -533,3 +533,18 @@ def test_images_of_others_are_named_by_digest_wherever_one_is_known() -> None:
         digests.setdefault(name, set()).add(digest)
     assert {name for name, found in digests.items() if len(found) != 1} == set(), "one image, one digest"
     assert len(digests) == 10
+
+
+def test_the_bridge_has_a_token_for_labels_alone_and_senders_of_the_users_have_theirs(tmp_path: Path) -> None:
+    def label_tokens() -> list[str]:
+        return (tmp_path / "label-tokens").read_text().split("\n")
+
+    make(tmp_path, "mongodb", "rabbitmq", given={})
+    bridge = (tmp_path / "bridge-retrain-token").read_text()
+    assert label_tokens() == [f"stream {bridge}", ""]
+    assert bridge != (tmp_path / "retrain-token").read_text()
+    make(tmp_path, "mongodb", "rabbitmq", given={"label-tokens": "support s-1"})
+    assert label_tokens() == [f"stream {bridge}", "support s-1"]
+    assert make(tmp_path, "mongodb", "rabbitmq", given={}) == [], "they stay"
+    make(tmp_path, "mongodb", "rabbitmq", given={"label-tokens": "survey s-2"})
+    assert label_tokens() == [f"stream {bridge}", "survey s-2"]

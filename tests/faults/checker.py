@@ -13,6 +13,7 @@ from model_store.publishing import ModelStore
 from records import Records
 from sentiment.artifact import scorer_of
 from sentiment.counts import count_texts
+from sentiment.influence import within
 from sentiment.packing import unpack
 from sentiment.scorer import Scorer
 from tests.cluster.bridges import Answer, recorded, text
@@ -174,9 +175,9 @@ class Checker:
         self._same(verdict.unfinished, "not learned", ({*confirmed} & stored.keys()) - learned)
         if first_version is None:
             return
-        expected = unpack(self.store.load(first_version)).added(
-            count_texts(document["text"] for document in used), [document["label"] for document in used]
-        )
+        first = self.store.load(first_version)
+        counted = within(count_texts(document["text"] for document in used), first.manifest.label_bound)
+        expected = unpack(first).added(counted, [document["label"] for document in used])
         if used and not equal(unpack(self.store.load(current.version)), expected):
             verdict.wrong.append(f"{current.version} is not what follows of {len(used)} labels, each learned once")
 

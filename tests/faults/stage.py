@@ -135,6 +135,7 @@ class Stage:
             "BRIDGE_BATCH_MESSAGES": "50",
             "POLL_SECONDS": "0.5",
             "RETRAIN_AFTER": "20",
+            "RETRAIN_LEAST": "1",
             "KEEP_VERSIONS": "10000",
             "GATE": "off",
             "RECORD_SPOOL_DIR": str(self.folder / "spool"),

@@ -23,6 +23,7 @@ from functions.drift.__main__ import build as build_drift
 from functions.generate_drift.__main__ import build as build_generate_drift
 from functions.predict.app import build as build_predict
 from functions.retrain.app import build as build_retrain
+from functions.retrain.callers import Callers
 from model_store.publishing.objects import Objects
 from model_store.publishing.objects import client as s3_client
 from model_store.settings import Settings as StoreSettings
@@ -59,7 +60,7 @@ def apps() -> Mapping[str, Flask]:
     nothing: Any = None
     return {
         "predict": build_predict(nothing),
-        "retrain": build_retrain(nothing, token=None, pace=Pace(0)),
+        "retrain": build_retrain(nothing, callers=Callers(None), pace=Pace(0)),
         "drift": build_drift(nothing, Pace(0)),
         "generate-drift": build_generate_drift(nothing, enabled=True, token=None),
     }

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from contracts.names import CLASSES
 from datasets import load_corpus
+from records.labels import Label
 from sentiment.artifact import scorer_of
 from sentiment.calibrating import calibrated
 from sentiment.calibration import probability
@@ -25,6 +26,7 @@ from sentiment.scorer import Scorer
 from sentiment.table import Table
 from sentiment.text import Corpus
 from sentiment.training import pipeline, train, train_artifact
+from tests.lines import Line
 from tests.models import ABOUT, equal
 
 IMDB_DIR = Path(os.environ.get("IMDB_DIR") or Path(__file__).parents[2].parent / "shared" / "imdb")
@@ -97,3 +99,20 @@ def test_the_model_survives_as_bytes(trained: Trained) -> None:
     artifact = pack(trained.model, ABOUT)
     assert equal(unpack(artifact), trained.model)
     assert len(artifact.parts["model.npz"]) < 2_000_000
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_two_thousand_honest_labels_of_reviews_are_accepted_by_a_model_of_sentences(seed: int) -> None:
+    """Texts of another kind and length than the first ones: what the gate must not take for harm."""
+    dev = archive("aclImdb_dev.tar.gz")
+    line = Line.of(train_artifact(load_corpus("starter"), holdout_share=0.1))
+    chosen = np.random.default_rng(seed).permutation(len(dev.texts))[:2_000]
+    line.send([Label(dev.texts[place], dev.labels[place], "ann") for place in chosen])
+    found, left_out = line.run()
+    assert found.verdict.promote, found.verdict.reason
+    assert left_out == []
+    assert line.most_behind_points <= 1.5
+    rest = np.setdiff1d(np.arange(len(dev.texts)), chosen)[:2_000]
+    scorer = line.champion.model.scorer()
+    right = np.mean([(scorer.log_odds(dev.texts[place]) > 0) == dev.labels[place] for place in rest])
+    assert right > 0.77, "of reviews it had not seen; 69 % before"

@@ -44,7 +44,8 @@ def test_the_processes_hold_no_key_of_another_part(local_stack: Project) -> None
         "bridge_rabbitmq_password": {"bridge"},
         "drift_rabbitmq_password": {"drift"},
         "model_signing_key": {"retrain"},
-        "retrain_token": {"retrain", "generate-drift", "bridge"},
+        "retrain_token": {"retrain", "generate-drift"},
+        "bridge_retrain_token": {"retrain", "bridge"},
     }
     assert {name: parts for name, parts in holders.items() if parts} == expected
     # The operator's, and those of senders, are in .local/env alone.

@@ -16,7 +16,7 @@ README_PORT = "8080"
 def shape(output: str) -> list[str]:
     """Return the lines of an output with a mark in the place of each version and number, which differ."""
     without_versions = re.sub(r"\d{8}T\d{6}Z-[0-9a-f]{8}", "<version>", output)
-    return re.sub(r"\d+(\.\d+)?(e-\d+)?", "<number>", without_versions).splitlines()
+    return re.sub(r"[-+]?\d+(\.\d+)?(e-\d+)?", "<number>", without_versions).splitlines()
 
 
 def test_readme_commands_print_what_the_readme_says(local_stack: Project) -> None:

@@ -508,15 +508,16 @@ def test_labels_that_can_not_be_read_and_full_sources_are_passed_over(records: R
     records.database["labels"].insert_many([{"_id": f"broken{n}", "state": "pending"} for n in range(15)])
     for source in ("loud", "quiet"):
         labels.add([Label(f"{source} {number}", 0, source) for number in range(25)])
-    found = [label.source for label in labels.pending(maximum=20, maximum_per_source=12)]
+    found = [label.principals[0] for label in labels.pending(maximum=20, maximum_per_principal=12)]
     assert (found.count("loud"), found.count("quiet"), len(found)) == (12, 8, 20)
 
 
 def test_a_label_is_stored_with_these_fields(records: Records) -> None:
     (identifier,) = Labels(records).add([Label("Meh.", 0, "support", "t-17")])
     (document,) = found(records, "labels")
-    assert document.keys() - {"_id"} == OLD_LABEL.keys()
+    assert document.keys() - {"_id", "principals", "bound"} == OLD_LABEL.keys()
     assert (document["_id"], document["state"], document["model"]) == (identifier, "pending", None)
+    assert document["principals"] == ["support"]
 
 
 def test_an_offset_of_the_release_before_goes_on(records: Records) -> None:

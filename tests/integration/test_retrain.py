@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 import urllib3
+from msgspec import UNSET
 
+from contracts.manifest import Bound
 from deploy import runner
 from functions.retrain.settings import Settings
 from functions.retrain.trainer import Trainer, UnknownLabel
@@ -17,11 +19,13 @@ from model_store.publishing import ModelStore
 from model_store.publishing.objects import client as s3_client
 from model_store.settings import Settings as StoreSettings
 from process.exclusive import Busy
+from process.settings import SettingsError
 from records import Records
 from records.labels import AmbiguousLabel, Label, Labels
-from sentiment.artifact import LABELS_PART
+from sentiment.artifact import HOLDOUT_PART, LABELS_PART, scorer_of
+from sentiment.calibrating import calibrate
 from sentiment.counts import count_texts
-from sentiment.packing import unpack
+from sentiment.packing import Holdout, unpack
 from sentiment.text import Corpus
 from sentiment.training import train, train_artifact
 from tests.models import equal
@@ -62,7 +66,7 @@ def settings(**changes: Any) -> Settings:
         **{
             "retrain_after": 100,
             "label_weight": 1.0,
-            "max_labels_per_source": 0,
+            "max_labels_per_principal": 0,
             "max_labels_per_run": 10_000,
             "max_run_bytes": 100_000_000,
             "max_vocabulary_words": 500_000,
@@ -155,24 +159,48 @@ def test_the_gate_can_be_turned_off_and_says_so(champion: str, store: ModelStore
     assert outcome.reason.startswith("GATE=off")
 
 
-def test_a_source_that_floods_is_capped_in_each_run(champion: str, store: ModelStore, labels: Labels) -> None:
+def test_a_principal_that_floods_is_capped_in_each_run(champion: str, store: ModelStore, labels: Labels) -> None:
     assert champion
     labels.add(honest(60))
-    labels.add([Label(label.text, label.label, "other") for label in honest(10)])
-    Trainer(store, labels, settings(max_labels_per_source=20)).run(by="test")
+    labels.add([Label(label.text, label.label, "other") for label in honest(10, start=60)])
+    Trainer(store, labels, settings(max_labels_per_principal=20)).run(by="test")
     assert (labels.count("used"), labels.count("pending")) == (30, 40)
 
 
-def test_the_same_label_counts_once_and_a_contradiction_is_shown(labels: Labels) -> None:
-    first = Label("good", 1, "http", "one")
+def test_the_same_label_counts_once_whatever_source_and_id_the_sender_makes_up(labels: Labels) -> None:
+    first = Label("good", 1, "ann", "one")
     assert labels.add([first, first]) == [first.id]
-    assert labels.add([first]) == []
-    assert labels.add([Label("good", 1, "http", "two")]) == [], "the same text, label and source"
-    assert labels.conflicts() == []
-    assert len(labels.add([Label("good", 0, "stream")])) == 1
+    assert labels.add([Label("good", 1, "ann", f"t-{number}", f"desk {number}") for number in range(100)]) == []
+    assert labels.add([Label("good", 1, "bob")]) == []
+    found = labels.find(first.id)
+    assert found is not None
+    assert found.vouchers == {"ann", "bob"}
+    assert labels.count("pending") == 1
+
+
+def test_of_a_text_with_both_labels_neither_is_learned_until_one_has_more_principals(labels: Labels) -> None:
+    good, bad = Label("film", 1, "ann"), Label("film", 0, "bob")
+    labels.add([good, bad, Label("other", 1, "ann")])
+    assert [label.text for label in labels.pending(maximum=10)] == ["other"]
+    assert labels.ready() == 1
     (conflict,) = labels.conflicts()
-    assert conflict.text == "good"
-    assert {(each.label, each.source) for each in conflict.labels} == {(1, "http"), (0, "stream")}
+    assert conflict.text == "film"
+    assert {(each.label, *each.principals) for each in conflict.labels} == {(1, "ann"), (0, "bob")}
+    labels.add([Label("film", 0, "bob", source=f"source {number}") for number in range(1_000)])
+    assert labels.ready() == 1, "one principal is one, however many sources it names"
+    labels.add([Label("film", 0, "eve")])
+    assert {(label.text, label.label) for label in labels.pending(maximum=10)} == {("film", 0), ("other", 1)}
+    labels.add([Label("film", 1, "eve")])
+    assert labels.ready() == 1, "two against two"
+
+
+def test_a_refused_label_waits_again_once_somebody_else_vouches_for_it(labels: Labels) -> None:
+    (identifier,) = labels.add([Label("film", 1, "eve")])
+    labels.mark_refused([identifier], "run", "noise")
+    labels.add([Label("film", 1, "eve")])
+    assert (labels.count("refused"), labels.count("pending")) == (1, 0)
+    labels.add([Label("film", 1, "ann")])
+    assert (labels.count("refused"), labels.count("pending")) == (0, 1)
 
 
 def test_a_strangers_id_keeps_no_label_out_and_names_no_other(champion: str, trainer: Trainer, labels: Labels) -> None:
@@ -221,6 +249,24 @@ def test_weight_counts_a_label_that_often(champion: str, store: ModelStore, labe
     texts, truth = [label.text for label in honest(60)], [label.label for label in honest(60)]
     assert outcome.model
     assert equal(unpack(store.load(outcome.model)), before.added(count_texts(texts), truth, weight=2.5))
+
+
+def test_every_version_is_calibrated_anew_on_the_holdout(
+    champion: str, trainer: Trainer, store: ModelStore, labels: Labels
+) -> None:
+    found = [store.load(champion)]
+    (first, *_) = labels.add(honest(60))
+    learned = trainer.run(by="test").model
+    assert learned is not None
+    taken_back = trainer.take_back(first, by="test").model
+    assert taken_back is not None
+    found += [store.load(learned), store.load(taken_back)]
+    for artifact in found:
+        holdout = Holdout.from_bytes(artifact.parts[HOLDOUT_PART])
+        fitted = calibrate(holdout.texts, unpack(artifact).scorer(), holdout.labels.tolist())
+        assert (artifact.manifest.calibration, artifact.manifest.metrics) == fitted
+        assert scorer_of(artifact.manifest, artifact.parts).calibration == fitted.calibration
+    assert len({artifact.manifest.calibration for artifact in found}) == 3
 
 
 def test_rollback_serves_the_version_before_and_is_logged(
@@ -528,3 +574,133 @@ def test_a_label_is_taken_back_over_http(retrain_url: str) -> None:
     assert call("DELETE", f"{retrain_url}/labels/mine")[0] == 200
     assert call("DELETE", f"{retrain_url}/labels/mine")[0] == 404
     assert call("GET", retrain_url)[1]["pending"] == 0
+
+
+def test_of_a_mixed_run_the_guilty_principal_is_refused_with_the_reason_and_the_others_are_learned(
+    champion: str, trainer: Trainer, store: ModelStore, labels: Labels
+) -> None:
+    before, good = unpack(store.load(champion)), honest(60)
+    labels.add(good)
+    bad = [Label(label.text, label.label, "eve") for label in noise(100)]
+    labels.add(bad)
+    outcome = trainer.run(by="test")
+    assert outcome.promoted is True, outcome.reason
+    assert outcome.refused != UNSET
+    assert [(each.principal, each.labels) for each in outcome.refused] == [("eve", 100)]
+    assert "look like noise" in outcome.refused[0].reason
+    assert (labels.count("used"), labels.count("refused"), labels.count("pending")) == (60, 100, 0)
+    refused = labels.find(bad[0].id)
+    assert refused is not None
+    assert "look like noise" in str(refused.reason)
+    current = store.current()
+    assert current is not None
+    expected = before.added(count_texts(label.text for label in good), [label.label for label in good])
+    assert equal(unpack(store.load(current.version)), expected)
+
+
+def test_the_words_that_moved_most_are_in_the_answer_the_manifest_and_the_log(
+    champion: str, trainer: Trainer, store: ModelStore, labels: Labels, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", logger="functions.retrain")
+    labels.add([Label(f"brilliant film{number % 7} superb number{number}", 1, "ann") for number in range(40)])
+    labels.add([Label(f"tedious film{number % 7} dull number{number}", 0, "ann") for number in range(40)])
+    outcome = trainer.run(by="test")
+    assert outcome.promoted, outcome.reason
+    assert outcome.moved != UNSET
+    assert len(outcome.moved) == 20
+    assert {"brilliant", "tedious"} <= {each.word for each in outcome.moved[:4]}
+    assert outcome.model is not None
+    manifest = store.load(outcome.model).manifest
+    assert manifest.moved == outcome.moved
+    assert manifest.anchor is not None
+    assert manifest.anchor.model == champion
+    assert manifest.label_bound == Bound(words=3, times=2)
+    first = outcome.moved[0]
+    assert f"{first.word} {first.before:+.2f} to {first.after:+.2f}" in caplog.text
+
+
+def test_a_long_label_counts_as_a_text_of_usual_length_and_is_taken_back_as_exactly(
+    champion: str, trainer: Trainer, store: ModelStore, labels: Labels
+) -> None:
+    before = unpack(store.load(champion))
+    long = Label("superb " * 1_000 + "lovely fun love great brilliant", 0, "eve")
+    labels.add([long])
+    outcome = trainer.run(by="test")
+    assert outcome.model not in (None, champion), outcome.reason
+    assert outcome.model is not None
+    after = unpack(store.load(outcome.model))
+    assert after.counts[0].sum() - before.counts[0].sum() <= 3
+    place = after.vocabulary.index("superb")
+    assert after.counts[0, place] - before.counts[0, before.vocabulary.index("superb")] < 1
+    # A weight or a bound that has changed meanwhile is not what the label was counted with.
+    taken_back = Trainer(store, labels, settings(label_weight=3.0)).take_back(long.id, by="test")
+    assert taken_back.model is not None
+    assert equal(unpack(store.load(taken_back.model)), before)
+
+
+def test_the_schedule_starts_no_run_on_a_few_labels_and_an_operator_does(
+    champion: str, trainer: Trainer, labels: Labels
+) -> None:
+    assert champion
+    labels.add(honest(49))
+    outcome = trainer.run(by="schedule", scheduled=True)
+    assert (outcome.retrained, outcome.reason) == (False, "49 labels are pending, fewer than RETRAIN_LEAST (50)")
+    labels.add(honest(1, start=49))
+    assert trainer.run(by="schedule", scheduled=True).promoted
+    labels.add(honest(1, start=50))
+    assert trainer.run(by="test").promoted
+
+
+def test_labels_that_others_contradict_start_no_run(champion: str, store: ModelStore, labels: Labels) -> None:
+    assert champion
+    trainer = Trainer(store, labels, settings(retrain_after=10))
+    both = [Label(label.text, side, ("ann", "bob")[side]) for label in honest(20) for side in (0, 1)]
+    taken = trainer.take(both)
+    assert (taken.accepted, taken.pending, taken.retrained) == (40, 40, False)
+    assert trainer.run(by="test").reason == "no labels are pending"
+
+
+@pytest.fixture
+def several_senders_url(champion: str, environment: Mapping[str, str], tmp_path: Path) -> Iterator[str]:
+    assert champion
+    tokens = {"RETRAIN_TOKEN": TOKEN, "LABEL_TOKENS": "support s-1\nstream s-2\n\n,support s-3,"}
+    service = python_service("functions.retrain", tmp_path, {**environment, **tokens})
+    with running(service):
+        yield service.variables["URL"]
+
+
+def test_whose_a_label_is_the_token_says_and_not_the_sender(several_senders_url: str, labels: Labels) -> None:
+    body = {"text": "film", "label": 1, "source": "operator"}
+    for token in ("s-1", "s-2", "s-3", "s-1", TOKEN):
+        assert call("POST", several_senders_url, body, token)[0] == 202
+    (label,) = labels.pending(maximum=10)
+    assert label.principals == ["support", "stream", "operator"]
+    assert label.source == "operator"
+
+
+def test_a_token_for_labels_sends_labels_and_does_no_more(several_senders_url: str) -> None:
+    label = {"text": "a private text", "label": 1}
+    for method, path, body in (
+        ("POST", "/?now=true", label),
+        ("POST", "/?now=true", None),
+        ("POST", "/?refused=true", None),
+        ("POST", "/rollback", {}),
+        ("DELETE", "/labels/x", None),
+    ):
+        status, answer = call(method, several_senders_url + path, body, "s-1")
+        assert (status, "retrain-token" in answer["detail"]) == (403, True), (method, path)
+    assert call("POST", several_senders_url, label, "s-1")[0] == 202
+    assert call("POST", several_senders_url, {"text": "a private text", "label": 0}, "s-2")[0] == 202
+    assert "conflicts" not in call("GET", several_senders_url, token="s-1")[1]
+    assert call("GET", several_senders_url)[1]["conflicts"][0]["text"] == "a private text"
+    assert call("POST", several_senders_url, None, "s-1")[0] == 200, "what the schedule may, everybody may"
+
+
+@pytest.mark.parametrize("line", ["just-one-word", "operator s-1", "a b c", "support s-1\nother s-1"])
+def test_a_line_of_label_tokens_that_names_nobody_is_named_and_not_shown(
+    line: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LABEL_TOKENS", f"first token-of-first\n{line}")
+    with pytest.raises(SettingsError, match=r"entry [23] of the secret label-tokens must be a name") as caught:
+        Settings()
+    assert "s-1" not in str(caught.value)

@@ -7,10 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from contracts.manifest import Evaluation
 from sentiment import gate
 from sentiment.counts import count_texts
+from sentiment.evaluation import evaluate
 from sentiment.gate import Answers
 from sentiment.training import train
+from tests.models import labelled
 
 NONE = Answers(np.zeros(0, dtype=np.intp), np.zeros((2, 0), dtype=np.bool_))
 
@@ -98,20 +101,70 @@ def test_the_p_value_is_mcnemars_exact_one(only_champion: int, only_challenger: 
 
 def test_recent_labels_are_answered_by_models_that_have_not_seen_them() -> None:
     champion = train(["good film", "bad film"], [1, 0])
-    texts = [f"unseen{number}" for number in range(10)]
-    labels = np.array([1] * 10)
-    recent = gate.on_recent(champion, count_texts(texts), labels, weight=1)
+    recent = labelled(count_texts([f"unseen{number}" for number in range(10)]), [1] * 10)
+    found = gate.on_recent(champion, recent.learned_by(champion), recent)
     # A model that had learned these words would get each right; the class prior leans to positive for all.
-    alone = gate.right(champion.added(count_texts(texts[1:]), [1] * 9), count_texts(texts[:1]), labels[:1])
-    assert recent.right[1, 0] == alone[0]
+    others = recent.select(np.arange(10) % gate.FOLDS != 0)
+    alone = gate.right(others.learned_by(champion), recent.texts, recent.labels)
+    assert found.right[1, 0] == alone[0]
     memorised = train(["good film", "bad film", "odd"], [1, 0, 0])
-    noise = np.array([0, 1] * 5)
-    repeated = gate.on_recent(memorised, count_texts([f"odd{n}" for n in range(10)]), noise, weight=1)
-    assert repeated.right[1].mean() <= 0.5
+    noise = labelled(count_texts([f"odd{n}" for n in range(10)]), [0, 1] * 5)
+    assert gate.on_recent(memorised, noise.learned_by(memorised), noise).right[1].mean() <= 0.5
 
 
 def test_fewer_recent_labels_than_folds_are_answered_too() -> None:
     champion = train(["good film", "bad film"], [1, 0])
-    recent = gate.on_recent(champion, count_texts(["good", "bad"]), np.array([1, 0]), weight=1)
-    assert recent.right[0].tolist() == [True, True]
-    assert len(recent.right[1]) == 2
+    recent = labelled(count_texts(["good", "bad"]), [1, 0])
+    found = gate.on_recent(champion, recent.learned_by(champion), recent)
+    assert found.right[0].tolist() == [True, True]
+    assert len(found.right[1]) == 2
+
+
+def figures(right: int, texts: int = 1_000) -> Evaluation:
+    """Those of a model that gets so many of the texts right, half of each class."""
+    truth = np.arange(texts) % 2
+    return evaluate(np.where((np.arange(texts) < right) == (truth == 1), 1.0, -1.0), truth.tolist())
+
+
+def test_losses_that_chance_explains_one_by_one_add_up_in_front_of_the_anchor() -> None:
+    # Of 1,000 texts the champion has lost 14 already; three more are nothing to McNemar's test.
+    holdout = answers(0, both=393, only_champion=1, neither=106) + answers(1, both=390, only_champion=2, neither=108)
+    assert gate.decide(holdout, NONE).promote
+    verdict = gate.decide(holdout, NONE, anchor=figures(800))
+    assert not verdict.promote
+    assert verdict.reason.startswith(
+        "refused: worse on the holdout: 80.0% in the best version of its line, 78.3% now (holdout 78.6% to 78.3%"
+    )
+    assert verdict.tests["holdout"].worse
+
+
+def test_what_was_lost_before_is_not_held_against_a_challenger_that_loses_nothing() -> None:
+    holdout = answers(0, both=350, neither=150) + answers(1, both=350, neither=150)
+    assert gate.decide(holdout, NONE, anchor=figures(800)).promote
+
+
+def test_a_class_that_falls_far_behind_the_anchors_weaker_one_is_refused_though_the_other_gains() -> None:
+    holdout = answers(0, both=340, only_champion=4, neither=156) + answers(1, both=450, only_challenger=3, neither=47)
+    assert gate.decide(holdout, NONE).promote
+    verdict = gate.decide(holdout, NONE, anchor=figures(790))
+    assert not verdict.promote
+    assert "worse on negative texts of the holdout: 79.0% of the weaker class" in verdict.reason
+
+
+def test_few_labels_are_judged_together_with_those_that_were_accepted_before() -> None:
+    holdout = answers(0, both=100) + answers(1, both=100)
+    recent = answers(0, both=10, neither=10)
+    assert gate.decide(holdout, recent).promote, "too few to be called noise"
+    noise, signal = np.arange(80) % 2 == 0, np.arange(80) % 4 != 0
+    assert gate.decide(holdout, recent, accepted=signal).promote
+    verdict = gate.decide(holdout, recent, accepted=noise)
+    assert not verdict.promote
+    assert "of 100 (80 of them accepted before) that it had not seen, the challenger predicts 50" in verdict.reason
+
+
+def test_many_labels_are_judged_by_themselves() -> None:
+    holdout = answers(0, both=100) + answers(1, both=100)
+    noise = answers(0, both=25, neither=25) + answers(1, both=25, neither=25)
+    assert not gate.decide(holdout, noise, accepted=np.ones(200, dtype=np.bool_)).promote
+    signal = answers(0, both=45, neither=5) + answers(1, both=45, neither=5)
+    assert gate.decide(holdout, signal, accepted=np.zeros(200, dtype=np.bool_)).promote

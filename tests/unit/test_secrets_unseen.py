@@ -191,6 +191,7 @@ def test_a_deployment_shows_no_badly_escaped_address(url: str) -> None:
 def test_no_settings_show_a_secret_in_their_repr(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in ("RETRAIN_TOKEN", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
         monkeypatch.setenv(name, "hush")
+    monkeypatch.setenv("LABEL_TOKENS", "somebody hush")
     monkeypatch.setenv("RABBITMQ_URL", "amqp://user:hush@broker/")
     monkeypatch.setenv("ALERT_WEBHOOK_URL", "https://hooks.example/hush")
     secret = {"PASSWORD": "hush"}

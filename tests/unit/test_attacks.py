@@ -1,0 +1,191 @@
+"""Labels that mean harm: whatever comes, the model is never far below the best that its line was, and honest labels
+are learned beside it.
+"""
+
+import os
+import random
+from collections.abc import Callable, Iterable
+
+import pytest
+
+from datasets import DataError, load_corpus
+from functions.retrain.settings import Settings
+from records.labels import Label
+from sentiment.artifact import Artifact
+from sentiment.calibration import probability
+from sentiment.text import Corpus
+from sentiment.training import train_artifact
+from tests.lines import Line
+
+MOST_BEHIND_POINTS = 1.5
+FIRST_TEXTS = 7_000
+"""Of the starter sentences, those that the first model has; the others come as labels."""
+Examples = list[tuple[str, int]]
+Harm = Callable[[Examples], Examples]
+
+
+@pytest.fixture(scope="module")
+def starter() -> Examples:
+    try:
+        corpus = load_corpus("starter")
+    except DataError as error:
+        if os.environ.get("CI") == "true":
+            pytest.fail(str(error))
+        pytest.skip(str(error))
+    examples = [*zip(corpus.texts, corpus.labels, strict=True)]
+    random.Random(13).shuffle(examples)
+    return examples
+
+
+@pytest.fixture(scope="module")
+def first(starter: Examples) -> Artifact:
+    texts, labels = zip(*starter[:FIRST_TEXTS], strict=True)
+    return train_artifact(Corpus("starter", [*texts], [*labels]), holdout_share=0.1)
+
+
+@pytest.fixture
+def line(first: Artifact) -> Line:
+    return Line.of(first)
+
+
+@pytest.fixture
+def honest(starter: Examples) -> Examples:
+    return starter[FIRST_TEXTS:]
+
+
+def labels(examples: Iterable[tuple[str, int]], principal: str = "eve") -> list[Label]:
+    return [Label(text, label, principal) for text, label in examples]
+
+
+def turned(examples: Examples) -> Examples:
+    """The same texts with the labels that they do not have."""
+    return [(text, 1 - label) for text, label in examples]
+
+
+def guessed(examples: Examples) -> Examples:
+    """The same texts with labels by the fall of a coin."""
+    coin = random.Random(2)
+    return [(text, coin.randrange(2)) for text, _ in examples]
+
+
+def strongest(line: Line, label: int) -> list[str]:
+    """The common words that speak most for a label."""
+    model = line.champion.model
+    odds = model.log_odds() * (1 if label else -1)
+    common = [place for place in range(len(odds)) if model.counts[:, place].sum() >= 20]
+    return [model.vocabulary[place] for place in sorted(common, key=lambda place: -odds[place])[:300]]
+
+
+def test_two_hundred_runs_of_one_label_each_do_not_walk_the_model_down(line: Line) -> None:
+    chance, words = random.Random(1), [strongest(line, label) for label in (0, 1)]
+    for number in range(200):
+        label = number % 2
+        line.send(labels([(" ".join(chance.choices(words[1 - label], k=300)), label)]))
+        line.run()
+    assert line.most_behind_points <= MOST_BEHIND_POINTS
+
+
+@pytest.mark.parametrize("harm", [turned, guessed])
+def test_runs_of_forty_bad_labels_do_not_walk_the_model_down(line: Line, honest: Examples, harm: Harm) -> None:
+    bad = harm(honest[:2_000])
+    for start in range(0, len(bad), 40):
+        line.send(labels(bad[start : start + 40]))
+        line.run()
+    assert line.most_behind_points <= MOST_BEHIND_POINTS
+    assert line.promoted < 10
+
+
+@pytest.mark.parametrize("harm", [turned, guessed])
+def test_bad_labels_in_small_runs_after_many_good_ones_are_found_out(line: Line, honest: Examples, harm: Harm) -> None:
+    line.send(labels(honest[:500], "ann"))
+    line.run()
+    bad = harm(honest[500:2_500])
+    for start in range(0, len(bad), 40):
+        line.send(labels(bad[start : start + 40]))
+        line.run()
+    assert line.most_behind_points <= MOST_BEHIND_POINTS
+    assert line.promoted < 10
+
+
+def test_a_trickle_below_the_run_size_over_a_week_does_no_more(line: Line, honest: Examples) -> None:
+    bad = iter(labels(turned(honest)))
+    for _ in range(7 * 24 * 4):  # the schedule comes each quarter of an hour
+        line.send([next(bad) for _ in range(5)])
+        line.schedule()
+    assert len(line.accuracies) > 50, "it had come to runs"
+    assert line.most_behind_points <= MOST_BEHIND_POINTS
+    assert line.promoted < 10
+
+
+def test_a_word_that_one_label_repeats_a_thousand_times_is_not_turned_around(line: Line) -> None:
+    def excellent() -> float:
+        return probability(line.champion.model.scorer().log_odds("excellent"))
+
+    before = excellent()
+    line.send(labels([("excellent " * 1_000, 0)]))
+    line.run()
+    assert line.promoted == 1, "there is nothing to be said against one label"
+    assert 0.5 < before - 0.15 < excellent() < before
+
+
+def test_one_text_under_ten_thousand_made_up_sources_is_one_label(line: Line) -> None:
+    flood = [Label("a superb and moving film", 0, "eve", source=f"source {number}") for number in range(10_000)]
+    assert line.send(flood) == 1
+
+
+@pytest.mark.parametrize("number", [50, 100, 500])
+@pytest.mark.parametrize("harm", [turned, guessed])
+def test_of_a_mixed_run_the_honest_half_is_learned_and_the_guilty_one_refused_with_the_reason(
+    line: Line, honest: Examples, number: int, harm: Harm
+) -> None:
+    good = labels(honest[:number], "ann")
+    line.send([*good, *labels(harm(honest[number : 2 * number]), "eve")])
+    found, (left_out,) = line.run()
+    assert found.verdict.promote, found.verdict.reason
+    assert sorted(found.lesson.ids) == sorted(label.id for label in good)
+    assert (left_out.principal, len(left_out.lesson)) == ("eve", number)
+    assert "look like noise" in left_out.reason
+    assert line.most_behind_points <= MOST_BEHIND_POINTS
+
+
+def test_two_guilty_ones_are_both_left_out(line: Line, honest: Examples) -> None:
+    line.send([*labels(honest[:300], "ann"), *labels(turned(honest[300:500]), "eve")])
+    line.send(labels(guessed(honest[500:700]), "mallory"))
+    found, left_out = line.run()
+    assert found.verdict.promote, found.verdict.reason
+    assert {part.principal for part in left_out} == {"eve", "mallory"}
+    assert found.lesson.by_principal() == {"ann": 300}
+
+
+def test_who_fills_the_vocabulary_is_left_out_and_the_others_learned(line: Line, honest: Examples) -> None:
+    line.settings = Settings(max_vocabulary_words=len(line.champion.model.vocabulary) + 1_000)
+    line.send(labels(honest[:100], "ann"))
+    line.send(labels([(" ".join(f"w{number}x{n}" for n in range(100)), number % 2) for number in range(100)]))
+    found, (left_out,) = line.run()
+    assert found.verdict.promote, found.verdict.reason
+    assert left_out.principal == "eve"
+    assert "MAX_VOCABULARY_WORDS" in left_out.reason
+
+
+def test_a_run_that_nobody_alone_spoils_is_refused_whole(line: Line, honest: Examples) -> None:
+    line.send([*labels(turned(honest[:200]), "eve"), *labels(turned(honest[200:400]), "mallory")])
+    found, left_out = line.run()
+    assert not found.verdict.promote
+    assert left_out == []
+    assert len(found.lesson) == 400
+
+
+def test_honest_labels_one_by_one_are_learned(line: Line, honest: Examples) -> None:
+    for label in labels(honest[:100], "ann"):
+        line.send([label])
+        line.run()
+    assert line.promoted >= 95
+
+
+def test_honest_labels_in_runs_of_a_hundred_are_learned(line: Line, honest: Examples) -> None:
+    for start in range(0, 3_000, 100):
+        line.send(labels(honest[start : start + 100], "ann"))
+        line.run()
+    # On 700 texts chance alone takes a good model 1.5 points below the luckiest one of its line now and then.
+    assert line.promoted >= 27
+    assert line.most_behind_points <= MOST_BEHIND_POINTS
