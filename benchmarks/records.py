@@ -29,7 +29,7 @@ from deploy import ports, servers
 from deploy.runner import Service
 from records import Records, now
 from records.drift import DriftRecords, GeneratedTexts
-from records.labels import Label, Labels
+from records.labels import Labels
 from sentiment.text import Corpus
 from sentiment.training import train_artifact
 from tests.running import running
@@ -200,11 +200,7 @@ def questions(records: Records, texts: Texts, version: str, count: int) -> Itera
 
     yield "generate-drift", "how many are synthetic", generated.count
     yield "generate-drift", "500 to write and to delete", make_and_delete
-    new = iter(range(count))
-    yield "retrain", "a new label", lambda: labels.add([Label(f"new {next(new)}", 1, "benchmark")])
     yield "retrain", "how many labels are pending", lambda: labels.count("pending")
-    yield "retrain", "how many a run would learn", labels.ready
-    yield "retrain", "the newest 1,000 that were learned", lambda: [*labels.accepted(["v1"], 1_000)]
     yield "retrain", "the oldest 1,000 pending", lambda: [*labels.pending(maximum=1_000)]
     yield "retrain", "texts that came with both labels", labels.conflicts
     yield "retrain", "a label by its client's id", lambda: labels.find("client 5")
