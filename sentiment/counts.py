@@ -118,7 +118,7 @@ class TextCounter:
         occurrences = csr_array(entries, shape=(len(self), len(self._index)))
         # A single character is no word; dropping them here, once each, takes less time than from every text.
         known = len(self._known.words)
-        others = [*islice(self._index, known, None)]
+        others = [*islice(reversed(self._index), len(self._index) - known)][::-1]
         is_word = np.ones(len(self._index), dtype=np.bool_)
         is_word[known:] = [len(word) > 1 for word in others]
         words = (*self._known.words, *(word for word in others if len(word) > 1))
