@@ -63,11 +63,10 @@ class Labels:
         self._collection = records.database["labels"]
 
     def ensure_indexes(self) -> None:
-        """Create the indexes that the questions below need."""
+        """Create the indexes that the questions below need: of one field each, since nx-27017 uses no others."""
         with unavailable():
-            for field in ("client_id", "model"):
+            for field in ("state", "client_id", "model", "received_at"):
                 self._collection.create_index(field)
-            self._collection.create_index([("state", 1), ("received_at", 1)])
 
     def add(self, labels: Sequence[Label]) -> list[str]:
         """Store labels, each once; returns the ids of those that were not there yet.
@@ -174,15 +173,15 @@ class Labels:
                 break
 
     def accepted(self, learned_by: Sequence[str], maximum: int) -> Iterator[LabelRecord]:
-        """Yield the newest labels that these versions have learned, at most so many; they are read a few at a time."""
-        versions, ids = {*learned_by}, list[str]()
+        """Yield labels that these versions have learned, at most so many; they are read a few at a time.
+
+        They are the newest, among five times as many that came last.
+        """
+        versions = {*learned_by}
         with unavailable():
-            for each in self._collection.find({"state": "used"}, {"model": 1}).sort("received_at", -1):
-                if len(ids) == maximum:
-                    break
-                if each["model"] in versions:
-                    ids.append(each["_id"])
-        return read_valid(in_pieces(self._collection, ids), LabelRecord)
+            newest = self._collection.find({}, {"state": 1, "model": 1}).sort("received_at", -1).limit(5 * maximum)
+            ids = [each["_id"] for each in newest if each.get("state") == "used" and each.get("model") in versions]
+        return read_valid(in_pieces(self._collection, ids[:maximum]), LabelRecord)
 
     def texts(self, ids: Sequence[str]) -> Iterator[str]:
         """Yield the texts of these labels; they are read a few at a time."""
