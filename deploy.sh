@@ -16,8 +16,8 @@ usage: ./deploy.sh --local             start everything, show the log; Ctrl-C st
        ./deploy.sh --remove [--data]   take it all away; data stay without --data
 
 Settings are environment variables. LOCAL_PORT: the port of the gateway (8080). TRAIN_DATA: imdb, starter or a
-path to a CSV, JSONL or aclImdb archive of labelled texts. S3_ENDPOINT_URL, MONGODB_URL, RABBITMQ_URL, GATEWAY_URL:
-servers of yours in the place of the ones that this starts.
+path to a CSV, JSONL or aclImdb archive of labelled texts. TRAINER: multinomial-nb or nb-logistic.
+S3_ENDPOINT_URL, MONGODB_URL, RABBITMQ_URL, GATEWAY_URL: servers of yours in the place of the ones that this starts.
 END
   exit 2
 }

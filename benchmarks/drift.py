@@ -25,7 +25,7 @@ from sentiment.drift.check import check
 from sentiment.drift.measures import MeasuredTexts, measure
 from sentiment.drift.samples import Reference, Window
 from sentiment.model import Model
-from sentiment.training import train
+from sentiment.trainers.multinomial_nb import train
 
 WINDOW_TEXTS = 500
 SENTENCES = 12

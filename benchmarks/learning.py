@@ -19,7 +19,8 @@ from sentiment.artifact import HOLDOUT_PART
 from sentiment.counts import count_texts
 from sentiment.packing import Holdout, unpack
 from sentiment.text import Corpus
-from sentiment.training import train, train_artifact
+from sentiment.trainers.multinomial_nb import train
+from sentiment.training import train_artifact
 from tests.models import labelled
 from tests.system import ROOT
 

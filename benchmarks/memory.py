@@ -1,6 +1,6 @@
 """The memory of predict, of all its processes: when ready, after load, after hot swaps; and its start-up.
 
-    python -m benchmarks.memory [--shared ../shared]
+    python -m benchmarks.memory [--shared ../shared] [--trainer nb-logistic]
 
 Needs wrk on PATH, and Linux's /proc. Prints a table in Markdown.
 """
@@ -27,6 +27,7 @@ from benchmarks.system import SHORT_TEXT
 from datasets import load_corpus
 from deploy import runner
 from sentiment.artifact import Artifact
+from sentiment.trainers import DEFAULT_TRAINER, TRAINERS
 from sentiment.training import train_artifact
 from tests.running import running
 from tests.system import ROOT, promote, python_service
@@ -41,6 +42,7 @@ def main() -> int:
     """Run all and print the table; returns 0, or 2 where something needed is missing."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--shared", type=Path, default=ROOT.parent / "shared")
+    parser.add_argument("--trainer", choices=TRAINERS, default=DEFAULT_TRAINER)
     arguments = parser.parse_args()
     training_data = arguments.shared / "imdb" / "aclImdb_train.tar.gz"
     if not training_data.exists():
@@ -51,7 +53,7 @@ def main() -> int:
         return 2
     corpus = load_corpus(str(training_data))
     review = next(text for text in sorted(corpus.texts, key=len) if len(text) >= LONG_TEXT_CHARACTERS)
-    artifact = train_artifact(corpus)
+    artifact = train_artifact(corpus, trainer=arguments.trainer)
     with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
         folder = Path(name)
         environment = stack.enter_context(servers(folder))

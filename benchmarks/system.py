@@ -1,7 +1,7 @@
 """This project against its peers, in one run on one machine: predict over HTTP, and stream to reply.
 
     python -m benchmarks.system [--peers ../shared/peers] [--imdb ../shared/imdb]
-                                [--rounds 5] [--seconds 6] [--only http stream]
+                                [--rounds 5] [--seconds 6] [--only http stream] [--trainer nb-logistic]
 
 Needs wrk on PATH. Prints a table in Markdown; the ratios are what can be compared between machines: over HTTP, the
 median of those of the rounds, in which all are measured in turn.
@@ -34,6 +34,7 @@ from datasets import load_corpus
 from deploy import runner
 from messages.topology import declare_streams
 from records import Records
+from sentiment.trainers import DEFAULT_TRAINER, TRAINERS
 from sentiment.training import train_artifact
 from tests.running import running
 from tests.system import ROOT, Client, promote, python_service, through_gateway
@@ -57,6 +58,7 @@ def main() -> int:
     parser.add_argument("--imdb", type=Path, default=ROOT.parent / "shared" / "imdb")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=int, default=6, help="of each run over HTTP")
+    parser.add_argument("--trainer", choices=TRAINERS, default=DEFAULT_TRAINER)
     parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, help="which figures (default: all)")
     arguments = parser.parse_args()
     training_data = arguments.imdb / "aclImdb_train.tar.gz"
@@ -72,7 +74,7 @@ def main() -> int:
         environment = stack.enter_context(servers(folder))
         corpus = load_corpus(str(training_data))
         median_review = sorted(corpus.texts, key=len)[len(corpus.texts) // 2]
-        promote(train_artifact(corpus))
+        promote(train_artifact(corpus, trainer=arguments.trainer))
         del corpus
         peer = stack.enter_context(http_peer(arguments.peers, training_data, folder))
         predict = python_service("functions.predict", folder, environment)

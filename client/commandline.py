@@ -1,4 +1,4 @@
-"""Command line of the model: train, evaluate, predict, explain, drift."""
+"""Command line of the model: train, evaluate, compare, predict, explain, drift."""
 
 import argparse
 import os
@@ -10,16 +10,15 @@ from typing import IO
 
 from tqdm import tqdm
 
-from client import drift, explain
-from client.models import load_model, load_scorer, save_artifact
+from client import compare, drift, explain
+from client.models import load_artifact, load_model, load_scorer, save_artifact
 from contracts.codec import encode, indented
 from contracts.manifest import Evaluation
 from contracts.names import CLASSES
 from datasets import DataError, load_corpus, read_json_lines
-from sentiment import evaluation
 from sentiment.artifact import ArtifactError
-from sentiment.calibrating import calibrated
-from sentiment.counts import count_texts
+from sentiment.trainers import DEFAULT_TRAINER, TRAINERS
+from sentiment.training import train_artifact
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -35,20 +34,23 @@ def main(arguments: list[str] | None = None) -> int:
     train = command("train", _train, "train a model and write it to a folder")
     evaluate = command("evaluate", _evaluate, "measure a model on labelled texts")
     predict = command("predict", _predict, "score texts from standard input, a text or a JSON object a line")
+    comparing = command("compare", compare.run, "train by every trainer, and measure each on texts that none has seen")
     why = command("explain", explain.run, "say which words decided, and what each added to the log-odds")
-    compare = command("drift", _drift, "compare texts with reference texts that the model has not seen")
+    drifting = command("drift", _drift, "compare texts with reference texts that the model has not seen")
     kinds = "aclImdb archive or folder, .csv or .jsonl of text,label"
-    for reading in (train, evaluate):
+    for reading in (train, evaluate, comparing):
         reading.add_argument("--data", required=True, metavar="imdb|starter|PATH", help=kinds)
-    for serving in (evaluate, predict, compare):
+    for serving in (evaluate, predict, drifting):
         serving.add_argument("--model", required=True, type=Path, metavar="DIR")
     train.add_argument("--output", required=True, type=Path, metavar="DIR")
     kept = "share of texts kept out of training, for the gate and for drift (default 0)"
     train.add_argument("--holdout", type=float, default=0.0, metavar="SHARE", help=kept)
-    for reporting in (evaluate, why, compare):
+    train.add_argument("--trainer", choices=TRAINERS, default=DEFAULT_TRAINER, help="(default %(default)s)")
+    for reporting in (evaluate, comparing, why, drifting):
         reporting.add_argument("--json", action="store_true", help="print JSON")
+    compare.add_arguments(comparing)
     explain.add_arguments(why)
-    drift.add_arguments(compare)
+    drift.add_arguments(drifting)
 
     parsed = parser.parse_args(arguments)
     try:
@@ -67,29 +69,25 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _train(arguments: argparse.Namespace) -> None:
-    from sentiment.training import train_artifact  # scikit-learn takes a second to import
-
     if not 0 <= arguments.holdout < 1:
         raise DataError(f"--holdout must be from 0 to less than 1, not {arguments.holdout}")
     print(f"training data: {arguments.data}", flush=True)
     corpus = load_corpus(arguments.data, part="train" if arguments.data == "imdb" else None)
     try:
-        artifact = train_artifact(corpus, holdout_share=arguments.holdout)
+        artifact = train_artifact(corpus, holdout_share=arguments.holdout, trainer=arguments.trainer)
     except ValueError as error:
         raise DataError(f"{arguments.data}: no model can be trained on its texts: {error}") from error
     save_artifact(artifact, arguments.output)
     manifest = artifact.manifest
-    print(f"trained on {manifest.examples} texts, {manifest.vocabulary_size} words: {arguments.output}")
+    print(f"trained on {manifest.examples} texts, {manifest.vocabulary_size} {manifest.features}: {arguments.output}")
     if manifest.metrics:
         print(f"accuracy on the {manifest.metrics.texts} texts held out: {manifest.metrics.accuracy:.1%}")
 
 
 def _evaluate(arguments: argparse.Namespace) -> None:
-    scorer = load_scorer(arguments.model)
+    artifact = load_artifact(arguments.model)
     corpus = load_corpus(arguments.data, part="test" if arguments.data == "imdb" else None)
-    counted = count_texts(tqdm(corpus.texts, unit=" texts", disable=None))
-    log_odds = calibrated(counted.log_odds(scorer), counted.known_words(scorer), scorer.calibration)
-    result = evaluation.evaluate(log_odds, corpus.labels)
+    result = compare.measured(artifact, corpus.texts, corpus.labels)
     print(indented(result) if arguments.json else _table(result))
 
 

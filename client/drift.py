@@ -10,7 +10,7 @@ from contracts.drift import Comparison
 from datasets import DataError, read_examples
 from sentiment.drift.check import DEFAULT_LEVEL, DEFAULT_MINIMUM_TEXTS, check
 from sentiment.drift.samples import Reference, Sample, Window
-from sentiment.model import Model
+from sentiment.linear import LinearModel
 
 S = TypeVar("S", bound=Sample)
 
@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--plot", type=Path, metavar="FILE", help="draw words and distributions (.png, .svg, .pdf)")
 
 
-def run(arguments: argparse.Namespace, model: Model) -> None:
+def run(arguments: argparse.Namespace, model: LinearModel) -> None:
     """Check, print the report, draw it where asked to. Raises DataError for what can't be used."""
     if not 0 < arguments.level < 1:
         raise DataError(f"--level must be between 0 and 1, not {arguments.level}")
@@ -63,7 +63,7 @@ def describe(report: Comparison) -> str:
     return "\n".join(lines)
 
 
-def _read(kind: type[S], path: Path, model: Model, reference: Reference | None = None) -> S:
+def _read(kind: type[S], path: Path, model: LinearModel, reference: Reference | None = None) -> S:
     examples = [*read_examples(path)]
     texts, labels = [example.text for example in examples], [example.label for example in examples]
     return kind.from_texts(texts, model, labels, reference=reference)

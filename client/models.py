@@ -6,24 +6,28 @@ from contracts.codec import Malformed
 from contracts.manifest import MANIFEST, read_manifest
 from datasets import DataError
 from sentiment.artifact import Artifact, ArtifactError, scorer_of
-from sentiment.model import Model
+from sentiment.linear import LinearModel
 from sentiment.packing import unpack
 from sentiment.scorer import Scorer
 
 
-def load_model(folder: Path) -> Model:
+def load_model(folder: Path) -> LinearModel:
     """Read and verify the model of a folder that `train` wrote; raises ArtifactError."""
-    return unpack(_load(folder))
+    return unpack(load_artifact(folder))
 
 
 def load_scorer(folder: Path) -> Scorer:
     """Read and verify what scores texts of a folder that `train` wrote, as predict has it; raises ArtifactError."""
-    artifact = _load(folder)
+    return served(load_artifact(folder))
+
+
+def served(artifact: Artifact) -> Scorer:
+    """Verify a version, and return what scores texts by it, as predict has it; raises ArtifactError."""
     artifact.verify()
     try:
         return scorer_of(artifact.manifest, artifact.parts)
     except (KeyError, ValueError) as error:
-        raise ArtifactError(f"{folder}: its table can't be read: {error}") from error
+        raise ArtifactError(f"its table can't be read: {error}") from error
 
 
 def save_artifact(artifact: Artifact, folder: Path) -> None:
@@ -37,7 +41,8 @@ def save_artifact(artifact: Artifact, folder: Path) -> None:
         raise DataError(f"the model can't be written: {error}") from error
 
 
-def _load(folder: Path) -> Artifact:
+def load_artifact(folder: Path) -> Artifact:
+    """Read a folder that `train` wrote, nothing of it verified; raises ArtifactError."""
     try:
         manifest = read_manifest((folder / MANIFEST).read_bytes())
         return Artifact(manifest, {name: (folder / name).read_bytes() for name in manifest.parts})

@@ -131,9 +131,13 @@ class Manifest(About, frozen=True, kw_only=True):
     """What a version consists of.
 
     format: FORMAT of the release that wrote it. bias: the log-odds that a text without known words has.
+    algorithm: the trainer that its line of versions is of, by its name in TRAINER; features: what it looks at in a
+    text, see sentiment.features. Both have the values of the releases that did not write them.
     """
 
     format: int
+    algorithm: str = "multinomial-nb"
+    features: str = "words"
     vocabulary_size: int
     documents: ClassTexts
     bias: float = 0.0

@@ -74,6 +74,8 @@ class ServedModel(Struct, frozen=True):
     model: str
     trained_at: str
     trainer: str
+    algorithm: str
+    features: str
     metrics: Evaluation | None
     calibration: Calibration
     vocabulary_size: int

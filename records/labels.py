@@ -12,12 +12,13 @@ from itertools import islice
 from typing import Any
 
 from pymongo import UpdateOne
+from pymongo.collection import Collection
 
 from contracts.codec import extended, to_document
 from contracts.manifest import Bound
 from contracts.records import LabelRecord
 from contracts.retrain import Conflict, ConflictingLabel
-from records.mongo import Records, now, read, read_valid, unavailable
+from records.mongo import Document, Records, now, read, read_valid, unavailable
 from records.pieces import in_pieces
 
 CONFLICTS_SHOWN = 20
@@ -54,6 +55,18 @@ class Label:
     def opposite_id(self) -> str:
         """The id of the other label of the same text."""
         return _digest(f"{1 - self.label}\0{self.text}")
+
+
+@dataclass(frozen=True)
+class _Texts:
+    """The texts of labels, by their ids."""
+
+    collection: "Collection[Document]"
+    ids: Sequence[str]
+
+    def __iter__(self) -> Iterator[str]:
+        for document in in_pieces(self.collection, self.ids, {"text": 1}):
+            yield document["text"]
 
 
 class Labels:
@@ -183,10 +196,9 @@ class Labels:
             ids = [each["_id"] for each in newest if each.get("state") == "used" and each.get("model") in versions]
         return read_valid(in_pieces(self._collection, ids[:maximum]), LabelRecord)
 
-    def texts(self, ids: Sequence[str]) -> Iterator[str]:
-        """Yield the texts of these labels; they are read a few at a time."""
-        for document in in_pieces(self._collection, ids, {"text": 1}):
-            yield document["text"]
+    def texts(self, ids: Sequence[str]) -> Iterable[str]:
+        """Return the texts of these labels, which are read a few at a time, each time that they are iterated over."""
+        return _Texts(self._collection, ids)
 
     def mark_used(self, ids: Sequence[str], model: str, weight: float, bound: Bound | None = None) -> None:
         """Note that a version has learned these labels, each counted `weight` times, and within `bound`."""

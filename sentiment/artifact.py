@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from contracts.manifest import FORMAT, MANIFEST, Manifest, Part
+from sentiment.features import features_named
 from sentiment.scorer import Scorer
 from sentiment.table import Table
 
@@ -80,7 +81,9 @@ def check_part(manifest: Manifest, name: str, content: bytes) -> None:
 def scorer_of(manifest: Manifest, parts: Mapping[str, bytes]) -> Scorer:
     """Return what scores texts as a version does, of its table alone; raises ValueError where that can't be read."""
     table = Table.from_bytes(parts[TRIE_PART], parts[WEIGHTS_PART])
-    return Scorer(table.look_up, manifest.bias, manifest.calibration)
+    features = features_named(manifest.features)
+    look_up = table.look_up if features.come_again else table.find
+    return Scorer(look_up, manifest.bias, manifest.calibration, features.terms)
 
 
 def part_of(content: bytes) -> Part:

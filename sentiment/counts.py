@@ -1,19 +1,19 @@
-"""Texts as word counts: a sparse matrix."""
+"""Texts as counts of their terms, words or sequences of them: a sparse matrix."""
 
 from array import array
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import count, islice
+from itertools import compress, count, islice
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
+from sentiment.features import WORDS, Features, is_word
 from sentiment.scorer import Scorer
-from sentiment.text import tokens
 
 # What counting takes in memory: of each occurrence of a word its column and number, of each word its string, its place
 # in a dictionary and its number.
@@ -64,6 +64,16 @@ class TextCounts:
         by_word.sum_duplicates()  # a word that a text repeats has an entry each time
         return np.diff(by_word.indptr).astype(np.int64)
 
+    def words(self) -> "TextCounts":
+        """Return the texts as counts of single words, where there are other terms too; `known` are words."""
+        single = np.ones(len(self.vocabulary), dtype=np.bool_)
+        single[len(self.known.words) :] = [is_word(term) for term in self.others]
+        return self if single.all() else replace(self.of_terms(single), known=self.known)
+
+    def of_terms(self, chosen: NDArray[np.bool_]) -> "TextCounts":
+        """Return the texts as counts of the terms that `chosen` marks, (V,)."""
+        return TextCounts(tuple(compress(self.vocabulary, chosen.tolist())), self.occurrences[:, chosen])
+
     def select(self, chosen: NDArray[Any]) -> "TextCounts":
         """Return the texts that `chosen` marks, (D,) of truth values, or names by their places."""
         return TextCounts(self.vocabulary, self.occurrences[chosen], self.known)
@@ -81,11 +91,12 @@ class TextCounts:
 
 
 class TextCounter:
-    """Counts the words of texts, one text after the other, so that no text needs to stay in memory."""
+    """Counts the terms of texts, one text after the other, so that no text needs to stay in memory."""
 
-    def __init__(self, known: Vocabulary = NOTHING_KNOWN) -> None:
-        """known: words whose columns come first."""
+    def __init__(self, known: Vocabulary = NOTHING_KNOWN, features: Features = WORDS) -> None:
+        """known: terms whose columns come first. features: what is counted."""
         self._known = known
+        self._features = features
         # Each new word gets the next number.
         self._index: defaultdict[str, int] = defaultdict(count(len(known.words)).__next__, known.index)
         self._found, self._ends = array("i"), [0]
@@ -103,7 +114,7 @@ class TextCounter:
     def add(self, text: str) -> None:
         """Count one more text; a word that a text repeats has an entry each time."""
         known = len(self._index)
-        self._found.fromlist([*map(self._index.__getitem__, tokens(text))])
+        self._found.fromlist([*map(self._index.__getitem__, self._features.terms(text))])
         self._ends.append(len(self._found))
         new = len(self._index) - known
         self._word_bytes += WORD_BYTES * new + CHARACTER_BYTES * sum(map(len, islice(reversed(self._index), new)))
@@ -116,18 +127,18 @@ class TextCounter:
             np.array(self._ends, dtype=np.int32),
         )
         occurrences = csr_array(entries, shape=(len(self), len(self._index)))
-        # A single character is no word; dropping them here, once each, takes less time than from every text.
-        known = len(self._known.words)
+        # Of words, a single character is none; dropping them here, once each, takes less time than from every text.
+        known, least = len(self._known.words), self._features.least_characters
         others = [*islice(reversed(self._index), len(self._index) - known)][::-1]
-        is_word = np.ones(len(self._index), dtype=np.bool_)
-        is_word[known:] = [len(word) > 1 for word in others]
-        words = (*self._known.words, *(word for word in others if len(word) > 1))
-        return TextCounts(words, occurrences[:, is_word], self._known)
+        is_term = np.ones(len(self._index), dtype=np.bool_)
+        is_term[known:] = [len(term) >= least for term in others]
+        terms = (*self._known.words, *(term for term in others if len(term) >= least))
+        return TextCounts(terms, occurrences if is_term.all() else occurrences[:, is_term], self._known)
 
 
-def count_texts(texts: Iterable[str]) -> TextCounts:
-    """Count the words of each text; a word that a text repeats has an entry each time."""
-    counter = TextCounter()
+def count_texts(texts: Iterable[str], features: Features = WORDS) -> TextCounts:
+    """Count the terms of each text; a word that a text repeats has an entry each time."""
+    counter = TextCounter(features=features)
     for text in texts:
         counter.add(text)
     return counter.counts()

@@ -29,6 +29,7 @@ for the four tests. With enough texts any difference is significant; the margin 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import TypeVar
 
 import numpy as np
 from msgspec.structs import replace
@@ -40,7 +41,9 @@ from contracts.names import CLASSES
 from contracts.retrain import PairedTest
 from sentiment.counts import TextCounts
 from sentiment.drift.two_sample import holm
-from sentiment.model import Floats, Model
+from sentiment.linear import Floats, LinearModel
+
+M = TypeVar("M", bound=LinearModel)
 
 LEVEL = 0.01
 MARGIN = 0.01
@@ -85,7 +88,7 @@ class Answers:
         return float(champion), float(challenger)
 
 
-def on_holdout(champion: Model, challenger: Model, texts: TextCounts, labels: LabelArray) -> Answers:
+def on_holdout(champion: LinearModel, challenger: LinearModel, texts: TextCounts, labels: LabelArray) -> Answers:
     """Have both models answer the holdout."""
     return Answers(labels, np.array([right(model, texts, labels) for model in (champion, challenger)]))
 
@@ -108,21 +111,21 @@ class Labelled:
         texts, counted = self.texts.select(chosen), self.counted.select(chosen)
         return Labelled(texts, counted, self.labels[chosen], self.weights[chosen])
 
-    def learned_by(self, model: Model) -> Model:
+    def learned_by(self, model: M) -> M:
         """Return the model that has learned them, too."""
         return model.added(self.counted, self.labels.tolist(), weight=self.weights)
 
-    def forgotten_by(self, model: Model) -> Model:
+    def forgotten_by(self, model: M) -> M:
         """Return the model without them, which it has learned; raises ValueError where it has not."""
         return model.added(self.counted, self.labels.tolist(), weight=-self.weights)
 
 
-def on_recent(champion: Model, challenger: Model, recent: Labelled) -> Answers:
+def on_recent(champion: LinearModel, challenger: LinearModel, recent: Labelled) -> Answers:
     """Have the champion answer recent labels, and for each a challenger trained on the other folds of them."""
     return Answers(recent.labels, np.array([right(champion, recent.texts, recent.labels), unseen(challenger, recent)]))
 
 
-def unseen(model: Model, learned: Labelled) -> Booleans:
+def unseen(model: LinearModel, learned: Labelled) -> Booleans:
     """Return which labels a model that has learned them would get right if it had not, (N,): fold by fold."""
     found = np.zeros(len(learned), dtype=np.bool_)
     fold_of = np.arange(len(learned)) % FOLDS
@@ -132,7 +135,7 @@ def unseen(model: Model, learned: Labelled) -> Booleans:
     return found
 
 
-def right(model: Model, texts: TextCounts, labels: LabelArray) -> Booleans:
+def right(model: LinearModel, texts: TextCounts, labels: LabelArray) -> Booleans:
     """Return which texts a model labels as they are labelled, (N,)."""
     return np.asarray((texts.log_odds(model.scorer()) > 0) == (labels == 1))
 

@@ -11,7 +11,7 @@ from scipy.sparse import csr_array
 
 from contracts.manifest import Bound, MovedWord
 from sentiment.counts import TextCounts
-from sentiment.model import Model
+from sentiment.linear import LinearModel
 
 USUAL_SHARE = 0.99
 UNIT = 1024
@@ -52,7 +52,7 @@ def within(texts: TextCounts, bound: Bound | None) -> TextCounts:
     return TextCounts(texts.vocabulary, bounded)
 
 
-def moved(before: Model, after: Model, most: int = MOVED_WORDS) -> list[MovedWord]:
+def moved(before: LinearModel, after: LinearModel, most: int = MOVED_WORDS) -> list[MovedWord]:
     """Return the words whose log-odds differ most between two models, that which moved most first."""
     known = dict(zip(before.vocabulary, before.log_odds().tolist(), strict=True))
     now = dict(zip(after.vocabulary, after.log_odds().tolist(), strict=True))

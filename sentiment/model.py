@@ -4,22 +4,20 @@ Keeping counts, not probabilities, makes an update exact: the counts of new text
 is the one that training on all texts would have given.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sentiment.counts import TextCounts
-from sentiment.scorer import Scorer, Weights
-from sentiment.table import Table
-
-Floats = NDArray[np.float64]
+from sentiment.features import WORDS, Features
+from sentiment.linear import Floats, LinearModel
 
 
 @dataclass(frozen=True, eq=False)
-class Model:
+class Model(LinearModel):
     """Multinomial naive Bayes over word counts, two classes: 0 negative, 1 positive.
 
     vocabulary: V words, sorted.
@@ -27,6 +25,9 @@ class Model:
     class_texts: (2,), the number of texts of each class.
     alpha: additive (Lidstone) smoothing, in occurrences.
     """
+
+    trainer: ClassVar[str] = "multinomial-nb"
+    update: ClassVar[str] = "update of counts (exact)"
 
     vocabulary: tuple[str, ...]
     counts: Floats
@@ -63,13 +64,18 @@ class Model:
         """Return log P(positive) / P(negative), the log-odds of a text without words."""
         return float(np.log(self.class_texts[1]) - np.log(self.class_texts[0]))
 
-    def table(self) -> Table:
-        """Return the log-odds of the words as they are served."""
-        return Table.from_pairs(self.vocabulary, self.log_odds().tolist())
+    @property
+    def features(self) -> Features:
+        """Words, as often as a text has them."""
+        return WORDS
 
-    def scorer(self) -> Scorer:
-        """Return what scores texts by this model."""
-        return Scorer(Weights(zip(self.vocabulary, self.log_odds().tolist(), strict=True)).__getitem__, self.bias())
+    def frequencies(self) -> Floats:
+        """Return how often the texts of both classes have each word, (V + 1,), smoothed, and then any other word."""
+        return np.append(self.counts.sum(axis=0), 0.0) + self.alpha
+
+    def arrays(self) -> Mapping[str, NDArray[Any]]:
+        """Return the counts, and all else but the words."""
+        return {"counts": self.counts, "documents": self.class_texts, "alpha": np.array(self.alpha)}
 
     def added(self, texts: TextCounts, labels: Sequence[int], *, weight: float | Floats = 1.0) -> Self:
         """Return the model that training on `texts` too would have given; a negative `weight` takes them back.

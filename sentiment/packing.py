@@ -15,11 +15,13 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from contracts.codec import extended
-from contracts.manifest import FORMAT, About, CanaryText, ClassTexts, Manifest
+from contracts.manifest import FORMAT, MANIFEST, About, CanaryText, ClassTexts, Manifest
 from sentiment.artifact import HOLDOUT_PART, MODEL_PART, TRIE_PART, WEIGHTS_PART, Artifact, ArtifactError, part_of
 from sentiment.counts import TextCounts
-from sentiment.model import Model
+from sentiment.features import features_named
+from sentiment.linear import LinearModel
 from sentiment.scorer import Scorer
+from sentiment.trainers import TRAINERS
 
 # Scored again by whoever loads the model: what is served must answer as it did when it was packed.
 CANARY_TEXTS = ("", "I love you", "A dull, boring film: a complete waste of time.", "Simply wonderful!")
@@ -40,18 +42,13 @@ _UNREADABLE = (
 )  # fmt: skip
 
 
-def pack(model: Model, about: About, more_parts: Mapping[str, bytes] | None = None) -> Artifact:
-    """Return a model as files: its counts, the table that serves it, `more_parts`, and the manifest."""
+def pack(model: LinearModel, about: About, more_parts: Mapping[str, bytes] | None = None) -> Artifact:
+    """Return a model as files: what it was trained on, the table that serves it, `more_parts`, and the manifest."""
     table, bias = model.table(), model.bias()
     trie, weights = table.to_bytes()
-    scorer = Scorer(table.look_up, bias, about.calibration)
+    scorer = Scorer(table.look_up, bias, about.calibration, features_named(model.features.name).terms)
     parts = {
-        MODEL_PART: save_arrays(
-            vocabulary=pack_words(model.vocabulary),
-            counts=model.counts,
-            documents=model.class_texts,
-            alpha=np.array(model.alpha),
-        ),
+        MODEL_PART: save_arrays(vocabulary=pack_words(model.vocabulary), **model.arrays()),
         TRIE_PART: trie,
         WEIGHTS_PART: weights,
         **(more_parts or {}),
@@ -60,6 +57,8 @@ def pack(model: Model, about: About, more_parts: Mapping[str, bytes] | None = No
         about,
         Manifest,
         format=FORMAT,
+        algorithm=model.trainer,
+        features=model.features.name,
         vocabulary_size=len(model.vocabulary),
         documents=ClassTexts(*model.class_texts.tolist()),
         bias=bias,
@@ -69,7 +68,7 @@ def pack(model: Model, about: About, more_parts: Mapping[str, bytes] | None = No
     return Artifact(manifest, parts)
 
 
-def unpack(artifact: Artifact) -> Model:
+def unpack(artifact: Artifact) -> LinearModel:
     """Return the model of a verified artifact; raises ArtifactError where it can't be one."""
     artifact.verify()
     return _read_model(artifact)
@@ -89,16 +88,15 @@ def repack(artifact: Artifact, version: str) -> Artifact:
     return pack(_read_model(artifact), about, others)
 
 
-def _read_model(artifact: Artifact) -> Model:
+def _read_model(artifact: Artifact) -> LinearModel:
     if MODEL_PART not in artifact.parts:
         raise ArtifactError(f"{MODEL_PART} is missing")
+    trainer = TRAINERS.get(artifact.manifest.algorithm)
+    if trainer is None:
+        raise ArtifactError(f"{MANIFEST} names a trainer that this release has not: {artifact.manifest.algorithm}")
     arrays = load_arrays(artifact.parts[MODEL_PART], MODEL_PART)
     try:
-        vocabulary, counts, documents = unpack_words(arrays["vocabulary"]), arrays["counts"], arrays["documents"]
-        # Before they are made larger.
-        if counts.shape != (2, len(vocabulary)) or documents.shape != (2,):
-            raise ValueError(f"its arrays are of the shapes {counts.shape} and {documents.shape}")
-        model = Model(vocabulary, counts.astype(np.float64), documents.astype(np.float64), alpha=float(arrays["alpha"]))
+        model = trainer.read(unpack_words(arrays.pop("vocabulary")), arrays)
     except (KeyError, ValueError, TypeError) as error:
         raise ArtifactError(f"{MODEL_PART} does not hold a model: {error}") from error
     if any(earlier >= later for earlier, later in zip(model.vocabulary, model.vocabulary[1:], strict=False)):

@@ -1,15 +1,11 @@
-"""Training from scratch, through scikit-learn."""
+"""Training from scratch, by any trainer, into a version with all that later comparisons need."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from importlib.metadata import version
 from itertools import compress
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.feature_extraction.text import CountVectorizer
-from sklearn.naive_bayes import MultinomialNB
-from sklearn.pipeline import Pipeline, make_pipeline
 
 from contracts.manifest import About
 from sentiment.artifact import HOLDOUT_PART, REFERENCE_PART, Artifact
@@ -19,49 +15,34 @@ from sentiment.counts import count_texts
 from sentiment.drift.measures import measure
 from sentiment.drift.samples import Reference
 from sentiment.influence import usual
-from sentiment.model import Model
 from sentiment.packing import Holdout, pack
-from sentiment.text import Corpus, remove_punctuation
+from sentiment.text import Corpus
+from sentiment.trainers import DEFAULT_TRAINER, TRAINERS
 
 
-def pipeline() -> Pipeline:
-    """Return the untrained scikit-learn pipeline that defines the model."""
-    return make_pipeline(CountVectorizer(preprocessor=remove_punctuation), MultinomialNB())
-
-
-def train(texts: Iterable[str], labels: Sequence[int]) -> Model:
-    """Train on texts and their labels, 0 or 1, of equal number; no text is kept once it is counted.
-
-    Raises ValueError where a label is missing or no text has a word.
-    """
-    if set(labels) != {0, 1}:
-        raise ValueError("training needs texts of both labels, 0 and 1")
-    vectorizer, bayes = pipeline().fit(texts, labels).named_steps.values()
-    vocabulary = tuple(vectorizer.get_feature_names_out().tolist())
-    return Model(vocabulary, bayes.feature_count_, bayes.class_count_, float(bayes.alpha))
-
-
-def train_artifact(corpus: Corpus, *, holdout_share: float = 0.0) -> Artifact:
+def train_artifact(corpus: Corpus, *, holdout_share: float = 0.0, trainer: str = DEFAULT_TRAINER) -> Artifact:
     """Train on a corpus, and keep what later comparisons need.
 
     holdout_share: the share of texts that is kept out of training. The artifact then carries them as counts (for the
     gate that a retrained model must pass) and as statistics (the reference that drift is measured against); its
     calibration is fitted to them, and its metrics are measured on them, as is what a label may count for.
+    trainer: its name in `TRAINERS`.
     """
     held = held_out(corpus.labels, holdout_share)
-    model = train([*compress(corpus.texts, ~held)], [*compress(corpus.labels, ~held)])
+    made = TRAINERS[trainer]
+    model = made.train([*compress(corpus.texts, ~held)], [*compress(corpus.labels, ~held)])
     parts: dict[str, bytes] = {}
     calibration, metrics, bound = NOT_CALIBRATED, None, None
     if held.any():
         texts, labels = [*compress(corpus.texts, held)], [*compress(corpus.labels, held)]
-        counted = count_texts(texts)
+        counted = count_texts(texts, model.features)
         parts[HOLDOUT_PART] = Holdout(counted, np.array(labels, dtype=np.int8)).to_bytes()
         calibration, metrics = calibrate(counted, model.scorer(), labels)
         bound = usual(counted)
         parts[REFERENCE_PART] = Reference.from_measured([measure(counted, model, labels)]).to_bytes()
     about = About(
         trained_at=datetime.now(UTC).isoformat(timespec="seconds"),
-        trainer=trainer_name(),
+        trainer=made.made_by(),
         data=corpus.name,
         examples=int((~held).sum()),
         metrics=metrics,
@@ -69,11 +50,6 @@ def train_artifact(corpus: Corpus, *, holdout_share: float = 0.0) -> Artifact:
         label_bound=bound,
     )
     return pack(model, about, parts)
-
-
-def trainer_name() -> str:
-    """Return what a manifest says of a model that `train` made."""
-    return f"scikit-learn {version('scikit-learn')} MultinomialNB"
 
 
 def held_out(labels: Sequence[int], share: float) -> NDArray[np.bool_]:

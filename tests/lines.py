@@ -74,8 +74,9 @@ class Line:
     def run(self) -> tuple[Challenge, Sequence[LeftOut]]:
         """Do what a run does with all labels that are pending."""
         bound, weight = self.champion.bound, self.settings.label_weight
-        lesson = Lesson.read(self.pending.values(), 10**9, bound=bound, weight=weight)
-        window = Lesson.read(self.accepted[-WINDOW_LABELS:], 10**9, bound=bound)
+        features = self.champion.model.features
+        lesson = Lesson.read(self.pending.values(), 10**9, bound=bound, weight=weight, features=features)
+        window = Lesson.read(self.accepted[-WINDOW_LABELS:], 10**9, bound=bound, features=features)
         found, left_out = challenged(self.champion, lesson, window, self.settings)
         if found.verdict.promote:
             self.accepted += [replace(self.pending[identifier], weight=weight) for identifier in found.lesson.ids]

@@ -8,19 +8,21 @@ from contracts.manifest import About, Bound
 from sentiment.counts import TextCounts
 from sentiment.gate import Labelled
 from sentiment.influence import within
+from sentiment.linear import LinearModel
 from sentiment.model import Model
 
 ABOUT = About(trained_at="2026-01-02T03:04:05+00:00", trainer="test", data="tests", examples=10)
 IMDB_VOCABULARY_WORDS = 121_000
 
 
-def equal(one: Model, other: Model) -> bool:
-    """Tell whether both hold the very same counts."""
+def equal(one: LinearModel, other: LinearModel) -> bool:
+    """Tell whether both are of one kind and hold the very same numbers."""
+    numbers, others = one.arrays(), other.arrays()
     return (
-        one.vocabulary == other.vocabulary
-        and one.alpha == other.alpha
-        and np.array_equal(one.counts, other.counts)
-        and np.array_equal(one.class_texts, other.class_texts)
+        type(one) is type(other)
+        and one.vocabulary == other.vocabulary
+        and numbers.keys() == others.keys()
+        and all(np.array_equal(numbers[name], others[name]) for name in numbers)
     )
 
 

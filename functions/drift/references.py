@@ -20,7 +20,7 @@ from records.drift import DriftRecords, Scoring
 from sentiment.artifact import REFERENCE_PART, scorer_of
 from sentiment.drift.drawing import drawn
 from sentiment.drift.samples import Reference, Sample
-from sentiment.model import Model
+from sentiment.linear import LinearModel
 from sentiment.packing import unpack
 from sentiment.scorer import Scorer
 
@@ -54,7 +54,7 @@ class Watched:
     """
 
     current: Current
-    model: Model
+    model: LinearModel
     scorer: Scorer
     holdout: Candidate | None
     live: Candidate | None = None

@@ -12,7 +12,7 @@ from functions.retrain.lesson import Lesson
 from functions.retrain.settings import Settings
 from functions.retrain.versions import Champion
 from sentiment import gate
-from sentiment.model import Model
+from sentiment.linear import LinearModel
 
 MOST_TRIED = 10
 """Of principals, those with the most labels: each try costs as much as the run."""
@@ -23,7 +23,7 @@ class Challenge:
     """Labels, the model that has learned them, and what the gate says of it."""
 
     lesson: Lesson
-    model: Model
+    model: LinearModel
     verdict: gate.Verdict
 
 
@@ -48,13 +48,18 @@ def challenged(
     left_out = list[LeftOut]()
     while not found.verdict.promote:
         suspects = [name for name, _ in found.lesson.by_principal().most_common(MOST_TRIED)]
-        tries = [(name, found.lesson.without(name)) for name in suspects]
-        challenges = {name: _challenge(champion, rest, accepted, settings) for name, rest in tries if len(rest)}
-        if not challenges:
+        best: tuple[str, Challenge] | None = None
+        for name in suspects:
+            if len(rest := found.lesson.without(name)):
+                tried = _challenge(champion, rest, accepted, settings)
+                # Only the best is kept: a model of nb-logistic holds all of its texts.
+                if best is None or _merit(tried) > _merit(best[1]):
+                    best = name, tried
+        if best is None:
             return first, []
-        guilty = max(challenges, key=lambda name: _merit(challenges[name]))
+        guilty, better = best
         left_out.append(LeftOut(guilty, found.lesson.only(guilty), found.verdict.reason))
-        found = challenges[guilty]
+        found = better
     return found, left_out
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from contracts.manifest import Bound
 from contracts.records import LabelRecord
 from sentiment.counts import TextCounter
+from sentiment.features import WORDS, Features
 from sentiment.gate import Booleans, Labelled
 from sentiment.influence import within
 
@@ -29,13 +30,20 @@ class Lesson:
 
     @classmethod
     def read(
-        cls, records: Iterable[LabelRecord], most_bytes: int, *, bound: Bound | None, weight: float | None = None
+        cls,
+        records: Iterable[LabelRecord],
+        most_bytes: int,
+        *,
+        bound: Bound | None,
+        weight: float | None = None,
+        features: Features = WORDS,
     ) -> Self:
         """Read labels until their counts take `most_bytes` of memory, one at least; the others are not touched.
 
         bound: what each counts for at most. weight: how many times each counts; without, as many as it was counted.
+        features: what is counted.
         """
-        counter, ids, labels, weights = TextCounter(), list[str](), list[int](), list[float]()
+        counter, ids, labels, weights = TextCounter(features=features), list[str](), list[int](), list[float]()
         principals = list[frozenset[str]]()
         for record in records:
             counter.add(record.text)

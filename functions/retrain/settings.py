@@ -6,18 +6,21 @@ from dataclasses import dataclass
 from functions.retrain.callers import read_label_tokens
 from process.settings import choice, number, read_secret, setting, whole_number
 from sentiment.gate import LEVEL
+from sentiment.trainers import TRAINERS
 
 
 @dataclass(frozen=True)
 class Settings:
     """What is not given is read from the environment; raises SettingsError.
 
+    trainer: of the first model; the labels of one that is served are learned by its own.
     retrain_least: below so many pending labels the schedule starts no run. max_labels_per_principal: 0 for any number.
     max_run_bytes: memory for the counts of the labels of a run.
     pace_seconds: from one run to the next, at least, of those that need no token, where it listens to more than this
         machine.
     """
 
+    trainer: str = setting(choice, "TRAINER", (*TRAINERS,))
     retrain_after: int = setting(whole_number, "RETRAIN_AFTER", 100, least=1)
     retrain_least: int = setting(whole_number, "RETRAIN_LEAST", 50, least=1)
     label_weight: float = setting(number, "LABEL_WEIGHT", 1, least=1 / 1024)

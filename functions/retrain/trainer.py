@@ -50,6 +50,7 @@ from records.labels import Label, Labels
 from sentiment import influence
 from sentiment.artifact import Artifact, ArtifactError
 from sentiment.counts import count_texts
+from sentiment.features import WORDS
 
 logger = logging.getLogger(__name__)
 
@@ -135,7 +136,9 @@ class Trainer:
                     refused=refused,
                 )
                 bound, weight = champion.bound if champion else None, self._settings.label_weight
-                lesson = Lesson.read(pending, self._settings.max_run_bytes, bound=bound, weight=weight)
+                features = champion.model.features if champion else WORDS
+                most = self._settings.max_run_bytes
+                lesson = Lesson.read(pending, most, bound=bound, weight=weight, features=features)
                 labels = len(lesson)
                 if labels:
                     outcome = self._learn(champion, lesson, by, outcome)
@@ -156,7 +159,7 @@ class Trainer:
                 raise UnknownLabel(f"There is no label {identifier}")
             version = None
             if champion and label.model and label.model in champion.lineage:
-                counted = influence.within(count_texts([label.text]), label.bound)
+                counted = influence.within(count_texts([label.text], champion.model.features), label.bound)
                 model = champion.model.added(counted, [label.label], weight=-label.counted)
                 reason = f"label {label.id} was taken back"
                 artifact = champion.successor(model, self._settings.label_weight, reason, taken_back=[label.id])
@@ -238,7 +241,7 @@ class Trainer:
         elif len(set(lesson.labelled.labels.tolist())) < 2:
             return replace(outcome, reason="there is no model yet, and the pending labels are all of one class")
         else:
-            artifact = first_version(self._labels.texts(lesson.ids), lesson)
+            artifact = first_version(self._labels.texts(lesson.ids), lesson, self._settings.trainer)
             outcome = replace(outcome, retrained=True, reason="the first model, with nothing to compare it with")
         try:
             reason = f"learned {len(lesson)} labels: {outcome.reason}"
@@ -254,7 +257,8 @@ class Trainer:
         Labels that it refuses are marked.
         """
         accepted = self._labels.accepted(champion.lineage, WINDOW_LABELS)
-        window = Lesson.read(accepted, int(WINDOW_SHARE * self._settings.max_run_bytes), bound=champion.bound)
+        most, features = int(WINDOW_SHARE * self._settings.max_run_bytes), champion.model.features
+        window = Lesson.read(accepted, most, bound=champion.bound, features=features)
         self._say("comparing", len(lesson))
         found, left_out = challenged(champion, lesson, window, self._settings)
         run = uuid.uuid4().hex

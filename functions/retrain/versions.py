@@ -21,8 +21,9 @@ from sentiment.calibration import NOT_CALIBRATED
 from sentiment.counts import TextCounts, count_texts
 from sentiment.drift.measures import measure
 from sentiment.drift.samples import Reference
-from sentiment.model import Model
+from sentiment.linear import LinearModel
 from sentiment.packing import Holdout, pack, unpack
+from sentiment.trainers import TRAINERS
 
 MAX_ANCESTORS = 1_000
 
@@ -36,7 +37,7 @@ class Champion:
 
     current: Current
     artifact: Artifact
-    model: Model
+    model: LinearModel
     holdout: TextCounts
     holdout_labels: gate.LabelArray
 
@@ -77,7 +78,7 @@ class Champion:
         """Return its version and figures, as answers and manifests show what the gate compares."""
         return Contender(self.current.version, self.artifact.manifest.metrics)
 
-    def calibrated(self, model: Model) -> Calibrated | None:
+    def calibrated(self, model: LinearModel) -> Calibrated | None:
         """Return what calibrates a model on the holdout, and how good it is there; None without one."""
         if not len(self.holdout_labels):
             return None
@@ -96,7 +97,13 @@ class Champion:
             labels.delete(identifier)
 
     def successor(
-        self, model: Model, weight: float, reason: str, *, learned: Sequence[str] = (), taken_back: Sequence[str] = ()
+        self,
+        model: LinearModel,
+        weight: float,
+        reason: str,
+        *,
+        learned: Sequence[str] = (),
+        taken_back: Sequence[str] = (),
     ) -> Artifact:
         """Return the version that follows: `model`, which has learned labels or forgotten some, by their ids.
 
@@ -110,7 +117,7 @@ class Champion:
         found = self.calibrated(model)
         about = About(
             trained_at=now().isoformat(timespec="seconds"),
-            trainer="update of counts (exact)",
+            trainer=model.update,
             data=self.artifact.manifest.data,
             examples=int(model.class_texts.sum()),
             metrics=found.metrics if found else None,
@@ -129,16 +136,16 @@ class Champion:
         return pack(model, about, parts)
 
 
-def first_version(texts: Iterable[str], lesson: Lesson) -> Artifact:
+def first_version(texts: Iterable[str], lesson: Lesson, trainer: str) -> Artifact:
     """Return a version trained on labels alone, where no model is served; raises ValueError for labels all alike.
 
-    texts: those of the lesson, which are read once more, since scikit-learn counts them itself.
+    texts: those of the lesson, which are read again, since a trainer counts them itself. trainer: its name.
     """
-    from sentiment.training import train, trainer_name  # scikit-learn, which only a model from scratch needs
-
+    made = TRAINERS[trainer]
     trained_at, count = now().isoformat(timespec="seconds"), len(lesson)
-    about = About(trained_at=trained_at, trainer=trainer_name(), data="labels", examples=count, labels=count)
-    return pack(train(texts, lesson.labelled.labels.tolist()), about, {LABELS_PART: "\n".join(lesson.ids).encode()})
+    about = About(trained_at=trained_at, trainer=made.made_by(), data="labels", examples=count, labels=count)
+    model = made.train(texts, lesson.labelled.labels.tolist())
+    return pack(model, about, {LABELS_PART: "\n".join(lesson.ids).encode()})
 
 
 def summary(info: VersionInfo) -> VersionSummary:

@@ -145,6 +145,10 @@ class ModelStore:
         check_format(artifact.manifest)
         return artifact
 
+    def algorithm(self, version: str) -> str:
+        """Return the trainer that a version is of, by its name; raises VersionNotFound, ArtifactError."""
+        return load_manifest(self._objects.get, version, self._trust).algorithm
+
     def current(self) -> Current | None:
         """Return what is served, None before the first promotion; raises CurrentRefused."""
         known = self._current.newest

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sentiment.counts import TextCounts, Vocabulary
-from sentiment.model import Model
+from sentiment.features import is_word
+from sentiment.linear import LinearModel
 
 # The measures whose distributions are compared, by the name of their test.
 MEASURES = ("score", "unknown_words", "log_likelihood", "length")
@@ -19,7 +20,7 @@ MEASURES = ("score", "unknown_words", "log_likelihood", "length")
 class MeasuredTexts:
     """D measured texts.
 
-    counts: of D texts over W words.
+    counts: of D texts over W terms.
     measures: (D,) of float32 for each of MEASURES: the log-odds; the share of words that the model does not
         know; the mean log-likelihood a word, in nats; the length in words. A text without words has
         neither unknown words nor unlikely ones: 0 for both.
@@ -36,7 +37,7 @@ class MeasuredTexts:
         return len(self.labelled)
 
 
-def measure(texts: TextCounts, model: Model, labels: Sequence[int | None] | None = None) -> MeasuredTexts:
+def measure(texts: TextCounts, model: LinearModel, labels: Sequence[int | None] | None = None) -> MeasuredTexts:
     """Measure texts under `model`; `labels` are 0, 1 or None where unknown, one a text.
 
     The unigram model behind the log-likelihood is that of the model's own training counts, both classes
@@ -45,8 +46,8 @@ def measure(texts: TextCounts, model: Model, labels: Sequence[int | None] | None
     neither side, which makes both exchangeable where nothing has drifted, as the test asks.
     Raises ValueError where there are not as many labels as texts.
     """
-    per_word = np.concatenate([_of_known(model, texts.known), _per_word(model, texts.others)])
-    length, unknown_words, log_odds, log_likelihood = (texts.occurrences @ per_word).T
+    per_term = np.concatenate([_of_known(model, texts.known), _per_term(model, texts.others)])
+    length, unknown_words, log_odds, log_likelihood = np.asarray(texts.occurrences @ per_term).T
     divisor = np.maximum(length, 1)
     score = model.bias() + log_odds
     measures = {
@@ -65,23 +66,29 @@ def measure(texts: TextCounts, model: Model, labels: Sequence[int | None] | None
 
 
 @lru_cache(maxsize=2)  # the served model and its successor: building the tables costs more than a check
-def _tables(model: Model) -> tuple[dict[str, int], NDArray[np.float64]]:
-    """Return the row of each word, and (V + 1, 2) log-odds and log-likelihoods, the last row that of unknown words."""
-    counts = np.append(model.counts.sum(axis=0), 0.0) + model.alpha
+def _tables(model: LinearModel) -> tuple[dict[str, int], NDArray[np.float64]]:
+    """Return the row of each term, and (V + 1, 4) what a term adds to a text, the last row that of unknown words.
+
+    That is a word, an unknown word, log-odds, and a word's log-likelihood; a sequence of words adds log-odds alone.
+    """
+    frequencies = model.frequencies()
+    word = np.fromiter((*map(is_word, model.vocabulary), True), dtype=np.float64, count=len(frequencies))
+    unknown = np.zeros(len(frequencies))
+    unknown[-1] = 1
+    log_likelihoods = word * np.log(frequencies / (word @ frequencies))
     # Frequent words first: those that a window has then share few pages of memory, which look-ups wait for.
-    order = np.argsort(-counts[:-1], kind="stable").tolist()
-    weights = np.column_stack([np.append(model.log_odds(), 0.0), np.log(counts / counts.sum())])
+    order = np.argsort(-frequencies[:-1], kind="stable").tolist()
+    weights = np.column_stack([word, unknown, np.append(model.log_odds(), 0.0), log_likelihoods])
     return {model.vocabulary[row]: row for row in order}, weights
 
 
-def _per_word(model: Model, words: Sequence[str]) -> NDArray[np.float64]:
-    """Return what each word adds to a text, (W, 4): a word, an unknown one, log-odds, log-likelihood."""
+def _per_term(model: LinearModel, terms: Sequence[str]) -> NDArray[np.float64]:
+    """Return what each term adds to a text, (W, 4), as the tables have it."""
     row_of, weights = _tables(model)
     unknown = len(row_of)
-    rows = np.fromiter(map(row_of.get, words, repeat(unknown)), dtype=np.intp, count=len(words))
-    return np.column_stack([np.ones(len(rows)), rows == unknown, weights[rows]])
+    return weights[np.fromiter(map(row_of.get, terms, repeat(unknown)), dtype=np.intp, count=len(terms))]
 
 
 @lru_cache(maxsize=2)  # as the tables: a reference is that of a model
-def _of_known(model: Model, known: Vocabulary) -> NDArray[np.float64]:
-    return _per_word(model, known.words)
+def _of_known(model: LinearModel, known: Vocabulary) -> NDArray[np.float64]:
+    return _per_term(model, known.words)

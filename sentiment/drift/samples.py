@@ -14,7 +14,7 @@ from sentiment.artifact import ArtifactError
 from sentiment.counts import NOTHING_KNOWN, TextCounter, TextCounts, Vocabulary
 from sentiment.drift.measures import MEASURES, MeasuredTexts, measure
 from sentiment.drift.words import WordCounter, WordTexts, short
-from sentiment.model import Model
+from sentiment.linear import LinearModel
 from sentiment.packing import load_arrays, pack_words, save_arrays, unpack_words
 
 T = TypeVar("T")
@@ -53,7 +53,7 @@ class Sample:
     def from_texts(
         cls,
         texts: Iterable[str],
-        model: Model,
+        model: LinearModel,
         labels: Iterable[int | None] | None = None,
         *,
         reference: "Reference | None" = None,
@@ -69,13 +69,13 @@ class Sample:
         pairs = zip(texts, repeat(None), strict=False) if labels is None else zip(texts, labels, strict=True)
         known = reference.vocabulary if reference else NOTHING_KNOWN
         tally, words = _Tally(), WordCounter(known, cls.most_words)
-        for counts, labels_of_batch in _batches(pairs, known):
+        for counts, labels_of_batch in _batches(pairs, model, known):
             tally.add(measure(counts, model, labels_of_batch))
-            words.add(counts)
+            words.add(counts.words())
             del counts  # before the next ones are made
         if words.overflowed:
-            for counts, _ in _batches(zip(texts, repeat(None), strict=False), known):
-                words.recount(counts)
+            for counts, _ in _batches(zip(texts, repeat(None), strict=False), model, known):
+                words.recount(counts.words())
                 del counts
         return cls._of(tally, words.result())
 
@@ -85,8 +85,8 @@ class Sample:
         tally, counted = _Tally(), Counter[str]()
         for batch in batches:
             tally.add(batch)
-            named = map(short, batch.counts.vocabulary)
-            counted.update(dict(zip(named, batch.counts.word_texts().tolist(), strict=True)))
+            counts = batch.counts.words()
+            counted.update(dict(zip(map(short, counts.vocabulary), counts.word_texts().tolist(), strict=True)))
         words = WordTexts(tuple(counted), np.fromiter(counted.values(), dtype=np.int64, count=len(counted)))
         return cls._of(tally, words.strongest(cls.most_words))
 
@@ -167,16 +167,16 @@ class _Tally:
 
 
 def _batches(
-    examples: Iterable[tuple[str, T]], known: Vocabulary = NOTHING_KNOWN
+    examples: Iterable[tuple[str, T]], model: LinearModel, known: Vocabulary = NOTHING_KNOWN
 ) -> Iterator[tuple[TextCounts, list[T]]]:
     """Yield texts as counts, and what comes with each, as many at a time as make up _BATCH_BYTES."""
-    counter, others = TextCounter(known), list[T]()
+    counter, others = TextCounter(known, model.features), list[T]()
     for text, other in examples:
         counter.add(text)
         others.append(other)
         if counter.size_bytes >= _BATCH_BYTES:
             yield counter.counts(), others
-            counter, others = TextCounter(known), []
+            counter, others = TextCounter(known, model.features), []
     if others:
         yield counter.counts(), others
 

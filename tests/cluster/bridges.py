@@ -24,7 +24,7 @@ from records import Records
 from sentiment.artifact import Artifact
 from sentiment.model import Model
 from sentiment.packing import pack
-from sentiment.training import train
+from sentiment.trainers.multinomial_nb import train
 from tests.conftest import RabbitMQNode
 from tests.models import ABOUT
 from tests.running import Part, running

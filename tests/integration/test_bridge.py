@@ -20,7 +20,7 @@ from messages.topology import declare_streams
 from records import Records
 from sentiment.artifact import Artifact
 from sentiment.packing import pack
-from sentiment.training import train
+from sentiment.trainers.multinomial_nb import train
 from tests.conftest import RabbitMQNode
 from tests.running import running
 from tests.system import ROOT, Client, promote, python_service, through_gateway

@@ -61,7 +61,33 @@ def test_a_model_of_an_older_format_is_packed_again_and_one_line_says_so(
     assert current is not None
     assert current.version != old
     assert current.promotion.by == "a test"
-    assert said == f"model {old} is of an older format: packed again as {current.version}\n"
+    assert said == (
+        f"model {old} is of an older format: packed again as {current.version}\n"
+        f"model {current.version} is there: no training\n"
+    )
+
+
+def test_a_model_is_trained_anew_where_trainer_names_another_than_that_of_the_served_one(
+    environment: dict[str, str], store: ModelStore, reviews: str
+) -> None:
+    first_model(environment, reviews)
+    old = store.current()
+    assert old is not None
+    assert store.algorithm(old.version) == "multinomial-nb"
+    logistic = {**environment, "TRAINER": "nb-logistic"}
+    said = first_model(logistic, reviews).splitlines()
+    assert said[0] == f"model {old.version} is of multinomial-nb, and TRAINER asks for nb-logistic"
+    new = store.current()
+    assert new is not None
+    assert store.algorithm(new.version) == "nb-logistic"
+    assert new.promotion.reason == "TRAINER=nb-logistic: trained anew"
+    for same in (logistic, environment):
+        assert first_model(same, reviews) == f"model {new.version} is there: no training\n"
+
+
+def test_a_trainer_that_does_not_exist_is_one_clear_line(environment: dict[str, str], reviews: str) -> None:
+    said = first_model({**environment, "TRAINER": "oracle"}, reviews, status=1)
+    assert said == "no first model: TRAINER must be multinomial-nb or nb-logistic, not 'oracle'\n"
 
 
 @pytest.fixture

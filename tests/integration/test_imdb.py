@@ -1,4 +1,4 @@
-"""On the IMDB reviews the model is scikit-learn's pipeline, review by review.
+"""On the IMDB reviews the default model is scikit-learn's pipeline, review by review; nb-logistic is better.
 
 IMDB_DIR names the folder with aclImdb_train.tar.gz and aclImdb_dev.tar.gz; without it, it is looked for beside
 the repository.
@@ -21,12 +21,14 @@ from sentiment.calibrating import calibrated
 from sentiment.calibration import probability
 from sentiment.counts import count_texts
 from sentiment.evaluation import evaluate
+from sentiment.features import SEQUENCES
 from sentiment.model import Model
 from sentiment.packing import pack, unpack
 from sentiment.scorer import Scorer
 from sentiment.table import Table
 from sentiment.text import Corpus
-from sentiment.training import pipeline, train, train_artifact
+from sentiment.trainers.multinomial_nb import pipeline, train
+from sentiment.training import train_artifact
 from tests.lines import Line
 from tests.models import ABOUT, equal
 
@@ -122,6 +124,17 @@ def test_the_model_survives_as_bytes(trained: Trained) -> None:
     artifact = pack(trained.model, ABOUT)
     assert equal(unpack(artifact), trained.model)
     assert len(artifact.parts["model.npz"]) < 2_000_000
+
+
+def test_nb_logistic_is_right_in_91_percent_and_its_probabilities_mean_something() -> None:
+    corpus, dev = archive("aclImdb_train.tar.gz"), archive("aclImdb_dev.tar.gz")
+    artifact = train_artifact(corpus, holdout_share=0.1, trainer="nb-logistic")
+    scorer, counted = scorer_of(artifact.manifest, artifact.parts), count_texts(dev.texts, SEQUENCES)
+    log_odds, words = counted.log_odds(scorer), counted.known_words(scorer)
+    result = evaluate(calibrated(log_odds, words, scorer.calibration), dev.labels)
+    assert result.accuracy >= 0.91
+    assert result.log_loss <= 0.235
+    assert result.calibration_error <= 0.025
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -498,7 +498,7 @@ def test_texts_are_read_a_few_at_a_time(records: Records) -> None:
     labels = Labels(records)
     labels.add([Label(f"text {number}", 0, "test") for number in range(30)])
     pending, ids = labels.pending(maximum=30), [label.id for label in labels.pending(maximum=30)]
-    texts = labels.texts(ids)
+    texts = iter(labels.texts(ids))
     next(pending), next(texts)
     records.database["labels"].delete_many({})
     assert len([*pending]) == len([*texts]) == 9, "the rest was not in memory yet"

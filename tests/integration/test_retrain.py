@@ -25,9 +25,11 @@ from records.labels import AmbiguousLabel, Label, Labels
 from sentiment.artifact import HOLDOUT_PART, LABELS_PART, scorer_of
 from sentiment.calibrating import calibrate
 from sentiment.counts import count_texts
+from sentiment.model import Model
 from sentiment.packing import Holdout, unpack
 from sentiment.text import Corpus
-from sentiment.training import train, train_artifact
+from sentiment.trainers.multinomial_nb import train
+from sentiment.training import train_artifact
 from tests.models import equal
 from tests.running import running
 from tests.system import promote, python_service
@@ -629,6 +631,8 @@ def test_a_long_label_counts_as_a_text_of_usual_length_and_is_taken_back_as_exac
     assert outcome.model not in (None, champion), outcome.reason
     assert outcome.model is not None
     after = unpack(store.load(outcome.model))
+    assert isinstance(before, Model)
+    assert isinstance(after, Model)
     assert after.counts[0].sum() - before.counts[0].sum() <= 3
     place = after.vocabulary.index("superb")
     assert after.counts[0, place] - before.counts[0, before.vocabulary.index("superb")] < 1

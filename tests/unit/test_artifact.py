@@ -37,7 +37,7 @@ from sentiment.counts import count_texts
 from sentiment.evaluation import evaluate
 from sentiment.model import Model
 from sentiment.packing import Holdout, load_arrays, pack, repack, save_arrays, unpack
-from sentiment.training import train
+from sentiment.trainers.multinomial_nb import train
 from tests.models import ABOUT, equal
 from tests.project import ROOT
 from tests.unit.texts import CORPORA, LABELLED
@@ -414,7 +414,7 @@ def test_a_changed_byte_under_a_manifest_that_vouches_for_it_gives_a_model_or_an
         model = unpack(with_parts({MODEL_PART: bytes(content)}))
     except ArtifactError:
         return
-    assert np.isfinite(model.log_likelihoods()).all()
+    assert np.isfinite(model.log_odds()).all()
 
 
 # --- the holdout ---

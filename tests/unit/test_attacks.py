@@ -72,7 +72,8 @@ def strongest(line: Line, label: int) -> list[str]:
     """The common words that speak most for a label."""
     model = line.champion.model
     odds = model.log_odds() * (1 if label else -1)
-    common = [place for place in range(len(odds)) if model.counts[:, place].sum() >= 20]
+    frequencies = model.frequencies()
+    common = [place for place in range(len(odds)) if frequencies[place] >= 20]
     return [model.vocabulary[place] for place in sorted(common, key=lambda place: -odds[place])[:300]]
 
 

@@ -7,7 +7,7 @@ from contracts.manifest import Calibration, Manifest, MovedWord
 from sentiment.card import MOST_VERSIONS, PLOT_CHARACTERS, card
 from sentiment.evaluation import evaluate
 from sentiment.packing import pack
-from sentiment.training import train
+from sentiment.trainers.multinomial_nb import train
 from tests.models import ABOUT
 
 # Of the texts at 0.25 one of four is positive; of those at 0.9 a half.

@@ -11,7 +11,7 @@ import pytest
 
 from client.models import load_model, load_scorer
 from contracts.codec import to_document
-from sentiment.training import train
+from sentiment.trainers.multinomial_nb import train
 from tests.models import equal
 
 ROOT = Path(__file__).parents[2]

@@ -15,7 +15,7 @@ from client.models import load_scorer, save_artifact
 from contracts.predict import Answer, Contribution
 from deploy import ports
 from sentiment.packing import pack
-from sentiment.training import train
+from sentiment.trainers.multinomial_nb import train
 from tests.models import ABOUT
 from tests.project import ROOT
 from tests.unit.test_cli import COMMAND, refused, run

@@ -12,7 +12,7 @@ from sentiment import gate
 from sentiment.counts import count_texts
 from sentiment.evaluation import evaluate
 from sentiment.gate import Answers
-from sentiment.training import train
+from sentiment.trainers.multinomial_nb import train
 from tests.models import labelled
 
 NONE = Answers(np.zeros(0, dtype=np.intp), np.zeros((2, 0), dtype=np.bool_))

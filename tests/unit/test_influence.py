@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from contracts.manifest import Bound
 from sentiment.counts import count_texts
 from sentiment.influence import MOVED_CHARACTERS, UNIT, moved, usual, within
-from sentiment.training import train
+from sentiment.trainers.multinomial_nb import train
 from tests.models import equal, labelled
 from tests.unit.texts import CORPORA, LABELLED
 

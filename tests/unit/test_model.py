@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from sentiment.counts import count_texts
 from sentiment.model import Model
-from sentiment.training import pipeline, train
+from sentiment.trainers.multinomial_nb import pipeline, train
 from tests.models import equal
 from tests.unit.texts import CORPORA, LABELLED, TEXTS
 

@@ -19,7 +19,7 @@ from sentiment.counts import count_texts
 from sentiment.model import Model
 from sentiment.scorer import Scorer, Weights
 from sentiment.table import Table
-from sentiment.training import pipeline, train
+from sentiment.trainers.multinomial_nb import pipeline, train
 from tests.unit.texts import CORPORA, TEXTS
 
 TIE = 1e-9

@@ -30,7 +30,7 @@ def test_it_is_a_mapping_with_zero_for_what_it_lacks(entries: dict[str, float], 
     assert len(found) == len(entries)
     for _ in range(2):  # the second time from what was seen
         for word in [*entries, *(word for text in texts for word in words(text))]:
-            assert found.look_up(word) == entries.get(word, 0.0)
+            assert found.look_up(word) == found.find(word) == entries.get(word, 0.0)
 
 
 def test_words_that_begin_alike_are_kept_apart() -> None:
