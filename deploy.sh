@@ -11,6 +11,7 @@ usage: ./deploy.sh --local             start everything, show the log; Ctrl-C st
 
        ./deploy.sh                     deploy to the OpenFaaS gateway at OPENFAAS_URL (docs/deploying.md)
        ./deploy.sh --kubernetes        the same, with the servers and the bridge on the cluster of kubectl
+       ./deploy.sh --check             say what is missing for that, and the command that brings it
        ./deploy.sh --dry-run           print each step, do none
        ./deploy.sh --remove [--data]   take it all away; data stay without --data
 
@@ -28,7 +29,7 @@ for argument in "$@"; do
     --detach) detach=--detach ;;
     --stop) command=stop ;;
     --status) command=status ;;
-    --dry-run | --kubernetes | --remove | --data) openfaas+=("$argument") ;;
+    --check | --dry-run | --kubernetes | --remove | --data) openfaas+=("$argument") ;;
     *) usage ;;
   esac
 done

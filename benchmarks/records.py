@@ -29,7 +29,7 @@ from deploy import ports, servers
 from deploy.runner import Service
 from records import Records, now
 from records.drift import DriftRecords, GeneratedTexts
-from records.labels import Labels
+from records.labels import Label, Labels
 from sentiment.text import Corpus
 from sentiment.training import train_artifact
 from tests.running import running
@@ -200,8 +200,12 @@ def questions(records: Records, texts: Texts, version: str, count: int) -> Itera
 
     yield "generate-drift", "how many are synthetic", generated.count
     yield "generate-drift", "500 to write and to delete", make_and_delete
-    yield "retrain", "how many labels are pending", lambda: labels.count("pending")
+    repeated = [Label(text, 1, "ann") for text in islice(texts, 100)]
+    labels.add(repeated)
+    yield "retrain", "how many labels are pending", labels.waiting
     yield "retrain", "the oldest 1,000 pending", lambda: [*labels.pending(maximum=1_000)]
+    yield "retrain", "the 200 that were learned last", lambda: [*labels.accepted(["v1"], 200)]
+    yield "retrain", "100 to store, which are there", lambda: labels.add(repeated)
     yield "retrain", "texts that came with both labels", labels.conflicts
     yield "retrain", "a label by its client's id", lambda: labels.find("client 5")
 

@@ -106,19 +106,25 @@ RECORDS: Mapping[str, Mapping[str, Sequence[str]]] = {
 """The parts that use MongoDB: from a collection to MongoDB's names of what the part may do there."""
 
 
-def mongodb_users(passwords: Mapping[str, str], database: str) -> str:
-    """Return what mongodb-users.js reads: the users of MongoDB, with passwords, and the privileges of each."""
-    users = [
+def mongodb_roles(database: str) -> list[dict[str, object]]:
+    """Return a role of MongoDB for each part, with its privileges, as MongoDB's operator has them."""
+    return [
         {
-            "name": part,
-            "password": passwords[part],
+            "role": part,
+            "db": "admin",
             "privileges": [
-                {"resource": {"db": database, "collection": collection}, "actions": actions}
+                {"resource": {"db": database, "collection": collection}, "actions": [*actions]}
                 for collection, actions in rights.items()
             ],
         }
         for part, rights in RECORDS.items()
     ]
+
+
+def mongodb_users(passwords: Mapping[str, str], database: str) -> str:
+    """Return what mongodb-users.js reads: the users of MongoDB, with passwords, and the privileges of each."""
+    roles = {str(role["role"]): role["privileges"] for role in mongodb_roles(database)}
+    users = [{"name": part, "password": passwords[part], "privileges": roles[part]} for part in RECORDS]
     return json.dumps(users, indent=2)
 
 

@@ -57,14 +57,11 @@ def make(
     rabbitmq_host: str,
     given: Mapping[str, str],
     environment: Mapping[str, str] | None = None,
-    *,
-    users: bool = True,
 ) -> list[str]:
     """Write the secrets that are `given`, and make the others that `folder` lacks; return the names of the changed.
 
     The hosts are where clients are to reach the servers, on the usual ports; `environment` says what the bridge reads,
-    and whose the store is. A secret whose name begins with a part, or with a user of the broker, is that one's alone;
-    without `users`, where MongoDB and the store know the administrator alone, all parts have his.
+    and whose the store is. A secret whose name begins with a part, or with a user of the broker, is that one's alone.
     Raises ValueError where the signing key that is given is none.
     """
     environment = environment or {}
@@ -80,7 +77,7 @@ def make(
     bridge_token = known(folder / "bridge-retrain-token") or secrets.token_urlsafe(32)
     wanted = {
         "mongodb-password": mongodb,
-        **_records_logins(folder, mongodb, mongodb_host, given, users=users),
+        **_records_logins(folder, mongodb, mongodb_host, given),
         "rabbitmq-password": rabbitmq,
         "rabbitmq-url": f"amqp://{USER}:{rabbitmq}@{rabbitmq_host}:5672/%2F",
         # Of a broker of the user's, the bridge finds it out by itself.
@@ -94,7 +91,7 @@ def make(
         # The broker reads its users from a file; from the environment others could read them.
         "rabbitmq-definitions": definitions(USER, rabbitmq, logins),
         **_logins(logins, rabbitmq_host, given),
-        **_store_keys(folder, given, environment, users=users),
+        **_store_keys(folder, given, environment),
         "model-signing-key": signing,
         "model-public-key": known(folder / "model-public-key") or NONE
         if signing == NONE
@@ -109,9 +106,7 @@ def make(
     return write(folder, {**wanted, **given, "label-tokens": label_tokens(bridge_token, others)})
 
 
-def _records_logins(
-    folder: Path, administrator: str, host: str, given: Mapping[str, str], *, users: bool
-) -> dict[str, str]:
+def _records_logins(folder: Path, administrator: str, host: str, given: Mapping[str, str]) -> dict[str, str]:
     """Return the addresses of MongoDB with the administrator's password and with that of each part.
 
     Of a server of the user's, all have the one that is given.
@@ -124,14 +119,11 @@ def _records_logins(
     found = {"mongodb-url": url(USER, administrator), "mongodb-users": mongodb_users(passwords, DATABASE)}
     for part, password in passwords.items():
         found[f"{part}-mongodb-password"] = password
-        own = url(part, password) if users else found["mongodb-url"]
-        found[f"{part}-mongodb-url"] = given.get("mongodb-url", own)
+        found[f"{part}-mongodb-url"] = given.get("mongodb-url", url(part, password))
     return found
 
 
-def _store_keys(
-    folder: Path, given: Mapping[str, str], environment: Mapping[str, str], *, users: bool
-) -> dict[str, str]:
+def _store_keys(folder: Path, given: Mapping[str, str], environment: Mapping[str, str]) -> dict[str, str]:
     """Return the administrator's key of the store, one for each part that uses it, and what the store is told of them.
 
     Of a store of the user's, at S3_ENDPOINT_URL, all have the one that is given.
@@ -148,7 +140,7 @@ def _store_keys(
         is_new = found.access_key_id == administrator.access_key_id
         return S3Identity(secrets.token_hex(10), secrets.token_hex(20), actions) if is_new else found
 
-    bucket, is_ours = environment.get("S3_BUCKET") or "models", users and not environment.get("S3_ENDPOINT_URL")
+    bucket, is_ours = environment.get("S3_BUCKET") or "models", not environment.get("S3_ENDPOINT_URL")
     administrator = key("")
     keys = {"": administrator}
     for part, rights in BUCKET.items():

@@ -8,6 +8,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from pymongo import UpdateOne
@@ -22,9 +23,9 @@ from records.pieces import in_pieces
 
 CONFLICTS_SHOWN = 20
 _ALL_BUT_THE_TEXT = ("text_sha256", "label", "source", "principals", "state", "received_at")
-# nx-27017 says 1 where an update has set true.
-_UNDISPUTED: dict[str, Any] = {"conflict": {"$nin": [True, 1]}}
+_PENDING = {"state": "pending"}
 SAME_NAME_SHOWN = 5
+PIECE_IDS = 1_000
 
 
 class AmbiguousLabel(Exception):
@@ -51,9 +52,9 @@ class Label:
         return _digest(f"{self.label}\0{self.text}")
 
     @property
-    def says(self) -> tuple[str, int]:
-        """What it says of which text, by the hash of that."""
-        return _digest(self.text), self.label
+    def opposite_id(self) -> str:
+        """The id of the other label of the same text."""
+        return _digest(f"{1 - self.label}\0{self.text}")
 
 
 @dataclass(frozen=True)
@@ -75,11 +76,10 @@ class Labels:
         self._collection = records.database["labels"]
 
     def ensure_indexes(self) -> None:
-        """Create the indexes that the questions below need."""
+        """Create the indexes that the questions below need: of one field each, since nx-27017 uses no others."""
         with unavailable():
-            for field in ("text_sha256", "client_id", "model"):
+            for field in ("state", "client_id", "model", "received_at"):
                 self._collection.create_index(field)
-            self._collection.create_index([("state", 1), ("received_at", 1)])
 
     def add(self, labels: Sequence[Label]) -> list[str]:
         """Store labels, each once; returns the ids of those that were not there yet.
@@ -88,56 +88,62 @@ class Labels:
         and where the gate has refused it from others, it waits again. A client_id decides nothing: whoever guesses one
         could else keep somebody's label out.
         """
-        by_says: dict[tuple[str, int], Label] = {}
+        by_id: dict[str, Label] = {}
         for label in labels:
-            by_says.setdefault(label.says, label)
-        known = self._known({key for key, _ in by_says})
+            by_id.setdefault(label.id, label)
+        known = self._known(by_id)
         new, received_at, writes = list[str](), now(), list[UpdateOne]()
-        for says, label in by_says.items():
+        for identifier, label in by_id.items():
             vouch: dict[str, Any] = {"$addToSet": {"principals": label.principal}}
-            if record := known.get(says):
+            if record := known.get(identifier):
                 if label.principal not in record.vouchers:
                     again = {"$set": {"state": "pending"}} if record.state == "refused" else {}
-                    writes.append(UpdateOne({"_id": record.id}, vouch | again))
+                    writes.append(UpdateOne({"_id": identifier}, vouch | again))
                 continue
-            added = extended(label, LabelRecord, received_at=received_at, text_sha256=says[0])
-            document = to_document(added)
-            del document["principals"]
-            new.append(document.pop("_id"))
-            writes.append(UpdateOne({"_id": new[-1]}, {"$setOnInsert": document} | vouch, upsert=True))
+            document = to_document(
+                extended(label, LabelRecord, received_at=received_at, text_sha256=_digest(label.text))
+            )
+            del document["_id"], document["principals"]
+            new.append(identifier)
+            writes.append(UpdateOne({"_id": identifier}, {"$setOnInsert": document} | vouch, upsert=True))
         if writes:
             with unavailable():
                 self._collection.bulk_write(writes, ordered=False)
-            self._mark_conflicts({key for key, _ in by_says})
+            self._mark_conflicts([(identifier, label.opposite_id) for identifier, label in by_id.items()])
         return new
 
-    def _known(self, keys: set[str]) -> dict[tuple[str, int], LabelRecord]:
-        """Return the labels of texts with these hashes, by what they say, without the texts."""
-        query, fields = {"text_sha256": {"$in": sorted(keys)}}, dict.fromkeys(_ALL_BUT_THE_TEXT, 1)
-        with unavailable():
-            found = [{**document, "text": ""} for document in self._collection.find(query, fields)]
-        return {(record.text_sha256, record.label): record for record in read_valid(found, LabelRecord)}
+    def _known(self, ids: Iterable[str]) -> dict[str, LabelRecord]:
+        """Return the labels of these ids that are there, without their texts."""
+        found, remaining, fields = dict[str, LabelRecord](), iter(ids), dict.fromkeys(_ALL_BUT_THE_TEXT, 1)
+        while piece := [*islice(remaining, PIECE_IDS)]:
+            with unavailable():
+                documents = [{**each, "text": ""} for each in self._collection.find({"_id": {"$in": piece}}, fields)]
+            found |= {record.id: record for record in read_valid(documents, LabelRecord)}
+        return found
 
-    def _mark_conflicts(self, keys: set[str]) -> None:
-        """Mark the labels of texts that have both, unless more principals say so than the other; keys: of the texts."""
-        sides = {says: (record.id, len(record.vouchers)) for says, record in self._known(keys).items()}
+    def _mark_conflicts(self, pairs: Sequence[tuple[str, str]]) -> None:
+        """Mark those of a pair of labels of one text, by their ids, that no more principals say than the other."""
+        known = self._known({identifier for pair in pairs for identifier in pair})
+        sides = {
+            one: len(known[one].vouchers) - len(known[other].vouchers)
+            for pair in pairs
+            for one, other in (pair, pair[::-1])
+            if one in known and other in known
+        }
         for conflict in (True, False):
-            chosen = [
-                identifier
-                for (key, label), (identifier, count) in sides.items()
-                if (key, 1 - label) in sides and (count <= sides[key, 1 - label][1]) is conflict
-            ]
-            self._mark(chosen, {"conflict": conflict})
+            self._mark([one for one, more in sides.items() if (more <= 0) is conflict], {"conflict": conflict})
 
     def count(self, state: str) -> int:
         """Return how many labels are `pending`, `used` or `refused`."""
         with unavailable():
             return self._collection.count_documents({"state": state})
 
-    def ready(self) -> int:
-        """Return how many pending labels a run would learn from: those that nobody contradicts, or fewer do."""
+    def waiting(self) -> tuple[int, int]:
+        """Return how many labels are pending, and from how many of them a run would learn: those without a conflict."""
+        # Not count_documents, which nx-27017 answers by reading all labels that there are.
         with unavailable():
-            return self._collection.count_documents({"state": "pending", **_UNDISPUTED})
+            conflicts = [bool(each.get("conflict")) for each in self._collection.find(_PENDING, {"conflict": 1})]
+        return len(conflicts), conflicts.count(False)
 
     def conflicts(self) -> list[Conflict]:
         """Return texts that came with both labels, and neither from more principals; at most 20 labels in all."""
@@ -155,16 +161,21 @@ class Labels:
         maximum_per_principal: how many of one principal, the first that sent them; 0 for any number. refused: those
         that the gate refused too. Labels that others contradict, and as many principals or more, wait.
         """
-        states = ["pending", "refused"] if refused else ["pending"]
+        # Of one state an index tells nx-27017, too.
+        query = {"state": {"$in": ["pending", "refused"]}} if refused else _PENDING
         by_principal: Counter[str] = Counter()
 
         def is_full(principal: str) -> bool:
             return 0 < maximum_per_principal <= by_principal[principal]
 
         with unavailable():
-            query, fields = {"state": {"$in": states}, **_UNDISPUTED}, {"source": 1, "principals": 1}
+            fields = {"source": 1, "principals": 1, "conflict": 1}
             oldest = self._collection.find(query, fields).sort([("received_at", 1), ("_id", 1)])
-            found = [(each["_id"], str((each.get("principals") or [each.get("source")])[0])) for each in oldest]
+            found = [
+                (each["_id"], str((each.get("principals") or [each.get("source")])[0]))
+                for each in oldest
+                if not each.get("conflict")
+            ]
         ids = (identifier for identifier, principal in found if not is_full(principal))
         for label in read_valid(in_pieces(self._collection, ids), LabelRecord):
             principal = (label.principals or [label.source])[0]
@@ -175,12 +186,15 @@ class Labels:
                 break
 
     def accepted(self, learned_by: Sequence[str], maximum: int) -> Iterator[LabelRecord]:
-        """Yield the newest labels that these versions have learned, at most so many; they are read a few at a time."""
+        """Yield labels that these versions have learned, at most so many; they are read a few at a time.
+
+        They are the newest, among five times as many that came last.
+        """
+        versions = {*learned_by}
         with unavailable():
-            query = {"state": "used", "model": {"$in": [*learned_by]}}
-            newest = self._collection.find(query, {"_id": 1}).sort([("received_at", -1), ("_id", -1)]).limit(maximum)
-            ids = [document["_id"] for document in newest]
-        return read_valid(in_pieces(self._collection, ids), LabelRecord)
+            newest = self._collection.find({}, {"state": 1, "model": 1}).sort("received_at", -1).limit(5 * maximum)
+            ids = [each["_id"] for each in newest if each.get("state") == "used" and each.get("model") in versions]
+        return read_valid(in_pieces(self._collection, ids[:maximum]), LabelRecord)
 
     def texts(self, ids: Sequence[str]) -> Iterable[str]:
         """Return the texts of these labels, which are read a few at a time, each time that they are iterated over."""

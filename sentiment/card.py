@@ -15,7 +15,7 @@ def card(version: str, manifest: Manifest, line: Sequence[tuple[str, Manifest | 
     line: the versions that it has learned from, oldest first, by their ids, with None for one whose manifest is gone.
     """
     parts = [f"# Model {version}", *_what_it_is(manifest), *_how_good(manifest), *_line([*line, (version, manifest)])]
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join([*parts, *_moved(manifest)]) + "\n"
 
 
 def _what_it_is(manifest: Manifest) -> list[str]:
@@ -93,6 +93,17 @@ def _line(line: Sequence[tuple[str, Manifest | None]]) -> list[str]:
         "Each version was learned from the one above it"
         + (f"; {earlier:,} earlier ones are not shown." if earlier else "."),
         _table(("version", "trained at", "labels learned", "accuracy", "what the gate said"), rows),
+    ]
+
+
+def _moved(manifest: Manifest) -> list[str]:
+    if not manifest.moved:
+        return []
+    rows = [(each.word, f"{each.before:+.3f}", f"{each.after:+.3f}") for each in manifest.moved]
+    return [
+        "## What its last labels have changed",
+        "The words whose log-odds moved most; 0 is that of a word that the model does not have.",
+        _table(("word", "before", "after"), rows),
     ]
 
 

@@ -129,7 +129,7 @@ class TextCounter:
         occurrences = csr_array(entries, shape=(len(self), len(self._index)))
         # Of words, a single character is none; dropping them here, once each, takes less time than from every text.
         known, least = len(self._known.words), self._features.least_characters
-        others = [*islice(self._index, known, None)]
+        others = [*islice(reversed(self._index), len(self._index) - known)][::-1]
         is_term = np.ones(len(self._index), dtype=np.bool_)
         is_term[known:] = [len(term) >= least for term in others]
         terms = (*self._known.words, *(term for term in others if len(term) >= least))

@@ -3,7 +3,7 @@
 set -eu
 export MC_CONFIG_DIR=/tmp/mc
 cd /run/secrets
-mc alias set store http://s3:9000 "$(cat s3-access-key)" "$(cat s3-secret-key)" > /dev/null
+mc alias set store "${S3_ENDPOINT_URL:-http://s3:9000}" "$(cat s3-access-key)" "$(cat s3-secret-key)" > /dev/null
 for part in predict drift retrain; do
   user=$(cat "$part-s3-access-key")
   mc admin policy create store "$part" "$part-s3-policy"

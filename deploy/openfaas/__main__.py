@@ -3,7 +3,6 @@
 import argparse
 import json
 import os
-import shlex
 import shutil
 import sys
 import time
@@ -33,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the steps; return 0, or 1 with a line that says which failed and what to do."""
     parser = argparse.ArgumentParser(prog="deploy.sh", description=__doc__)
     # What each means: the usage of deploy.sh.
-    for flag in ("--dry-run", "--kubernetes", "--remove", "--data"):
+    for flag in ("--dry-run", "--check", "--kubernetes", "--remove", "--data"):
         parser.add_argument(flag, action="store_true")
     parsed = parser.parse_args(arguments)
     if parsed.data and not parsed.remove:
@@ -45,6 +44,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     commands = Commands(parsed.dry_run, settings.variables)
     steps = removal(settings, data=parsed.data) if parsed.remove else deployment(settings)
+    if parsed.check:
+        steps = checks(settings)
+    failed = False
     started = time.monotonic()
     for number, (title, do) in enumerate(steps, start=1):
         say(f"{time.monotonic() - started:6.1f} s  {number}/{len(steps)} {title}")
@@ -53,19 +55,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 say(f"          {note}")
         except ServiceError as error:
             say(f"deploy.sh: step {number}, {title}: {error}")
-            say("Run it again when that is put right: what is done already is left as it is.")
-            return 1
-    say(f"{time.monotonic() - started:6.1f} s  done")
-    if not (parsed.remove or parsed.dry_run):
+            if not parsed.check:
+                say("Run it again when that is put right: what is done already is left as it is.")
+                return 1
+            failed = True
+    say(f"{time.monotonic() - started:6.1f} s  {'something is missing' if failed else 'done'}")
+    if not (parsed.remove or parsed.dry_run or parsed.check):
         explain(settings)
-    return 0
+    return int(failed)
+
+
+def checks(settings: Settings) -> list[Step]:
+    """Return the steps that change nothing."""
+    cluster: list[Step] = [("what the cluster has", kubernetes.check)]
+    return [("tools and gateway", check), *(cluster if settings.kubernetes else [])]
 
 
 def deployment(settings: Settings) -> list[Step]:
     """Return the steps that bring everything up."""
     on_cluster = settings.kubernetes
     return [
-        ("tools and gateway", check),
+        *checks(settings),
         ("credentials", credentials),
         *([] if on_cluster else [(f"servers: {', '.join(settings.ours) or 'yours'}", containers.start_servers)]),
         ("images", containers.build),
@@ -75,6 +85,7 @@ def deployment(settings: Settings) -> list[Step]:
         *([] if on_cluster else [("bridge", containers.start_bridge)]),
         ("ready", wait_for_all),
         (f"score {TEXT!r}", score),
+        *([("a message", kubernetes.test)] if on_cluster else []),
     ]
 
 
@@ -99,15 +110,16 @@ def check(commands: Commands, settings: Settings) -> None:
         ("faas-cli", "version"): "see https://docs.openfaas.com/cli/install/",
     }
     if settings.kubernetes:
+        needed["helm", "version"] = "see https://helm.sh/docs/intro/install"
         needed["kubectl", "version"] = "install it and point it at your cluster"
     for command, hint in needed.items():
-        if commands.ask(*command) is None:
-            raise ServiceError(f"`{shlex.join(command)}` fails: {hint}")
+        if words := commands.refusal(*command):
+            raise ServiceError(f"{words}\n    {hint}")
     if problem := wrong_at(f"{settings.gateway_url}/healthz"):
         raise ServiceError(f"no gateway at OPENFAAS_URL={settings.gateway_url}: {problem}")
-    if commands.ask("faas-cli", "list") is None:
+    if words := commands.refusal("faas-cli", "list"):
         login = f"faas-cli login --gateway {settings.gateway_url} --username admin --password-stdin"
-        raise ServiceError(f"the gateway does not let you in: {login}")
+        raise ServiceError(f"{words}\n    where it is for the password: {login}")
 
 
 def credentials(commands: Commands, settings: Settings) -> str | None:
@@ -180,7 +192,7 @@ secrets    {SECRETS.relative_to(ROOT)}/
 try it:
   curl -H 'content-type: application/json' -d '{{"text": "{TEXT}"}}' {settings.gateway_url}/function/predict
   faas-cli list
-  ./deploy.sh --remove""")
+  ./deploy.sh {"--kubernetes " if settings.kubernetes else ""}--remove""")
 
 
 if __name__ == "__main__":

@@ -24,19 +24,19 @@ class Commands:
     dry_run: bool = False
     environment: Mapping[str, str] = field(default_factory=dict)
 
-    def run(self, *command: str, hint: str, attempts: int = 1) -> None:
-        """Run a command that changes something, again where it fails and `attempts` allow.
+    def run(self, *command: str, hint: str, attempts: int = 1, text: str = "") -> None:
+        """Run a command that changes something, again where it fails and `attempts` allow; `text` is what it reads.
 
         Raises ServiceError, with the end of what it printed and `hint`, where it fails.
         """
         if self.only_says(shlex.join(command)):
             return
-        result = self._run(command)
+        result = self._run(command, text)
         while result.returncode and (attempts := attempts - 1) > 0:
-            result = self._run(command)
+            result = self._run(command, text)
         if result.returncode:
-            lines = "\n".join(f"    {line}" for line in result.stdout.strip().splitlines()[-SHOWN_LINES:])
-            raise ServiceError(f"{shlex.join(command[:3])} ... failed with status {result.returncode}: {hint}\n{lines}")
+            failed = f"{shlex.join(command[:3])} ... failed with status {result.returncode}"
+            raise ServiceError(f"{failed}: {hint}\n{_end(result.stdout)}")
 
     def only_says(self, what: str) -> bool:
         """Return whether this is a dry run; one that is says `what` would be done."""
@@ -44,18 +44,27 @@ class Commands:
             say(f"    {what}")
         return self.dry_run
 
-    def ask(self, *command: str) -> str | None:
+    def ask(self, *command: str, text: str = "") -> str | None:
         """Return what a command that changes nothing prints on its standard output; None where it fails."""
-        result = self._run(command, stderr=subprocess.DEVNULL)
+        result = self._run(command, text, stderr=subprocess.DEVNULL)
         return result.stdout if result.returncode == 0 else None
 
-    def _run(self, command: Sequence[str], stderr: int = subprocess.STDOUT) -> "subprocess.CompletedProcess[str]":
+    def refusal(self, *command: str, text: str = "") -> str | None:
+        """Return the words with which a command that changes nothing fails; None where it does not."""
+        result = self._run(command, text)
+        if result.returncode:
+            return f"`{shlex.join(command)}` failed with status {result.returncode}\n{_end(result.stdout)}"
+        return None
+
+    def _run(
+        self, command: Sequence[str], text: str, stderr: int = subprocess.STDOUT
+    ) -> "subprocess.CompletedProcess[str]":
         try:
             return subprocess.run(
                 command,
                 cwd=ROOT,
                 env={**os.environ, **self.environment},
-                stdin=subprocess.DEVNULL,
+                input=text,
                 stdout=subprocess.PIPE,
                 stderr=stderr,
                 text=True,
@@ -64,3 +73,8 @@ class Commands:
             )
         except FileNotFoundError:
             return subprocess.CompletedProcess(command, 127, f"{command[0]}: not found")
+
+
+def _end(output: str) -> str:
+    """Return the last lines of what a command printed, indented."""
+    return "\n".join(f"    {line}" for line in output.strip().splitlines()[-SHOWN_LINES:])

@@ -47,6 +47,17 @@ def push(commands: Commands, settings: Settings) -> None:
     compose(commands, "push", *FUNCTIONS, *(OTHER_IMAGES if settings.kubernetes else ()), hint=hint)
 
 
+def pushed_digest(commands: Commands, settings: Settings, name: str) -> str:
+    """Return the digest by which the registry has an image; raises ServiceError where it was not pushed."""
+    image = settings.image(name)
+    inspect = ("docker", "image", "inspect", "--format", "{{range .RepoDigests}}{{println .}}{{end}}", image)
+    for line in (commands.ask(*inspect) or "").split():
+        repository, _, digest = line.partition("@")
+        if repository == image.rpartition(":")[0]:
+            return digest
+    raise ServiceError(f"{image} has no digest: was it pushed?")
+
+
 def start_servers(commands: Commands, settings: Settings) -> None:
     """Start the servers that are ours, and see that all of them can be reached from here; raises ServiceError."""
     if settings.ours:

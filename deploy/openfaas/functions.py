@@ -8,9 +8,10 @@ from typing import Any
 from contracts.names import FUNCTIONS
 from deploy.openfaas.commands import Commands
 from deploy.openfaas.settings import FUNCTION_CREDENTIALS, SECRETS, Settings, secrets_digest
-from deploy.runner import ServiceError
+from deploy.runner import ServiceError, wait_until
 
 STACK = "stack.yml"
+GONE_TIMEOUT_SECONDS = 120
 # What a function was deployed from: its part of stack.yml with the settings filled in, its image, its secrets.
 SPEC_ANNOTATION = "sentiment/spec-sha256"
 
@@ -62,11 +63,10 @@ def remove(commands: Commands, _settings: Settings) -> None:
         # Whatever it says: faasd gives up on a function that takes long to end, and kills it.
         with suppress(ServiceError):
             commands.run("faas-cli", "remove", name, attempts=3, hint="")
-    left = _deployed(commands)
-    if left and not commands.dry_run:
-        raise ServiceError(
-            f"still there: {', '.join(sorted(left))}; see `faas-cli describe`, and the gateway's own log"
-        )
+    # A cluster takes its time.
+    if not commands.dry_run and not wait_until(lambda: not _deployed(commands), GONE_TIMEOUT_SECONDS):
+        left = ", ".join(sorted(_deployed(commands)))
+        raise ServiceError(f"still there: {left}; see `faas-cli describe`, and the gateway's own log")
     for name in sorted(_secrets_there(commands) & set(FUNCTION_CREDENTIALS)):
         commands.run("faas-cli", "secret", "remove", name, hint="is a function of another deployment using it?")
 

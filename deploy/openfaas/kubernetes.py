@@ -1,88 +1,137 @@
-"""The servers and the bridge on a Kubernetes cluster: `./deploy.sh --kubernetes`."""
+"""The servers and the bridge on a Kubernetes cluster, by the Helm chart: `./deploy.sh --kubernetes`."""
 
 import json
-import shlex
+import os
+import re
+from collections.abc import Iterator
 
-from deploy import secrets
-from deploy.openfaas.commands import Commands
-from deploy.openfaas.containers import OTHER_IMAGES
-from deploy.openfaas.settings import FOLDER, SECRETS, Settings
+from deploy.openfaas.commands import ROOT, Commands
+from deploy.openfaas.containers import OTHER_IMAGES, pushed_digest
+from deploy.openfaas.settings import NAMESPACE, SECRETS, SERVERS, Settings
 from deploy.runner import ServiceError
 
-NAMESPACE = "sentiment"
+CHART = "deploy/chart"
+HELM_FROM = (3, 13)
+RELEASE = ("sentiment", "--namespace", NAMESPACE)
 KUBECTL = ("kubectl", "--namespace", NAMESPACE)
-WAIT = "600s"
-# The first password is the operator's own choice; this is where it says it.
-RABBITMQ_SECRET = "rabbitmq-default-user"  # noqa: S105 - a name
+TIMEOUT = "--timeout=15m"
+BROKER = "rabbitmqclusters.rabbitmq.com/rabbitmq"
+# What has to be there -> what brings it.
+_APPLY = "kubectl apply --server-side --filename https://"
+_HELM = "helm upgrade --install --create-namespace --namespace"
+_GITHUB = f"{_APPLY}github.com"
+CLUSTER = {
+    "namespace/openfaas": f"{_APPLY}raw.githubusercontent.com/openfaas/faas-netes/master/namespaces.yml && "
+    f"{_HELM} openfaas openfaas openfaas --repo https://openfaas.github.io/faas-netes "
+    "--set functionNamespace=openfaas-fn,generateBasicAuth=true",
+    "apiservice/v1beta1.metrics.k8s.io": f"{_GITHUB}/kubernetes-sigs/metrics-server/releases/latest/download/"
+    "components.yaml",
+}
+# The same for those custom resources that the chart renders for these settings.
+OPERATORS = {
+    "rabbitmqclusters.rabbitmq.com": f"{_GITHUB}/cert-manager/cert-manager/releases/latest/download/cert-manager.yaml "
+    f"&& {_GITHUB}/rabbitmq/cluster-operator/releases/latest/download/cluster-operator.yml",
+    "mongodbcommunity.mongodbcommunity.mongodb.com": f"{_HELM} mongodb mongodb-operator mongodb-kubernetes "
+    "--repo https://mongodb.github.io/helm-charts --set operator.watchNamespace='*'",
+    "scaledobjects.keda.sh": f"{_HELM} keda keda keda --repo https://kedacore.github.io/charts",
+}
+
+
+def check(commands: Commands, settings: Settings) -> None:
+    """See that the cluster has what the chart needs; raises ServiceError with what is missing, and what brings it."""
+    if commands.only_says("kubectl get storageclass, crd, ...; helm template"):
+        return
+    if missing := list(_missing(commands, settings)):
+        raise ServiceError("missing:" + "".join(f"\n    - {each}" for each in missing))
+
+
+def _missing(commands: Commands, settings: Settings) -> Iterator[str]:
+    if refused := commands.refusal("kubectl", "version"):
+        yield f"a cluster that kubectl reaches: {refused}"
+        return
+    found = re.match(r"v(\d+)\.(\d+)", commands.ask("helm", "version", "--short") or "")
+    if not found or (int(found[1]), int(found[2])) < HELM_FROM:
+        yield f"Helm {'.'.join(map(str, HELM_FROM))} or newer: see https://helm.sh/docs/intro/install"
+        return
+    if not os.environ.get("REGISTRY"):
+        yield "REGISTRY: export REGISTRY=<where you push to and the nodes pull from; public for the community edition>"
+    if os.environ.get("TRAIN_DATA", "imdb") not in ("", "imdb", "starter"):
+        yield "TRAIN_DATA: a job of the cluster has no files of yours; export TRAIN_DATA=imdb or starter"
+    template = ("helm", "template", *RELEASE, CHART, *_values_files())
+    values = json.dumps(_values(settings))
+    rendered = commands.ask(*template, text=values)
+    if rendered is None:
+        yield f"values that the chart takes: {commands.refusal(*template, text=values)}"
+        return
+    for resource, brings in CLUSTER.items():
+        if commands.ask("kubectl", "get", resource) is None:
+            yield f"{resource}: {brings}"
+    for definition, brings in OPERATORS.items():
+        group = definition.partition(".")[2]
+        if f"\napiVersion: {group}/" in rendered and commands.ask("kubectl", "get", f"crd/{definition}") is None:
+            yield f"{definition}, of its operator: {brings}"
+    classes = json.loads(commands.ask("kubectl", "get", "storageclass", "--output=json") or '{"items": []}')["items"]
+    default = "storageclass.kubernetes.io/is-default-class"
+    if not any((each["metadata"].get("annotations") or {}).get(default) == "true" for each in classes):
+        one = classes[0]["metadata"]["name"] if classes else "NAME"
+        yield f"a default storage class: kubectl annotate storageclass {one} {default}=true"
 
 
 def apply(commands: Commands, settings: Settings) -> None:
-    """Apply deploy/kubernetes with the images of this deployment, then the secrets; wait for the first model."""
+    """Have the chart's release as these settings say, and wait until all of it is ready; raises ServiceError."""
+    namespace = {
+        "apiVersion": "v1",
+        "kind": "Namespace",
+        "metadata": {"name": NAMESPACE, "labels": {"pod-security.kubernetes.io/enforce": "baseline"}},
+    }
+    command = ("kubectl", "apply", "--filename", "-")
+    commands.run(*command, text=json.dumps(namespace), hint="may you make the namespace?")
+    values = _values(settings)
+    if not commands.dry_run:
+        values["digests"] = {name: pushed_digest(commands, settings, name) for name in OTHER_IMAGES}
+        values["credentials"] = {path.name: path.read_text() for path in SECRETS.glob("[!.]*")}
     commands.run(
-        "kubectl", "apply", "--kustomize", _overlay(commands, settings),
-        hint="are the operators of docs/deploying.md installed, and may you make namespaces?",
+        "helm", "upgrade", "--install", *RELEASE, CHART, *_values_files(), "--wait", "--wait-for-jobs", TIMEOUT,
+        text=json.dumps(values),
+        hint=f"`kubectl --namespace {NAMESPACE} get pods` tells which is not ready, `kubectl logs` why",
     )  # fmt: skip
-    _put_secret(commands, "mongodb-password", {"password": "mongodb-password"})
-    commands.run(
-        *KUBECTL, "wait", "--for=create", f"secret/{RABBITMQ_SECRET}", f"--timeout={WAIT}",
-        hint="`kubectl --namespace sentiment describe rabbitmqcluster` tells what its operator waits for",
-    )  # fmt: skip
-    if not commands.dry_run and "rabbitmq" in settings.ours:
-        url = _rabbitmq_url(commands)
-        wanted = {"rabbitmq-url": url, "drift-rabbitmq-url": url, "rabbitmq-stream-url": secrets.NONE}
-        secrets.write(SECRETS, wanted)
-    names = (
-        "s3-access-key", "s3-secret-key", "mongodb-url", "rabbitmq-url", "rabbitmq-stream-url",
-        "model-signing-key", "model-public-key", "ca-certificates",
-    )  # fmt: skip
-    # The bridge's own, which sends labels and does no more.
-    _put_secret(commands, "sentiment", {name: name for name in names} | {"retrain-token": "bridge-retrain-token"})
-    hint = "`kubectl --namespace sentiment logs job/bootstrap` says why there is no first model"
-    commands.run(*KUBECTL, "wait", "--for=condition=complete", "job/bootstrap", f"--timeout={WAIT}", hint=hint)
-    hint = "`kubectl --namespace sentiment logs deployment/bridge` says why"
-    commands.run(*KUBECTL, "rollout", "status", "deployment/bridge", f"--timeout={WAIT}", hint=hint)
+
+
+def test(commands: Commands, _settings: Settings) -> None:
+    """Score a text and send a message, from inside the cluster; raises ServiceError."""
+    hint = f"`kubectl --namespace {NAMESPACE} logs test --all-containers` says why"
+    commands.run("helm", "test", *RELEASE, "--timeout=3m", hint=hint)
 
 
 def remove(commands: Commands, _settings: Settings, *, data: bool) -> None:
-    """Delete what was applied; the namespace with its volumes only where the data are to go."""
+    """Take the release away; volumes stay, those of RabbitMQ by a cluster of no node, but where the data are to go."""
+    hint = f"`kubectl --namespace {NAMESPACE} get all` shows what is left"
+    commands.run("helm", "uninstall", *RELEASE, "--ignore-not-found", "--wait", TIMEOUT, hint=hint)
     if data:
-        commands.run("kubectl", "delete", "namespace", NAMESPACE, "--ignore-not-found", hint="may you delete it?")
+        commands.run("kubectl", "delete", "namespace", NAMESPACE, "--ignore-not-found", TIMEOUT, hint=hint)
         return
-    for kind in ("deployment/bridge", "job/bootstrap"):
-        commands.run(*KUBECTL, "delete", kind, "--ignore-not-found", hint="may you delete it?")
+    commands.run(*KUBECTL, "delete", "pod/test", "--ignore-not-found", hint=hint)
+    if commands.dry_run or commands.ask(*KUBECTL, "get", BROKER) is not None:
+        patch = json.dumps({"spec": {"replicas": 0}})
+        commands.run(*KUBECTL, "patch", BROKER, "--type=merge", f"--patch={patch}", hint=hint)
 
 
-def _overlay(commands: Commands, settings: Settings) -> str:
-    """Write a kustomization with the registry and tag of this deployment on top of the project's; return its folder."""
-    folder = FOLDER / "kubernetes"
-    if commands.only_says(f"write {folder / 'kustomization.yaml'}"):
-        return str(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    images = {f"sentiment-{name}": settings.image(name).rpartition(":") for name in OTHER_IMAGES}
-    kustomization = {
-        "apiVersion": "kustomize.config.k8s.io/v1beta1",
-        "kind": "Kustomization",
-        "resources": ["../../../deploy/kubernetes"],
-        "images": [{"name": name, "newName": new, "newTag": tag} for name, (new, _, tag) in images.items()],
+def _values_files() -> list[str]:
+    """Return options of Helm: our values on its standard input, which so are in no file, then those of CHART_VALUES."""
+    files = filter(None, os.environ.get("CHART_VALUES", "").split(":"))
+    return ["--values=-", *(f"--values={file}" for file in files)]
+
+
+def _values(settings: Settings) -> dict[str, object]:
+    """Return the chart's values as these settings have them."""
+    known = json.loads((ROOT / CHART / "values.schema.json").read_text())["properties"]["settings"]["properties"]
+    given = {name: value for name in known if (value := os.environ.get(name))}
+    if "rabbitmq" not in settings.ours:
+        # A broker of the user's may be older than partitions are.
+        given["STREAM_PARTITIONS"] = settings.variables["STREAM_PARTITIONS"]
+    return {
+        "registry": settings.variables["REGISTRY"],
+        "tag": settings.variables["TAG"],
+        "settings": given,
+        "servers": {name: "external" for name in SERVERS if name not in settings.ours},
     }
-    # JSON is YAML, and needs no library.
-    (folder / "kustomization.yaml").write_text(json.dumps(kustomization, indent=2))
-    return str(folder)
-
-
-def _put_secret(commands: Commands, name: str, keys: dict[str, str]) -> None:
-    """Make a secret, or renew it; `keys` are its keys with the file of SECRETS that has the value of each."""
-    files = [f"--from-file={key}={SECRETS / file}" for key, file in keys.items()]
-    manifest = [*KUBECTL, "create", "secret", "generic", name, *files]
-    command = f"{shlex.join(manifest)} --dry-run=client --output=yaml | kubectl apply --filename -"
-    commands.run("sh", "-c", command, hint="may you make secrets there?")
-
-
-def _rabbitmq_url(commands: Commands) -> str:
-    url = commands.ask(
-        *KUBECTL, "get", f"secret/{RABBITMQ_SECRET}",
-        "--output", "go-template={{.data.connection_string | base64decode}}",
-    )  # fmt: skip
-    if not url:
-        raise ServiceError(f"secret/{RABBITMQ_SECRET} has no connection_string")
-    return url

@@ -20,6 +20,8 @@ FOLDER = ROOT / ".local" / "openfaas"
 SECRETS = FOLDER / "secrets"
 """The folder of this deployment's credentials, each a file."""
 LOOPBACK = "127.0.0.1"
+NAMESPACE = "sentiment"
+"""The namespace of a cluster in which servers and bridge run."""
 # The address of the bridge that faasd makes: functions reach this machine there.
 FAASD_ADDRESS = "10.62.0.1"
 # service of compose.yml -> the variable that names a server of the user's in its place
@@ -52,11 +54,13 @@ class Settings:
     """A deployment's settings.
 
     ours: the servers that are containers of ours, of s3, mongodb and rabbitmq; the others are the user's.
+    hosts: where MongoDB and RabbitMQ are reached, as far as they are ours.
     variables: the environment for faas-cli and compose, what stack.yml and compose.yml fill in.
     """
 
     kubernetes: bool
     ours: tuple[str, ...]
+    hosts: tuple[str, str]
     variables: Mapping[str, str]
 
     @classmethod
@@ -66,8 +70,10 @@ class Settings:
         ours = tuple(name for name, variable in SERVERS.items() if not environment.get(variable))
         host = environment.get("HOST_ADDRESS") or (LOOPBACK if kubernetes or not ours else _address_of_this_machine())
         s3, functions_gateway = f"http://{host}:9000", f"http://gateway:{urlsplit(gateway_url).port or 8080}"
+        hosts = host, host
         if kubernetes:
-            s3, functions_gateway = "http://minio.sentiment:9000", "http://gateway.openfaas:8080"
+            s3, functions_gateway = f"http://minio.{NAMESPACE}.svc:9000", "http://gateway.openfaas:8080"
+            hosts = f"mongodb-svc.{NAMESPACE}.svc", f"rabbitmq.{NAMESPACE}.svc"
         defaults = {
             "REGISTRY": "127.0.0.1:5000",
             "TAG": "latest",
@@ -87,7 +93,7 @@ class Settings:
             "COMPOSE_FILE": "compose.yml:deploy/openfaas/compose.yml",
             "COMPOSE_PROJECT_NAME": "sentiment-openfaas",  # apart from a `docker compose up` in the same folder
         }
-        return cls(kubernetes, ours, variables)
+        return cls(kubernetes, ours, hosts, variables)
 
     @property
     def gateway_url(self) -> str:
@@ -111,9 +117,8 @@ def make_secrets(settings: Settings, environment: Mapping[str, str]) -> list[str
     for name in ("s3-access-key", "s3-secret-key"):
         if "s3" not in settings.ours and name not in given and not (SECRETS / name).exists():
             given[name] = _ask(name, CREDENTIALS[name])
-    host = settings.variables["HOST_ADDRESS"]
     try:
-        made = secrets.make(SECRETS, host, host, given, environment, users=not settings.kubernetes)
+        made = secrets.make(SECRETS, *settings.hosts, given, environment)
     except ValueError as error:
         raise ServiceError(f"MODEL_SIGNING_KEY can't be used: {error}") from error
     return [name for name in CREDENTIALS if name in made]

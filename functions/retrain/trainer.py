@@ -105,7 +105,7 @@ class Trainer:
         """Store labels; where enough are pending then, a run starts in the background. Raises TooManyPending."""
         stored = self._keep(labels)
         most = self._settings.retrain_after
-        due = stored.pending >= most and self._progress is None and self._labels.ready() >= most
+        due = self._progress is None and stored.pending >= most and self._labels.waiting()[1] >= most
         if due:
             threading.Thread(target=self._run_in_background, name="training", daemon=True).start()
         return extended(stored, LabelsTaken, model=self._served(), retrained=due)
@@ -126,7 +126,7 @@ class Trainer:
             nobody = Contender(None, None)
             before = champion.as_contender() if champion else nobody
             outcome = RunOutcome(model=before.model, champion=before, challenger=nobody, reason="no labels are pending")
-            labels, ready = 0, self._labels.ready()
+            labels, (_, ready) = 0, self._labels.waiting()
             if scheduled and 0 < ready < (least := self._settings.retrain_least):
                 outcome = replace(outcome, reason=f"{ready} labels are pending, fewer than RETRAIN_LEAST ({least})")
             else:
@@ -184,14 +184,14 @@ class Trainer:
 
     def _keep(self, labels: Sequence[Label]) -> LabelsStored:
         self._ensure_indexes()
-        waiting = self._labels.count("pending")
+        waiting, _ = self._labels.waiting()
         if waiting + len(labels) > self._settings.max_pending_labels:
             raise TooManyPending(f"{waiting} labels are pending already; try again when they are learned")
         new = self._labels.add(labels)
         repeated = len(labels) - len(new)
         LABELS.labels("accepted").inc(len(new))
         LABELS.labels("repeated").inc(repeated)
-        return LabelsStored(accepted=len(new), repeated=repeated, pending=self._labels.count("pending"), ids=new)
+        return LabelsStored(accepted=len(new), repeated=repeated, pending=self._labels.waiting()[0], ids=new)
 
     def _run_in_background(self) -> None:
         """Run because enough labels are pending; if it fails, the next label or the schedule tries again."""

@@ -1,4 +1,4 @@
-"""stack.yml, compose.yml and deploy/kubernetes, checked offline: against schemas, and against each other."""
+"""stack.yml and compose.yml, checked offline: against schemas, and against each other."""
 
 import json
 import os
@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import kubernetes_validate
 import pytest
 import trustme
 import yaml
@@ -26,10 +25,6 @@ from deploy.servers import RABBITMQ_IMAGE
 from tests.containers import engine
 from tests.project import ROOT
 
-KUBERNETES = ROOT / "deploy" / "kubernetes"
-KUBERNETES_VERSION = "1.34"
-# What the operators define; their schemas come with them.
-CUSTOM = {"RabbitmqCluster", "MongoDBCommunity", "ScaledObject", "Kustomization", "Component"}
 STACK: dict[str, Any] = yaml.safe_load((ROOT / "stack.yml").read_text())
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "compose.yml").read_text())
 # What faas-cli knows of a function in a stack file (stack.Function of its SDK).
@@ -43,18 +38,6 @@ OURS = sorted(name for name, service in COMPOSE["services"].items() if "build" i
 def secrets_of(name: str) -> set[str]:
     """Return the secrets that a service of compose.yml finds, by the names that it finds them under."""
     return {each if isinstance(each, str) else each["target"] for each in COMPOSE["services"][name].get("secrets", ())}
-
-
-def manifests() -> Iterator[tuple[str, dict[str, Any]]]:
-    for path in sorted(KUBERNETES.rglob("*.yaml")):
-        for document in yaml.safe_load_all(path.read_text()):
-            yield f"{path.relative_to(KUBERNETES)}:{document['kind']}", document
-
-
-def pods() -> Iterator[tuple[str, dict[str, Any]]]:
-    for name, document in manifests():
-        if document["kind"] in ("Deployment", "StatefulSet", "Job"):
-            yield name, document["spec"]["template"]["spec"]
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
@@ -210,13 +193,9 @@ def test_a_broker_of_the_users_gets_a_super_stream_where_that_is_asked_for(
 
 
 def test_the_bridge_gets_every_credential_that_it_reads() -> None:
-    """From compose and from Kubernetes, both of which name them one by one."""
     wanted = {"mongodb-url", "rabbitmq-url", "rabbitmq-stream-url", "retrain-token", "ca-certificates"}
     assert wanted <= set(CREDENTIALS)
     assert secrets_of("bridge") == wanted
-    volumes = next(pod for name, pod in pods() if name == "bridge.yaml:Deployment")["volumes"]
-    items = next(volume["secret"]["items"] for volume in volumes if "secret" in volume)
-    assert {item["key"] for item in items} == {item["path"] for item in items} == wanted
 
 
 def test_every_part_of_ours_is_told_whom_to_trust() -> None:
@@ -249,9 +228,6 @@ def test_models_are_signed_by_who_publishes_them_and_checked_by_who_reads_them()
     assert {name for name, secrets in services.items() if "model-public-key" in secrets} == {
         *publishing, "predict", "drift",
     }  # fmt: skip
-    volumes = next(pod for name, pod in pods() if name == "bootstrap.yaml:Job")["volumes"]
-    items = next(volume["secret"]["items"] for volume in volumes if "secret" in volume)
-    assert {item["key"] for item in items} == {item["path"] for item in items} == services["bootstrap"]
 
 
 def test_the_key_pair_of_a_deployment_is_made_once(tmp_path: Path) -> None:
@@ -314,9 +290,8 @@ def test_a_function_gets_the_secrets_of_no_other_user(
         for secret in function["secrets"]:
             if any(server in secret for server in ("rabbitmq", "mongodb", "s3-")):
                 assert secret.startswith(f"{name}-")
-    # On a cluster nobody makes users of MongoDB and the store yet: all have the administrator's.
     for what in ("mongodb-url", "s3-access-key"):
-        assert ((tmp_path / f"predict-{what}").read_text() == (tmp_path / what).read_text()) is kubernetes
+        assert (tmp_path / f"predict-{what}").read_text() != (tmp_path / what).read_text()
 
 
 def test_a_part_that_uses_the_store_waits_for_its_users_and_each_user_is_made(tmp_path: Path) -> None:
@@ -412,112 +387,20 @@ def test_a_service_of_ours_can_write_nothing_but_tmp(name: str) -> None:
 
 def test_no_file_has_a_default_password() -> None:
     texts = [(ROOT / name).read_text() for name in ("compose.yml", "stack.yml", "deploy/compose/s3.yml")]
-    texts += [path.read_text() for path in KUBERNETES.rglob("*.yaml")]
+    texts += [path.read_text() for path in (ROOT / "deploy" / "chart").rglob("*.yaml")]
     for text in texts:
         assert not re.search(r"minioadmin|guest|changeme|(?i:password|secret_key|_pass)\"?: *[\"']?\$?\w*:-\w", text)
 
 
-@pytest.mark.parametrize("name", [name for name, document in manifests() if document["kind"] not in CUSTOM])
-def test_a_manifest_is_what_kubernetes_takes(name: str) -> None:
-    document = next(found for label, found in manifests() if label == name)
-    kubernetes_validate.validate(document, KUBERNETES_VERSION, strict=True)
-
-
-def test_kustomize_finds_every_file_once() -> None:
-    listed: list[Path] = []
-    for path in KUBERNETES.rglob("kustomization.yaml"):
-        listed += [path.parent / name for name in yaml.safe_load(path.read_text()).get("resources", ())]
-    assert sorted(listed) == sorted(p for p in KUBERNETES.rglob("*.yaml") if p.name != "kustomization.yaml")
-
-
-@pytest.mark.parametrize("name", [name for name, _ in pods()])
-def test_a_pod_has_no_more_rights_than_it_needs(name: str) -> None:
-    pod = next(found for label, found in pods() if label == name)
-    assert pod["automountServiceAccountToken"] is False
-    assert pod["securityContext"]["runAsNonRoot"] is True
-    assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
-    for container in pod["containers"]:
-        assert container["securityContext"]["allowPrivilegeEscalation"] is False
-        assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
-        assert container["resources"]["requests"]
-        assert container["resources"]["limits"]["memory"]
-
-
-def test_the_bridge_has_probes_a_budget_and_an_autoscaler() -> None:
-    kinds = {document["kind"]: document for name, document in manifests() if name.startswith("bridge.yaml")}
-    container = kinds["Deployment"]["spec"]["template"]["spec"]["containers"][0]
-    assert {"startupProbe", "livenessProbe", "readinessProbe"} <= set(container)
-    assert container["securityContext"]["readOnlyRootFilesystem"] is True
-    assert kinds["PodDisruptionBudget"]["spec"]["maxUnavailable"] == 1
-    target = kinds["HorizontalPodAutoscaler"]["spec"]["scaleTargetRef"]
-    assert (target["kind"], target["name"]) == ("Deployment", "bridge")
-    assert "replicas" not in kinds["Deployment"]["spec"]  # it would fight with the autoscaler
-
-
-def test_no_autoscaler_starts_more_bridges_than_there_are_partitions() -> None:
-    found = dict(manifests())
-    (container,) = found["bridge.yaml:Deployment"]["spec"]["template"]["spec"]["containers"]
-    environment = {variable["name"]: variable["value"] for variable in container["env"]}
-    assert environment["BRIDGE_SOURCE"] == "stream:reviews"
-    partitions = int(environment["STREAM_PARTITIONS"])
-    assert found["bridge.yaml:HorizontalPodAutoscaler"]["spec"]["maxReplicas"] == partitions
-    assert found["components/keda/scaled-object.yaml:ScaledObject"]["spec"]["maxReplicaCount"] == partitions
-
-
-def test_the_streams_fit_on_the_volume_of_each_node() -> None:
-    """A stream holds up to one segment, a quarter of its bound, more than the bound."""
-    found = dict(manifests())
-    (container,) = found["bridge.yaml:Deployment"]["spec"]["template"]["spec"]["containers"]
-    environment = {variable["name"]: variable["value"] for variable in container["env"]}
-    streams = int(environment["STREAM_PARTITIONS"]) + len(("labels", "predictions", "rejected"))
-    broker = found["rabbitmq.yaml:RabbitmqCluster"]["spec"]
-    storage = re.fullmatch(r"(\d+)Gi", broker["persistence"]["storage"])
-    kept_free = re.search(r"disk_free_limit.absolute = (\d+)GB", broker["rabbitmq"]["additionalConfig"])
-    assert storage
-    assert kept_free
-    room = int(storage[1]) * 2**30 - int(kept_free[1]) * 10**9
-    assert streams * int(environment["STREAM_MAX_BYTES"]) * 1.25 < room
-
-
-def test_what_a_component_adds_is_in_the_namespace_of_the_rest() -> None:
-    namespace = yaml.safe_load((KUBERNETES / "kustomization.yaml").read_text())["namespace"]
-    for path in (KUBERNETES / "components").rglob("kustomization.yaml"):
-        component = yaml.safe_load(path.read_text())
-        assert "resources" not in component or component["namespace"] == namespace, path
-
-
-def test_keda_asks_the_prometheus_that_scrapes_the_bridges() -> None:
-    found = dict(manifests())
-    folder = KUBERNETES / "components" / "prometheus"
-    documents = list(yaml.safe_load_all((folder / "prometheus.yaml").read_text()))
-    services = {document["metadata"]["name"]: document for document in documents if document["kind"] == "Service"}
-    trigger = found["components/keda/scaled-object.yaml:ScaledObject"]["spec"]["triggers"][0]["metadata"]
-    (port,) = services["prometheus"]["spec"]["ports"]
-    assert trigger["serverAddress"] == f"http://prometheus.sentiment:{port['port']}"
-    (job,) = yaml.safe_load((folder / "prometheus.yml").read_text())["scrape_configs"]
-    (lookup,) = job["dns_sd_configs"]
-    (name,) = lookup["names"]
-    assert services[name]["spec"]["clusterIP"] == "None"
-    assert services[name]["spec"]["ports"][0]["port"] == lookup["port"]
-    assert services[name]["spec"]["selector"] == found["bridge.yaml:Deployment"]["spec"]["selector"]["matchLabels"]
-
-
-def test_every_pod_of_the_namespace_is_closed_but_to_those_named() -> None:
-    policies = [d for name, d in manifests() if name.startswith("network-policies.yaml")]
-    assert any(p["spec"]["podSelector"] == {} and "ingress" not in p["spec"] for p in policies)
-    for policy in policies:
-        for rule in policy["spec"].get("ingress", ()):
-            assert rule["from"]
-
-
 # Of these no registry's digest is known (docs/deploying.md), so each is named by its patch release.
-WITHOUT_DIGEST = {"rabbitmq:4.1.8", "rabbitmq:4.1.8-management", "ghcr.io/openfaas/cron-connector:0.7.0"}
+WITHOUT_DIGEST = {"rabbitmq:4.1.8", "rabbitmq:4.2.4-management", "ghcr.io/openfaas/cron-connector:0.7.0"}
 
 
 def images_of_others() -> Iterator[tuple[str, str]]:
     """Yield each image that is not of ours, and the file that names it."""
-    files = [ROOT / "compose.yml", ROOT / "deploy/compose/s3.yml", *KUBERNETES.rglob("*.yaml")]
+    files, values = (ROOT / "compose.yml", ROOT / "deploy/compose/s3.yml"), ROOT / "deploy/chart/values.yaml"
     named = [(path, image) for path in files for image in re.findall(r"image: (?:&\S+ )?(\S+)", path.read_text())]
+    named += [(values, image) for image in yaml.safe_load(values.read_text())["images"].values()]
     named += [(ROOT / "Dockerfile", engine.BASE_IMAGE), (ROOT / "deploy/servers.py", RABBITMQ_IMAGE)]
     for path, image in named:
         # Of ours the tag follows, and a reference has its image where it is defined.

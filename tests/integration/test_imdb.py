@@ -5,6 +5,7 @@ the repository.
 """
 
 import os
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,9 +14,9 @@ import pytest
 from numpy.typing import NDArray
 
 from contracts.names import CLASSES
-from datasets import load_corpus
+from datasets import DataError, load_corpus
 from records.labels import Label
-from sentiment.artifact import scorer_of
+from sentiment.artifact import Artifact, scorer_of
 from sentiment.calibrating import calibrated
 from sentiment.calibration import probability
 from sentiment.counts import count_texts
@@ -83,8 +84,12 @@ def test_counted_reviews_get_the_same_labels_and_the_accuracy_that_is_known(trai
     assert result.accuracy == np.mean(trained.labels == trained.dev.labels)
 
 
-def test_with_a_tenth_held_out_a_probability_says_how_often_it_is_right(trained: Trained) -> None:
-    artifact = train_artifact(archive("aclImdb_train.tar.gz"), holdout_share=0.1)
+@pytest.fixture(scope="module")
+def artifact() -> Artifact:
+    return train_artifact(archive("aclImdb_train.tar.gz"), holdout_share=0.1)
+
+
+def test_with_a_tenth_held_out_a_probability_says_how_often_it_is_right(trained: Trained, artifact: Artifact) -> None:
     scorer, counted = scorer_of(artifact.manifest, artifact.parts), count_texts(trained.dev.texts)
     log_odds = counted.log_odds(scorer)
     raw = evaluate(log_odds, trained.dev.labels)
@@ -95,6 +100,24 @@ def test_with_a_tenth_held_out_a_probability_says_how_often_it_is_right(trained:
     assert (raw.log_loss, raw.calibration_error) > (1.5, 0.15)
     assert found.log_loss <= 0.43
     assert found.calibration_error <= 0.08
+
+
+def test_the_calibration_does_no_harm_to_texts_far_shorter_than_those_it_was_fitted_on(artifact: Artifact) -> None:
+    try:
+        corpus = load_corpus("starter")
+    except DataError as error:
+        pytest.skip(str(error))
+    scorer, counted = scorer_of(artifact.manifest, artifact.parts), count_texts(corpus.texts)
+    log_odds, words = counted.log_odds(scorer), counted.known_words(scorer)
+    short = words <= 5
+    labels = [label for label, chosen in zip(corpus.labels, short, strict=True) if chosen]
+    raw = evaluate(log_odds[short], labels)
+    found = evaluate(calibrated(log_odds[short], words[short], artifact.manifest.calibration), labels)
+    sys.stdout.write(f"{len(labels)} texts: {raw.log_loss:.3f} {raw.calibration_error:.3f}, calibrated ")
+    sys.stdout.write(f"{found.log_loss:.3f} {found.calibration_error:.3f}\n")
+    assert len(labels) > 500
+    assert found.log_loss < raw.log_loss + 0.01
+    assert found.calibration_error < raw.calibration_error + 0.01
 
 
 def test_the_model_survives_as_bytes(trained: Trained) -> None:

@@ -3,7 +3,7 @@
 import signal
 import time
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from pymongo.errors import BulkWriteError, OperationFailure
 
 from contracts.codec import from_document, to_document, to_documents
 from contracts.drift import DriftReport, ReferenceFigures, State
+from contracts.manifest import Bound
 from contracts.records import PredictionRecord, RejectedRecord, StoredOffset
 from deploy import ports, servers
 from deploy.ports import free_port
@@ -559,3 +560,20 @@ def test_a_document_of_another_kind_is_named_and_spoils_no_list(
     assert [label.id for label in labels.pending(maximum=10)] == ["a"]
     with pytest.raises(InvalidRecord, match=r"'b' .* `\$\.text`"):
         labels.find("b")
+
+
+def test_the_newest_labels_that_the_line_has_learned_are_what_was_accepted(records: Records) -> None:
+    labels = Labels(records)
+    for number, state in enumerate(["old", "left behind", "learned", "learned too", "pending"]):
+        ids = labels.add([Label(f"{state} {n}", n % 2, "ann") for n in range(3)])
+        records.database["labels"].update_many(
+            {"_id": {"$in": ids}}, {"$set": {"received_at": OLD_TIME + timedelta(hours=number)}}
+        )
+        if state != "pending":
+            labels.mark_used(ids, "other" if state == "left behind" else "v1", 2.0, Bound(5, 2))
+    found = [*labels.accepted(["v0", "v1"], 8)]
+    assert {label.text.rpartition(" ")[0] for label in found[:6]} == {"learned", "learned too"}
+    assert {label.text.rpartition(" ")[0] for label in found[6:]} == {"old"}
+    assert {(label.counted, label.bound) for label in found} == {(2.0, Bound(5, 2))}
+    assert len(found) == 8
+    assert labels.waiting() == (3, 3)

@@ -184,16 +184,16 @@ def test_of_a_text_with_both_labels_neither_is_learned_until_one_has_more_princi
     good, bad = Label("film", 1, "ann"), Label("film", 0, "bob")
     labels.add([good, bad, Label("other", 1, "ann")])
     assert [label.text for label in labels.pending(maximum=10)] == ["other"]
-    assert labels.ready() == 1
+    assert labels.waiting()[1] == 1
     (conflict,) = labels.conflicts()
     assert conflict.text == "film"
     assert {(each.label, *each.principals) for each in conflict.labels} == {(1, "ann"), (0, "bob")}
     labels.add([Label("film", 0, "bob", source=f"source {number}") for number in range(1_000)])
-    assert labels.ready() == 1, "one principal is one, however many sources it names"
+    assert labels.waiting()[1] == 1, "one principal is one, however many sources it names"
     labels.add([Label("film", 0, "eve")])
     assert {(label.text, label.label) for label in labels.pending(maximum=10)} == {("film", 0), ("other", 1)}
     labels.add([Label("film", 1, "eve")])
-    assert labels.ready() == 1, "two against two"
+    assert labels.waiting()[1] == 1, "two against two"
 
 
 def test_a_refused_label_waits_again_once_somebody_else_vouches_for_it(labels: Labels) -> None:

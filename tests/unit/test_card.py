@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from contracts.manifest import Calibration, Manifest
+from contracts.manifest import Calibration, Manifest, MovedWord
 from sentiment.card import MOST_VERSIONS, PLOT_CHARACTERS, card
 from sentiment.evaluation import evaluate
 from sentiment.packing import pack
@@ -66,6 +66,15 @@ def test_the_line_of_versions_has_what_the_gate_said_of_each() -> None:
         "| v2 | 2026-01-02T03:04:05+00:00 | 0 |  |  |",
         "| v3 | 2026-01-02T03:04:05+00:00 | 1,200, 1 taken back | 66.7% | learned 1200 labels: not worse |",
     ]
+
+
+def test_the_words_that_moved_most_stand_at_the_end() -> None:
+    moved = changed(moved=[MovedWord("bore", 0.5, -1.25), MovedWord("zyx", 0.0, 0.75)])
+    assert section(card("v1", moved), "What its last labels have changed")[-2:] == [
+        "| bore | +0.500 | -1.250 |",
+        "| zyx | +0.000 | +0.750 |",
+    ]
+    assert "What its last labels" not in card("v1", MANIFEST)
 
 
 def test_of_a_long_line_the_last_versions_are_shown() -> None:

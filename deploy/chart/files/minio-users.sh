@@ -1,0 +1,1 @@
+../../compose/minio-users.sh

@@ -1,0 +1,1 @@
+../../compose/mongodb-users.js
