@@ -14,6 +14,7 @@ from deploy import ports, runner, servers
 from messages.amqp import blocking_connection
 from model_store.publishing import ModelStore
 from records import Records
+from records.labels import Labels
 from tests.running import running
 
 # The suites there are no test modules of their own.
@@ -140,6 +141,12 @@ def records(environment: Mapping[str, str]) -> Iterator[Records]:
     found = Records.from_environment()
     yield found
     found.close()
+
+
+@pytest.fixture
+def labels(records: Records) -> Labels:
+    """The labels in it."""
+    return Labels(records)
 
 
 @pytest.fixture(scope="session")

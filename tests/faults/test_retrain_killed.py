@@ -16,10 +16,10 @@ from records import Records
 from records.labels import Labels
 from sentiment.counts import count_texts
 from sentiment.packing import unpack
-from tests.integration.test_retrain import champion, honest, labels, settings
+from tests.integration.test_retrain import champion, honest, settings
 from tests.models import equal
 
-__all__ = ["champion", "labels"]  # fixtures
+__all__ = ["champion"]  # a fixture
 
 
 def die(*_: object, **__: object) -> None:

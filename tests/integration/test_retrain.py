@@ -20,7 +20,6 @@ from model_store.publishing.objects import client as s3_client
 from model_store.settings import Settings as StoreSettings
 from process.exclusive import Busy
 from process.settings import SettingsError
-from records import Records
 from records.labels import AmbiguousLabel, Label, Labels
 from sentiment.artifact import HOLDOUT_PART, LABELS_PART, scorer_of
 from sentiment.calibrating import calibrate
@@ -53,14 +52,6 @@ def corpus(count: int = 400) -> Corpus:
 def champion(environment: Mapping[str, str]) -> str:
     assert environment
     return promote(train_artifact(corpus(), holdout_share=0.25))
-
-
-@pytest.fixture
-def labels(environment: Mapping[str, str]) -> Iterator[Labels]:
-    assert environment
-    records = Records.from_environment()
-    yield Labels(records)
-    records.close()
 
 
 def settings(**changes: Any) -> Settings:

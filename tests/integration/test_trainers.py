@@ -1,6 +1,6 @@
 """A version of the trainer nb-logistic in the running system: served, updated, taken back, refused where unknown."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,6 @@ from functions.retrain.trainer import Trainer
 from model_store.errors import VersionRefused
 from model_store.publishing import ModelStore
 from model_store.serving import StoreReader, load_scorer
-from records import Records
 from records.labels import Label, Labels
 from sentiment.artifact import Artifact, scorer_of
 from sentiment.counts import count_texts
@@ -41,14 +40,6 @@ def version(environment: Mapping[str, str]) -> Artifact:
     artifact = train_artifact(corpus(), holdout_share=0.25, trainer="nb-logistic")
     promote(artifact)
     return artifact
-
-
-@pytest.fixture
-def labels(environment: Mapping[str, str]) -> Iterator[Labels]:
-    assert environment
-    records = Records.from_environment()
-    yield Labels(records)
-    records.close()
 
 
 def test_predict_tells_texts_of_the_same_words_apart(
