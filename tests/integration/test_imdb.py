@@ -20,6 +20,7 @@ from sentiment.artifact import Artifact, scorer_of
 from sentiment.calibrating import calibrated
 from sentiment.calibration import probability
 from sentiment.counts import count_texts
+from sentiment.drift.expected import expected_accuracy
 from sentiment.evaluation import evaluate
 from sentiment.features import SEQUENCES
 from sentiment.model import Model
@@ -126,15 +127,38 @@ def test_the_model_survives_as_bytes(trained: Trained) -> None:
     assert len(artifact.parts["model.npz"]) < 2_000_000
 
 
-def test_nb_logistic_is_right_in_91_percent_and_its_probabilities_mean_something() -> None:
-    corpus, dev = archive("aclImdb_train.tar.gz"), archive("aclImdb_dev.tar.gz")
-    artifact = train_artifact(corpus, holdout_share=0.1, trainer="nb-logistic")
-    scorer, counted = scorer_of(artifact.manifest, artifact.parts), count_texts(dev.texts, SEQUENCES)
+@pytest.fixture(scope="module")
+def logistic() -> Artifact:
+    return train_artifact(archive("aclImdb_train.tar.gz"), holdout_share=0.1, trainer="nb-logistic")
+
+
+def test_nb_logistic_is_right_in_91_percent_and_its_probabilities_mean_something(logistic: Artifact) -> None:
+    dev = archive("aclImdb_dev.tar.gz")
+    scorer, counted = scorer_of(logistic.manifest, logistic.parts), count_texts(dev.texts, SEQUENCES)
     log_odds, words = counted.log_odds(scorer), counted.known_words(scorer)
     result = evaluate(calibrated(log_odds, words, scorer.calibration), dev.labels)
     assert result.accuracy >= 0.91
     assert result.log_loss <= 0.235
     assert result.calibration_error <= 0.025
+
+
+@pytest.mark.parametrize("model", ["artifact", "logistic"])
+def test_of_most_windows_the_accuracy_lies_where_it_is_expected_without_labels(
+    model: str, request: pytest.FixtureRequest
+) -> None:
+    artifact, dev = request.getfixturevalue(model), archive("aclImdb_dev.tar.gz")
+    scorer = scorer_of(artifact.manifest, artifact.parts)
+    probabilities = np.array([scorer.probability(text) for text in dev.texts])
+    right = (probabilities > 0.5) == (np.array(dev.labels) == 1)
+    windows = np.random.default_rng(1).permutation(len(right)).reshape(25, 500)
+    within, behind = 0, []
+    for window in windows:
+        expected, low, high = expected_accuracy(probabilities[window].tolist())
+        within += low <= right[window].mean() <= high
+        behind.append(abs(expected - right[window].mean()))
+    sys.stdout.write(f"{artifact.manifest.algorithm}: {within} of 25, {np.mean(behind):.3f} on average\n")
+    assert within >= 20
+    assert np.mean(behind) <= 0.025
 
 
 @pytest.mark.parametrize("seed", range(3))
