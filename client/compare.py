@@ -11,6 +11,7 @@ from statistics import median
 from msgspec import Struct
 from tqdm import tqdm
 
+from client.drawing import drawing
 from client.models import served
 from contracts.codec import indented
 from contracts.manifest import Evaluation
@@ -62,14 +63,10 @@ def run(arguments: argparse.Namespace) -> None:
         found.append(figures(artifact, test))
     sys.stdout.write((indented(found) if arguments.json else describe(found)) + "\n")
     if arguments.plot:
-        try:
+        with drawing(arguments.plot):
             from client.compare_plot import plot  # matplotlib is optional and slow to import
-        except ImportError as error:
-            raise DataError(f"--plot needs matplotlib ({error}); pip install 'sentiment-openfaas[plot]'") from error
-        try:
+
             plot(found, arguments.plot)
-        except (OSError, ValueError) as error:
-            raise DataError(f"{arguments.plot}: can't be written ({error})") from error
 
 
 def describe(found: Sequence[Figures]) -> str:

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 from typing import TypeVar
 
+from client.drawing import drawing
 from contracts.codec import indented
 from contracts.drift import Comparison
 from datasets import DataError, read_examples
@@ -34,14 +35,10 @@ def run(arguments: argparse.Namespace, model: LinearModel) -> None:
     report = check(reference, window, level=arguments.level, minimum_texts=arguments.min_texts)
     sys.stdout.write((indented(report) if arguments.json else describe(report)) + "\n")
     if arguments.plot:
-        try:
+        with drawing(arguments.plot):
             from sentiment.drift.plot import plot  # matplotlib is optional and slow to import
-        except ImportError as error:
-            raise DataError(f"--plot needs matplotlib ({error}); pip install 'sentiment-openfaas[plot]'") from error
-        try:
+
             plot(report, reference, window, arguments.plot)
-        except (OSError, ValueError) as error:
-            raise DataError(f"{arguments.plot}: can't be written ({error})") from error
 
 
 def describe(report: Comparison) -> str:
