@@ -203,7 +203,7 @@ def questions(records: Records, texts: Texts, version: str, count: int) -> Itera
     repeated = [Label(text, 1, "ann") for text in islice(texts, 100)]
     labels.add(repeated)
     yield "retrain", "how many labels are pending", labels.waiting
-    yield "retrain", "how many are learned", lambda: labels.count("used")
+    yield "retrain", "how many are learned", lambda: labels.counts().used
     yield "retrain", "the oldest 1,000 pending", lambda: [*labels.pending(maximum=1_000)]
     yield "retrain", "the 200 that were learned last", lambda: [*labels.accepted(["v1"], 200)]
     yield "retrain", "100 to store, which are there", lambda: labels.add(repeated)

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
 from pymongo import UpdateOne
 from pymongo.collection import Collection
@@ -55,6 +55,14 @@ class Label:
     def opposite_id(self) -> str:
         """The id of the other label of the same text."""
         return _digest(f"{1 - self.label}\0{self.text}")
+
+
+class LabelCounts(NamedTuple):
+    """How many labels there are of each state."""
+
+    pending: int
+    used: int
+    refused: int
 
 
 @dataclass(frozen=True)
@@ -133,14 +141,15 @@ class Labels:
         for conflict in (True, False):
             self._mark([one for one, more in sides.items() if (more <= 0) is conflict], {"conflict": conflict})
 
-    def count(self, state: str) -> int:
-        """Return how many labels are `pending`, `used` or `refused`."""
+    def counts(self) -> LabelCounts:
+        """Return how many labels there are of each state."""
         # Not count_documents, which nx-27017 answers by reading all labels that there are. Most are used.
         with unavailable():
-            if state == "used":
-                others = self.count("pending") + self.count("refused")
-                return max(self._collection.estimated_document_count() - others, 0)
-            return sum(1 for _ in self._collection.find({"state": state}, {"_id": 1}))
+            pending, refused = (
+                sum(1 for _ in self._collection.find({"state": state}, {"_id": 1})) for state in ("pending", "refused")
+            )
+            used = max(self._collection.estimated_document_count() - pending - refused, 0)
+        return LabelCounts(pending, used, refused)
 
     def waiting(self) -> tuple[int, int]:
         """Return how many labels are pending, and from how many of them a run would learn: those without a conflict."""

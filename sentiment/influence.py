@@ -5,6 +5,8 @@ A text that is learned as a label counts as if it had at most as many words, and
 around, and an update by long reviews outweighs the sentences that the model began with.
 """
 
+from heapq import nsmallest
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
@@ -57,5 +59,6 @@ def moved(before: LinearModel, after: LinearModel, most: int = MOVED_WORDS) -> l
     known = dict(zip(before.vocabulary, before.log_odds().tolist(), strict=True))
     now = dict(zip(after.vocabulary, after.log_odds().tolist(), strict=True))
     # Ties are broken by the alphabet, so that the answer does not depend on the order of a set.
-    found = sorted(known.keys() | now.keys(), key=lambda word: (-abs(now.get(word, 0) - known.get(word, 0)), word))
-    return [MovedWord(word[:MOVED_CHARACTERS], known.get(word, 0.0), now.get(word, 0.0)) for word in found[:most]]
+    words = known.keys() | now.keys()
+    found = nsmallest(most, words, key=lambda word: (-abs(now.get(word, 0) - known.get(word, 0)), word))
+    return [MovedWord(word[:MOVED_CHARACTERS], known.get(word, 0.0), now.get(word, 0.0)) for word in found]

@@ -80,7 +80,9 @@ class Line:
         found, left_out = challenged(self.champion, lesson, window, self.settings)
         if found.verdict.promote:
             self.accepted += [replace(self.pending[identifier], weight=weight) for identifier in found.lesson.ids]
-            artifact = self.champion.successor(found.model, weight, "test", learned=found.lesson.ids)
+            artifact = self.champion.successor(
+                self.champion.compared(found.model), weight, "test", learned=found.lesson.ids
+            )
             self.promoted += 1
             self.champion = Champion.of(current(self.promoted), artifact)
         self.pending.clear()

@@ -40,7 +40,7 @@ from contracts.retrain import (
 from functions.retrain.challenge import Challenge, challenged
 from functions.retrain.lesson import Lesson
 from functions.retrain.settings import Settings
-from functions.retrain.versions import Champion, first_version, summary
+from functions.retrain.versions import Champion, Compared, first_version, summary
 from model_store.errors import PromotionConflict, StoreError
 from model_store.layout import Current
 from model_store.publishing import ModelStore
@@ -89,11 +89,12 @@ class Trainer:
 
     def overview(self, *, with_texts: bool) -> Overview:
         """Return the labels, what runs do and did, the versions and their promotions; with_texts: of labels, too."""
+        counts = self._labels.counts()
         return Overview(
             model=self._served(),
-            pending=self._labels.count("pending"),
-            used=self._labels.count("used"),
-            refused=self._labels.count("refused"),
+            pending=counts.pending,
+            used=counts.used,
+            refused=counts.refused,
             conflicts=self._labels.conflicts() if with_texts else UNSET,
             running=self._progress,
             last_run=self._last_run,
@@ -162,7 +163,8 @@ class Trainer:
                 counted = influence.within(count_texts([label.text], champion.model.features), label.bound)
                 model = champion.model.added(counted, [label.label], weight=-label.counted)
                 reason = f"label {label.id} was taken back"
-                artifact = champion.successor(model, self._settings.label_weight, reason, taken_back=[label.id])
+                weight = self._settings.label_weight
+                artifact = champion.successor(champion.compared(model), weight, reason, taken_back=[label.id])
                 version = self._promote(artifact, champion.current, by, reason)
             self._labels.delete(label.id)
             return TakenBack(label.id, version is not None, version)
@@ -231,13 +233,13 @@ class Trainer:
         self._say("training", len(lesson))
         bound: Bound | None = None
         if champion:
-            found, outcome = self._challenge(champion, lesson, outcome)
+            found, compared, outcome = self._challenge(champion, lesson, outcome)
             if not found.verdict.promote:
                 return outcome
             lesson, bound = found.lesson, champion.bound
             self._say("publishing", len(lesson))
             reason, weight = f"learned {len(lesson)} labels: {outcome.reason}", self._settings.label_weight
-            artifact = champion.successor(found.model, weight, reason, learned=lesson.ids)
+            artifact = champion.successor(compared, weight, reason, learned=lesson.ids)
         elif len(set(lesson.labelled.labels.tolist())) < 2:
             return replace(outcome, reason="there is no model yet, and the pending labels are all of one class")
         else:
@@ -251,10 +253,12 @@ class Trainer:
         self._labels.mark_used(lesson.ids, version, artifact.manifest.label_weight, bound)
         return replace(outcome, promoted=True, model=version, challenger=replace(outcome.challenger, model=version))
 
-    def _challenge(self, champion: Champion, lesson: Lesson, outcome: RunOutcome) -> tuple[Challenge, RunOutcome]:
+    def _challenge(
+        self, champion: Champion, lesson: Lesson, outcome: RunOutcome
+    ) -> tuple[Challenge, Compared, RunOutcome]:
         """Return the challenge that the gate lets through, else the one it refuses, and `outcome` with what it found.
 
-        Labels that it refuses are marked.
+        With it comes its model beside the champion. Labels that it refuses are marked.
         """
         accepted = self._labels.accepted(champion.lineage, WINDOW_LABELS)
         most, features = int(WINDOW_SHARE * self._settings.max_run_bytes), champion.model.features
@@ -271,18 +275,18 @@ class Trainer:
         if not found.verdict.promote:
             logger.warning("challenger %s", found.verdict.reason)
             self._labels.mark_refused(found.lesson.ids, run, found.verdict.reason)
-        moved = influence.moved(champion.model, found.model)
-        calibrated = champion.calibrated(found.model)
-        words = (f"{each.word} {each.before:+.2f} to {each.after:+.2f}" for each in moved)
+        compared = champion.compared(found.model)
+        words = (f"{each.word} {each.before:+.2f} to {each.after:+.2f}" for each in compared.moved)
         logger.info("log-odds that moved most: %s", ", ".join(words))
-        return found, replace(
+        outcome = replace(
             outcome,
             retrained=True,
-            challenger=Contender(None, calibrated.metrics if calibrated else None),
+            challenger=Contender(None, compared.metrics),
             reason=found.verdict.reason,
             tests=found.verdict.tests,
-            moved=moved,
+            moved=compared.moved,
         )
+        return found, compared, outcome
 
     def _promote(self, artifact: Artifact, expected: Current | None, by: str, reason: str) -> str:
         version = self._store.publish(artifact)

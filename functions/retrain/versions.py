@@ -7,7 +7,7 @@ from typing import Self
 import numpy as np
 
 from contracts.codec import extended
-from contracts.manifest import About, Bound, Contender
+from contracts.manifest import About, Bound, Calibration, Contender, Evaluation, MovedWord
 from contracts.retrain import VersionMetrics, VersionSummary
 from functions.retrain.lesson import Lesson
 from model_store.layout import Current
@@ -16,7 +16,7 @@ from records import now
 from records.labels import Labels
 from sentiment import gate, influence
 from sentiment.artifact import HOLDOUT_PART, LABELS_PART, REFERENCE_PART, Artifact
-from sentiment.calibrating import Calibrated, calibrate
+from sentiment.calibrating import calibrate
 from sentiment.calibration import NOT_CALIBRATED
 from sentiment.counts import TextCounts, count_texts
 from sentiment.drift.measures import measure
@@ -26,6 +26,16 @@ from sentiment.packing import Holdout, pack, unpack
 from sentiment.trainers import TRAINERS
 
 MAX_ANCESTORS = 1_000
+
+
+@dataclass(frozen=True, eq=False)
+class Compared:
+    """A model beside the champion: how good it is on the holdout, None without one, and the words that moved most."""
+
+    model: LinearModel
+    calibration: Calibration
+    metrics: Evaluation | None
+    moved: list[MovedWord]
 
 
 @dataclass(frozen=True)
@@ -78,11 +88,12 @@ class Champion:
         """Return its version and figures, as answers and manifests show what the gate compares."""
         return Contender(self.current.version, self.artifact.manifest.metrics)
 
-    def calibrated(self, model: LinearModel) -> Calibrated | None:
-        """Return what calibrates a model on the holdout, and how good it is there; None without one."""
-        if not len(self.holdout_labels):
-            return None
-        return calibrate(self.holdout, model.scorer(), self.holdout_labels.tolist())
+    def compared(self, model: LinearModel) -> Compared:
+        """Return a model beside this one, calibrated on the holdout where there is one."""
+        calibration, metrics = NOT_CALIBRATED, None
+        if len(self.holdout_labels):
+            calibration, metrics = calibrate(self.holdout, model.scorer(), self.holdout_labels.tolist())
+        return Compared(model, calibration, metrics, influence.moved(self.model, model))
 
     def repair(self, labels: Labels) -> None:
         """Bring the labels up to what the champion says of itself; raises RecordsUnavailable.
@@ -98,30 +109,29 @@ class Champion:
 
     def successor(
         self,
-        model: LinearModel,
+        next_one: Compared,
         weight: float,
         reason: str,
         *,
         learned: Sequence[str] = (),
         taken_back: Sequence[str] = (),
     ) -> Artifact:
-        """Return the version that follows: `model`, which has learned labels or forgotten some, by their ids.
+        """Return the version that follows: `next_one`, which has learned labels or forgotten some, by their ids.
 
         The holdout goes on from version to version; all else is made anew. weight: how often each label is counted.
         """
-        parts = {LABELS_PART: "\n".join(learned).encode()}
+        model, parts = next_one.model, {LABELS_PART: "\n".join(learned).encode()}
         if len(self.holdout_labels):
             measured = measure(self.holdout, model, self.holdout_labels.tolist())
             parts[HOLDOUT_PART] = self.artifact.parts[HOLDOUT_PART]
             parts[REFERENCE_PART] = Reference.from_measured([measured]).to_bytes()
-        found = self.calibrated(model)
         about = About(
             trained_at=now().isoformat(timespec="seconds"),
             trainer=model.update,
             data=self.artifact.manifest.data,
             examples=int(model.class_texts.sum()),
-            metrics=found.metrics if found else None,
-            calibration=found.calibration if found else NOT_CALIBRATED,
+            metrics=next_one.metrics,
+            calibration=next_one.calibration,
             parent=self.current.version,
             ancestors=self.lineage[-MAX_ANCESTORS:],
             label_weight=weight,
@@ -131,7 +141,7 @@ class Champion:
             reason=reason,
             champion=self.as_contender(),
             anchor=self.anchor,
-            moved=influence.moved(self.model, model),
+            moved=next_one.moved,
         )
         return pack(model, about, parts)
 

@@ -320,7 +320,7 @@ class Stage:
         """Have retrain learn what is pending; return whether nothing is."""
         with suppress(urllib3.exceptions.HTTPError):
             urllib3.request("POST", f"{self.retrain.service.variables['URL']}/", timeout=60)
-        return Labels(self.records).count("pending") == 0
+        return Labels(self.records).counts().pending == 0
 
 
 def faketime() -> str | None:

@@ -107,7 +107,7 @@ def test_the_next_run_ends_well(
     expected = before.added(count_texts(label.text for label in everything), [label.label for label in everything])
     assert outcome.model
     assert equal(unpack(store.load(outcome.model)), expected), "each label is learned exactly once"
-    assert (labels.count("pending"), labels.count("used")) == (0, 80)
+    assert (labels.counts().pending, labels.counts().used) == (0, 80)
 
 
 def test_a_label_is_not_subtracted_twice(

@@ -123,7 +123,7 @@ def test_an_honest_batch_is_learned_promoted_and_used_once(
     assert artifact.manifest.parent == champion
     assert artifact.manifest.ancestors == [champion]
     assert sorted(artifact.parts[LABELS_PART].decode().split()) == sorted(label.id for label in honest(60))
-    assert (labels.count("pending"), labels.count("used")) == (0, 60)
+    assert (labels.counts().pending, labels.counts().used) == (0, 60)
     assert trainer.run(by="test").reason == "no labels are pending"
     assert store.history()[0].reason.startswith("learned 60 labels")
 
@@ -138,10 +138,10 @@ def test_noise_is_refused_with_a_reason_and_does_not_spoil_the_next_run(
     current = store.current()
     assert current is not None
     assert current.version == champion
-    assert (labels.count("pending"), labels.count("refused")) == (0, 200)
+    assert (labels.counts().pending, labels.counts().refused) == (0, 200)
     labels.add(honest(60))
     assert trainer.run(by="test").promoted is True
-    assert labels.count("used") == 60
+    assert labels.counts().used == 60
 
 
 def test_the_gate_can_be_turned_off_and_says_so(champion: str, store: ModelStore, labels: Labels) -> None:
@@ -157,7 +157,7 @@ def test_a_principal_that_floods_is_capped_in_each_run(champion: str, store: Mod
     labels.add(honest(60))
     labels.add([Label(label.text, label.label, "other") for label in honest(10, start=60)])
     Trainer(store, labels, settings(max_labels_per_principal=20)).run(by="test")
-    assert (labels.count("used"), labels.count("pending")) == (30, 40)
+    assert (labels.counts().used, labels.counts().pending) == (30, 40)
 
 
 def test_the_same_label_counts_once_whatever_source_and_id_the_sender_makes_up(labels: Labels) -> None:
@@ -168,7 +168,7 @@ def test_the_same_label_counts_once_whatever_source_and_id_the_sender_makes_up(l
     found = labels.find(first.id)
     assert found is not None
     assert found.vouchers == {"ann", "bob"}
-    assert labels.count("pending") == 1
+    assert labels.counts().pending == 1
 
 
 def test_of_a_text_with_both_labels_neither_is_learned_until_one_has_more_principals(labels: Labels) -> None:
@@ -191,9 +191,9 @@ def test_a_refused_label_waits_again_once_somebody_else_vouches_for_it(labels: L
     (identifier,) = labels.add([Label("film", 1, "eve")])
     labels.mark_refused([identifier], "run", "noise")
     labels.add([Label("film", 1, "eve")])
-    assert (labels.count("refused"), labels.count("pending")) == (1, 0)
+    assert (labels.counts().refused, labels.counts().pending) == (1, 0)
     labels.add([Label("film", 1, "ann")])
-    assert (labels.count("refused"), labels.count("pending")) == (0, 1)
+    assert (labels.counts().refused, labels.counts().pending) == (0, 1)
 
 
 def test_a_strangers_id_keeps_no_label_out_and_names_no_other(champion: str, trainer: Trainer, labels: Labels) -> None:
@@ -232,7 +232,7 @@ def test_a_pending_label_is_taken_back_without_a_new_version(champion: str, trai
     (identifier,) = labels.add(honest(1))
     taken_back = trainer.take_back(identifier, by="test")
     assert (taken_back.subtracted, taken_back.model) == (False, None)
-    assert labels.count("pending") == 0
+    assert labels.counts().pending == 0
 
 
 def test_weight_counts_a_label_that_often(champion: str, store: ModelStore, labels: Labels) -> None:
@@ -269,7 +269,7 @@ def test_rollback_serves_the_version_before_and_is_logged(
     trainer.run(by="test")
     assert trainer.roll_back(None, by="test").model == champion
     assert store.history()[0].version == champion
-    assert (labels.count("used"), labels.count("pending")) == (60, 0)
+    assert (labels.counts().used, labels.counts().pending) == (60, 0)
     assert trainer.run(by="test").reason == "no labels are pending"
 
 
@@ -281,7 +281,7 @@ def test_rollback_can_have_the_labels_learned_anew(
     labels.add(honest(20, start=60))
     trainer.run(by="test")
     rolled_back = trainer.roll_back(first, by="test", requeue=True)
-    assert (rolled_back.model, rolled_back.requeued, labels.count("pending")) == (first, 20, 20)
+    assert (rolled_back.model, rolled_back.requeued, labels.counts().pending) == (first, 20, 20)
     outcome = trainer.run(by="test")
     everything = honest(80)
     expected = unpack(store.load(champion)).added(
@@ -323,10 +323,10 @@ def test_a_run_takes_what_memory_has_room_for_and_the_next_ones_take_the_rest(
     before = unpack(store.load(champion))
     trainer = Trainer(store, labels, settings(max_run_bytes=5_000, gate="off"))
     used = [0]
-    while labels.count("pending"):
+    while labels.counts().pending:
         outcome = trainer.run(by="test")
         assert outcome.promoted, outcome.reason
-        used.append(labels.count("used"))
+        used.append(labels.counts().used)
     assert len(used) > 3
     assert all(earlier < later < 61 for earlier, later in pairwise(used))
     texts, truth = [label.text for label in honest(60)], [label.label for label in honest(60)]
@@ -341,7 +341,7 @@ def test_a_label_that_memory_has_no_room_for_beside_others_is_learned_alone(
     labels.add(honest(2))
     outcome = Trainer(store, labels, settings(max_run_bytes=1, gate="off")).run(by="test")
     assert outcome.promoted, outcome.reason
-    assert (labels.count("used"), labels.count("pending")) == (1, 1)
+    assert (labels.counts().used, labels.counts().pending) == (1, 1)
 
 
 def test_labels_that_would_give_the_model_too_many_words_are_refused_and_say_why(
@@ -352,7 +352,7 @@ def test_labels_that_would_give_the_model_too_many_words_are_refused_and_say_why
     outcome = Trainer(store, labels, settings(max_vocabulary_words=words + 10)).run(by="test")
     assert (outcome.promoted, outcome.model) == (False, champion)
     assert f"more than MAX_VOCABULARY_WORDS ({words + 10})" in outcome.reason
-    assert (labels.count("refused"), labels.count("pending")) == (60, 0)
+    assert (labels.counts().refused, labels.counts().pending) == (60, 0)
     assert Trainer(store, labels, settings()).run(by="test", refused=True).promoted
 
 
@@ -364,7 +364,7 @@ def test_a_first_model_learns_as_many_labels_as_memory_has_room_for(store: Model
     artifact = store.load(outcome.model)
     learned = artifact.parts[LABELS_PART].decode().split()
     assert 1 < len(learned) < 60
-    assert (labels.count("used"), labels.count("pending")) == (len(learned), 60 - len(learned))
+    assert (labels.counts().used, labels.counts().pending) == (len(learned), 60 - len(learned))
     by_id = {label.id: label for label in honest(60)}
     known = [by_id[identifier] for identifier in learned]
     assert equal(unpack(artifact), train([label.text for label in known], [label.label for label in known]))
@@ -389,7 +389,7 @@ def test_of_two_runs_at_once_one_works_and_the_other_says_so(champion: str, trai
         trainer.run(by="second")
     leave.set()
     thread.join(30)
-    assert labels.count("used") == 60
+    assert labels.counts().used == 60
 
 
 @pytest.fixture
@@ -581,7 +581,7 @@ def test_of_a_mixed_run_the_guilty_principal_is_refused_with_the_reason_and_the_
     assert outcome.refused != UNSET
     assert [(each.principal, each.labels) for each in outcome.refused] == [("eve", 100)]
     assert "look like noise" in outcome.refused[0].reason
-    assert (labels.count("used"), labels.count("refused"), labels.count("pending")) == (60, 100, 0)
+    assert (labels.counts().used, labels.counts().refused, labels.counts().pending) == (60, 100, 0)
     refused = labels.find(bad[0].id)
     assert refused is not None
     assert "look like noise" in str(refused.reason)
