@@ -22,11 +22,11 @@ def sequences(text: str) -> list[str]:
     return list(dict.fromkeys(chain.from_iterable(sequences_by_length(text))))
 
 
-def sequences_by_length(text: str) -> tuple[list[str], ...]:
-    """Return the single words of `text`, the pairs, and so on, each in order; one begins at each word."""
+def sequences_by_length(text: str, longest: int = LONGEST_SEQUENCE) -> tuple[list[str], ...]:
+    """Return the single words of `text`, the pairs, and so on to `longest`, each in order; one begins at each word."""
     words = _TOKENS(text.lower().replace("<br />", " "))
     lengths = [words]
-    for length in range(1, LONGEST_SEQUENCE):
+    for length in range(1, longest):
         # The last sequences are too short to have one more word: here zip ends.
         lengths.append([f"{begin} {word}" for begin, word in zip(lengths[-1], words[length:], strict=False)])
     return tuple(lengths)

@@ -54,7 +54,7 @@ class Looked:
 
 
 @dataclass(frozen=True)
-class Labelled:
+class Judged:
     """Probabilities of texts of which the label is known, and how many were answered wrongly."""
 
     probabilities: Sequence[float]
@@ -160,8 +160,8 @@ class Checker:
         texts = self._records.texts([scoring.id for scoring in seen])
         window = Window.from_texts(texts, watched.model, reference=reference.statistics)
         say_rest("the window", window)
-        labelled = self._labelled(watched)
-        window = dataclasses.replace(window, labelled=len(labelled.probabilities), errors=labelled.errors)
+        judged = self._judged(watched)
+        window = dataclasses.replace(window, labelled=len(judged.probabilities), errors=judged.errors)
         comparison = check(
             reference.statistics, window, level=self._settings.level, minimum_texts=self._settings.minimum_texts
         )
@@ -180,10 +180,10 @@ class Checker:
                 models=[*starmap(ModelShare, Counter(scoring.model for scoring in seen).items())],
             ),
             reference=reference.describe(comparison.reference),
-            expected_accuracy=self._expect(watched, seen, labelled),
+            expected_accuracy=self._expect(watched, seen, judged),
         )
 
-    def _labelled(self, watched: Watched) -> Labelled:
+    def _judged(self, watched: Watched) -> Judged:
         """Score the newest labelled texts that came in since the model's promotion, unless a model has learned them.
 
         On what it has learned, a model errs less than on anything else.
@@ -191,9 +191,9 @@ class Checker:
         labels = self._records.unlearned_labels(self._settings.maximum_labels, since=watched.promoted_at)
         scored = [(watched.scorer.score(text), label) for text, label in labels]
         errors = sum(score.prediction != CLASSES[label] for score, label in scored)
-        return Labelled([score.probability for score, _ in scored], errors)
+        return Judged([score.probability for score, _ in scored], errors)
 
-    def _expect(self, watched: Watched, window: Sequence[Scoring], labelled: Labelled) -> ExpectedAccuracy:
+    def _expect(self, watched: Watched, window: Sequence[Scoring], judged: Judged) -> ExpectedAccuracy:
         """Return what accuracy is to be expected of a window, or why none can be told."""
         probabilities = [scoring.probability for scoring in window if scoring.model == watched.version]
         unknown = partial(ExpectedAccuracy, len(probabilities))
@@ -201,8 +201,8 @@ class Checker:
             return unknown(reason=f"the probabilities of {watched.version} are not calibrated")
         if len(probabilities) < self._settings.minimum_texts:
             return unknown(reason=f"{watched.version} has scored only {len(probabilities)} texts of the window")
-        if contradicts(labelled.probabilities, labelled.errors):
-            errors = f"{labelled.errors} of {len(labelled.probabilities)} answers are wrong"
+        if contradicts(judged.probabilities, judged.errors):
+            errors = f"{judged.errors} of {len(judged.probabilities)} answers are wrong"
             return unknown(reason=f"labels contradict the probabilities: {errors}")
         return ExpectedAccuracy(len(probabilities), *expected_accuracy(probabilities))
 

@@ -149,7 +149,7 @@ def frequent_terms(texts: Iterable[str]) -> set[str]:
     for length in range(LONGEST_SEQUENCE):
         texts_with = Counter[str]()
         for text in texts:
-            found = sequences_by_length(text)
+            found = sequences_by_length(text, length + 1)
             if length:
                 parts = pairwise(map(frequent.__contains__, found[length - 1]))
                 texts_with.update(
