@@ -12,6 +12,7 @@ from bridge.halves import by_halves
 from contracts.codec import Malformed, Reader, encode
 from contracts.predict import Answer, Answers, TextsRequest, read_answers
 from contracts.problem import read_problem
+from process import tracing
 from process.answers import PROBLEM_JSON
 from process.tls import explained
 
@@ -57,7 +58,7 @@ class Function:
         """Return what `read` finds in the answer to `body`; raises FunctionUnavailable or RequestRefused."""
         try:
             response = self._pool.request(
-                "POST", self.url + query, body=encode(body), headers=self._headers, redirect=False
+                "POST", self.url + query, body=encode(body), headers=self._headers | tracing.headers(), redirect=False
             )
         except urllib3.exceptions.HTTPError as error:
             words = explained(error, authorities="SSL_CERT_FILE", address="GATEWAY_URL")
