@@ -17,8 +17,7 @@ from typing import ClassVar, Generic, NamedTuple, TypeVar
 from msgspec import UNSET, Struct
 from prometheus_client import Counter
 
-from bridge.functions import Function, FunctionUnavailable, RequestRefused, predict
-from bridge.halves import by_halves
+from bridge.functions import predict
 from bridge.pipeline import Handled
 from contracts.codec import Malformed, encode, extended
 from contracts.limits import MAX_PARKED_CHARACTERS, MAX_REASON_CHARACTERS, TextTooLong, within_limit
@@ -29,6 +28,8 @@ from contracts.retrain import LabelExample, LabelsRequest, read_label_example, r
 from contracts.stream import Rejected, ReviewAnswer, read_review
 from messages.ports import Appended, Appender, BrokerUnavailable, Message, Outgoing, Place, Publisher
 from process import tracing
+from process.functions import Function, FunctionUnavailable, RequestRefused
+from process.halves import by_halves
 from process.retry import Abandoned, Retry
 from records import Records, RecordsUnavailable, now
 
