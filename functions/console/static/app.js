@@ -42,14 +42,14 @@ export function h(name, attributes = {}, ...children) {
 
 export const byId = (id) => document.getElementById(id);
 
-/** Fill a place of the page, unless it has just this already: so nothing loses its focus. */
+/** Fill a place of the page, unless it has just this already, so nothing loses its focus. Data are null where a part is away. */
 const shown = new WeakMap();
 export function fill(place, data, draw) {
   const said = JSON.stringify(data) ?? "";
   if (shown.get(place) === said) return;
   shown.set(place, said);
   place.classList.remove("loading");
-  place.replaceChildren(...[draw(data)].flat().filter(Boolean));
+  place.replaceChildren(...[data === null ? empty("Not known now, since a part is away.") : draw(data)].flat().filter(Boolean));
 }
 
 /** Set one dimension of an element in percent; by the style sheet's object, which the policy allows. */
@@ -120,6 +120,9 @@ export const facts = (pairs, className = "") => h("dl", { class: `facts ${classN
 export const empty = (...text) => h("p", { class: "empty" }, ...text);
 export const problemElement = (problem, again) => h("div", { class: "problem", role: "alert" },
   h("strong", {}, problem.title), problem.detail, again ? h("div", {}, h("button", { type: "button", class: "compact", onclick: again }, "Try again")) : null);
+
+/** Say which parts are away, while the others are shown. */
+export const showAway = (parts) => fill(byId("away"), parts, () => parts.map((part) => problemElement({ title: `${part.name} is away`, detail: `${part.says}. It is asked again in a moment.` })));
 
 /** Say something that was done, for eyes and for screen readers; it goes by itself. */
 export function notice(text) {

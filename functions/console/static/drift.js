@@ -1,5 +1,5 @@
 // Whether the texts have drifted: the confirmed state, what the present window says, and how the checks went before.
-import { api, byId, counted, effect, empty, every, facts, fill, h, notice, number, onPress, percent, pValue, sized, table, time, shortTime } from "./app.js";
+import { api, byId, counted, effect, empty, every, facts, fill, h, notice, number, onPress, percent, pValue, sized, table, time, shortTime, showAway } from "./app.js";
 import { lines } from "./chart.js";
 
 const SECONDS = 20;
@@ -34,12 +34,12 @@ function state(now) {
 }
 
 function tests(found) {
-  const names = Object.keys(found);
+  const names = Object.keys(TESTS).filter((name) => found[name]);
   if (!names.length) return empty("Nothing was compared: there are too few texts yet. Send more to predict or to the stream; 200 are enough.");
-  return table([["Test"], ["p, corrected", "number"], ["Effect", "number"], ["Against its threshold"], ["Says"]], names.map((name) => {
+  return table([["Test"], ["Says"], ["p, corrected", "number"], ["Effect", "number"], ["Against its threshold"]], names.map((name) => {
     const test = found[name];
     const bar = h("span", { class: `effect ${test.effect_size >= test.threshold ? "beyond" : ""}`, "aria-hidden": "true" }, sized(h("i"), "width", test.effect_size / test.threshold / 3));
-    return [[nameOf(name), h("span", { class: "small muted block" }, TESTS[name]?.[1] ?? "")], pValue(test.adjusted_p_value), effect(test.effect_size), [bar, h("span", { class: "small muted" }, `threshold ${effect(test.threshold)}`)], h("span", { class: `badge ${test.drift ? "bad" : "ok"}` }, test.drift ? "drift" : "ok")];
+    return [[nameOf(name), h("span", { class: "small muted block" }, TESTS[name]?.[1] ?? "")], h("span", { class: `badge ${test.drift ? "bad" : "ok"}` }, test.drift ? "drift" : "ok"), pValue(test.adjusted_p_value), effect(test.effect_size), [bar, h("span", { class: "small muted" }, `threshold ${effect(test.threshold)}`)]];
   }), { caption: "The tests of this window" });
 }
 
@@ -48,7 +48,7 @@ function words(moved) {
   const most = Math.max(...moved.map((word) => Math.max(word.share_reference, word.share_window)));
   const bar = (name, share) => h("span", {}, sized(h("i", { "aria-hidden": "true" }), "width", share / most), h("span", {}, h("span", { class: "unseen" }, `${name} `), percent(share)));
   return [
-    h("p", { class: "key small muted" }, h("span", { class: "swatch then" }), "share of texts in the reference", h("span", { class: "swatch seen" }), "in this window"),
+    h("p", { class: "key small muted" }, h("span", {}, h("i", { class: "swatch then" }), "share of texts in the reference"), h("span", {}, h("i", { class: "swatch seen" }), "in this window")),
     h("ul", { class: "pairs" }, moved.map((word) => h("li", { class: "pair" }, h("b", {}, word.word), bar("reference", word.share_reference), bar("window", word.share_window)))),
   ];
 }
@@ -77,13 +77,15 @@ function reportTable(reports) {
 }
 
 async function read() {
-  const { now, reports, can_generate } = await api("api/drift");
+  const { now, reports: found, can_generate, away } = await api("api/drift");
+  const reports = found && found.reports;
+  showAway(away);
   const card = byId("state");
   fill(card, now, state);
-  card.classList.toggle("drifted", now.state.drift);
-  card.classList.toggle("calm", !now.state.drift);
-  fill(byId("tests"), now.tests, tests);
-  fill(byId("words"), now.words, words);
+  card.classList.toggle("drifted", now?.state.drift === true);
+  card.classList.toggle("calm", now?.state.drift === false);
+  fill(byId("tests"), now && now.tests, tests);
+  fill(byId("words"), now && now.words, words);
   fill(byId("p-values"), reports, () => history(reports, "Corrected p-values of each test, by check, on a logarithmic scale", (test) => test.adjusted_p_value, { limit: { value: LEVEL, name: "level 0.01" }, log: true, format: pValue }));
   fill(byId("effects"), reports, () => history(reports, "Effect sizes of each test as multiples of its threshold, by check", (test) => test.effect_size / test.threshold, { limit: { value: 1, name: "threshold" }, format: effect }));
   fill(byId("reports"), reports, reportTable);

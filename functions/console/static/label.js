@@ -1,9 +1,10 @@
 // Texts that the model is least sure of, one at a time; a key decides. What is said goes to retrain.
-import { api, attempt, byId, counted, empty, every, facts, fill, h, meter, notice, number, onPress, percent, sized, time } from "./app.js";
+import { api, attempt, byId, counted, empty, every, facts, fill, h, meter, notice, number, onPress, percent, showAway, sized, time } from "./app.js";
 
 const SECONDS = 10;
 const done = new Set(); // what was decided or skipped here, which the next reading may still have
 let texts = [];
+let known = true; // whether it is known what there is to decide
 let sending = false;
 
 const current = () => texts[0];
@@ -11,7 +12,7 @@ const current = () => texts[0];
 function show() {
   const text = current();
   byId("decide").hidden = !text;
-  fill(byId("text"), text ?? "none", () => (text ? [
+  fill(byId("text"), text ?? (known ? "none" : null), () => (text ? [
     h("blockquote", { tabindex: "0" }, text.text),
     h("div", { class: "meta" }, h("span", {}, `The model: ${percent(text.probability)} positive`), meter(text.probability, "thin"), time(text.scored_at), h("span", {}, `${number(texts.length)} to go`)),
   ] : empty("Nothing to decide: no recent text is without a label. Send texts to predict or to the stream, and come back.")));
@@ -43,7 +44,7 @@ function next({ pending, retrain_after, running }) {
   ];
 }
 
-function last(run) {
+function last([run]) {
   if (!run) return empty("None yet.");
   return [
     h("p", {}, h("span", { class: `badge ${run.promoted ? "ok" : "unknown"}` }, run.promoted ? "learned and promoted" : run.retrained ? "learned, not promoted" : "nothing learned")),
@@ -68,13 +69,15 @@ function conflict({ text, labels }) {
 
 async function read() {
   const answer = await api("api/label");
+  showAway(answer.away);
   const kept = current();
-  texts = answer.texts.filter((each) => !done.has(each.id));
+  known = answer.texts !== null;
+  texts = (answer.texts ?? []).filter((each) => !done.has(each.id));
   // The text that somebody reads stays, wherever it stands in the new list.
   if (kept && texts.some((each) => each.id === kept.id)) texts = [kept, ...texts.filter((each) => each.id !== kept.id)];
   show();
-  fill(byId("next"), { pending: answer.pending, retrain_after: answer.retrain_after, running: answer.running }, next);
-  fill(byId("last"), answer.last_run, last);
+  fill(byId("next"), answer.pending === null ? null : { pending: answer.pending, retrain_after: answer.retrain_after, running: answer.running }, next);
+  fill(byId("last"), answer.pending === null ? null : [answer.last_run], last);
   fill(byId("conflicts"), answer.conflicts, (conflicts) => (conflicts.length ? h("ul", { class: "list" }, conflicts.map(conflict)) : empty("None: nobody contradicts anybody.")));
 }
 

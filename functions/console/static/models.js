@@ -1,5 +1,5 @@
 // Which version is served, how good it is, how it came to be served; and another one in its place.
-import { api, byId, counted, empty, every, facts, fill, h, logOdds, notice, number, percent, pValue, table, time } from "./app.js";
+import { api, byId, counted, empty, every, facts, fill, h, logOdds, notice, number, percent, pValue, showAway, table, time } from "./app.js";
 import { calibration } from "./chart.js";
 
 const SECONDS = 10;
@@ -23,7 +23,7 @@ function served(model) {
   ];
 }
 
-function curve(metrics) {
+function curve([metrics]) {
   if (!metrics?.calibration.some((bin) => bin.texts)) return empty("This version was never measured.");
   return [
     calibration("Calibration: the share of positive texts against the probability that the model gives", metrics.calibration, { format: percent }),
@@ -31,7 +31,7 @@ function curve(metrics) {
   ];
 }
 
-function confusion(metrics) {
+function confusion([metrics]) {
   if (!metrics) return empty("This version was never measured.");
   const cell = (row, column) => h("td", { class: row === column ? "right" : null }, number(metrics.confusion[row][column]), h("small", {}, row === column ? "right" : "wrong"));
   const row = (name, index) => h("tr", {}, h("th", { scope: "row" }, `is ${name}`), cell(index, 0), cell(index, 1));
@@ -69,9 +69,13 @@ function run({ last_run: last, running }) {
 
 function versions({ model, versions: all }) {
   if (!all.length) return empty("No version yet: deploy.sh trains the first one.");
-  return table([["Version"], ["Trained"], ["Accuracy", "number"], ["Log loss", "number"], ["Labels", "number"], ["Follows from"], ["Serve"]], all.map((each) => [
-    h("code", {}, each.version), time(each.trained_at), percent(each.metrics?.accuracy), number(each.metrics?.log_loss), number(each.labels), each.parent ? h("code", {}, each.parent) : "–",
-    each.version === model ? h("span", { class: "badge ok" }, "served") : each.problem ? h("span", { class: "badge bad", title: each.problem }, each.problem) : h("button", { type: "button", class: "compact", "aria-label": `Serve ${each.version}`, onclick: () => ask(model, each.version) }, "Serve this"),
+  const serve = (each) => {
+    if (each.version === model) return h("span", { class: "badge ok" }, "served");
+    if (each.problem) return h("span", { class: "badge bad" }, each.problem);
+    return h("button", { type: "button", class: "compact", "aria-label": `Serve ${each.version}`, onclick: () => ask(model, each.version) }, "Serve this");
+  };
+  return table([["Version"], ["Serve"], ["Trained"], ["Accuracy", "number"], ["Log loss", "number"], ["Labels", "number"], ["Follows from"]], all.map((each) => [
+    h("code", {}, each.version), serve(each), time(each.trained_at), percent(each.metrics?.accuracy), number(each.metrics?.log_loss), number(each.labels), each.parent ? h("code", {}, each.parent) : "–",
   ]), { caption: "Versions, newest first", rowClass: (index) => (all[index].version === model ? "current" : null) });
 }
 
@@ -100,12 +104,13 @@ async function read() {
     const done = await api("api/rollback", { method: "POST", body: { to } });
     notice(`${done.model} is served now.`);
   }
-  const { served: model, retrain } = await api("api/models");
+  const { served: model, retrain, away } = await api("api/models");
+  showAway(away);
   fill(byId("served"), model, served);
-  fill(byId("calibration"), model.metrics, curve);
-  fill(byId("confusion"), model.metrics, confusion);
-  fill(byId("run"), { last_run: retrain.last_run, running: retrain.running }, run);
-  fill(byId("versions"), { model: retrain.model, versions: retrain.versions }, versions);
-  fill(byId("promotions"), retrain.promotions, promotions);
+  fill(byId("calibration"), model && [model.metrics], curve);
+  fill(byId("confusion"), model && [model.metrics], confusion);
+  fill(byId("run"), retrain && { last_run: retrain.last_run, running: retrain.running }, run);
+  fill(byId("versions"), retrain && { model: retrain.model, versions: retrain.versions }, versions);
+  fill(byId("promotions"), retrain && retrain.promotions, promotions);
 }
 const readNow = every(SECONDS, read);

@@ -1,22 +1,22 @@
 // What was answered in the last hour, and how the parts are; read again every few seconds.
-import { api, byId, counted, empty, every, fill, h, meter, number, percent, shortTime, table, time, verdict } from "./app.js";
+import { api, byId, counted, empty, every, fill, h, meter, number, percent, shortTime, showAway, table, time, verdict } from "./app.js";
 import { columns } from "./chart.js";
 
 const SECONDS = 5;
 const sum = (rows) => rows.reduce((total, row) => total + row.count, 0);
 
 function tiles({ hour, rejected, lag, pending, parts }) {
-  const answers = sum(hour);
-  const positive = sum(hour.filter((row) => row.prediction === "positive"));
+  const answers = hour && sum(hour);
+  const positive = hour && sum(hour.filter((row) => row.prediction === "positive"));
   const waiting = lag?.reduce((total, each) => total + each.messages, 0);
   const away = parts.filter((part) => !part.ok).length;
   return [
-    ["Answers, last hour", number(answers), answers ? `${counted(positive, "is", "are")} positive` : "none yet"],
+    ["Answers, last hour", number(answers), answers ? `${counted(positive, "is", "are")} positive` : hour ? "none yet" : null],
     ["Positive", answers ? percent(positive / answers) : "–", "of these answers"],
     ["Waiting in the streams", lag ? number(waiting) : "–", lag ? "messages not done" : "the bridge does not say"],
-    ["Rejected", number(rejected.length), rejected.length >= 20 ? "or more, the last are below" : "messages, all below"],
+    ["Rejected", number(rejected?.length), rejected?.length >= 20 ? "or more: the last are below" : "messages"],
     ["Labels pending", number(pending), "wait for the next run"],
-    ["Parts", away ? `${number(away)} away` : "All ready", `of ${number(parts.length)}`],
+    ["Parts", away ? `${number(away)} away` : "All answer", `of ${number(parts.length)}`],
   ].map(([name, value, more]) => h("div", {}, h("dt", {}, name), h("dd", {}, value, h("small", {}, more))));
 }
 
@@ -40,8 +40,7 @@ const rejectedItem = (each) => h("li", {},
   h("p", { class: "meta" }, h("span", {}, each.stream), time(each.received_at)));
 
 const part = (each) => h("li", {},
-  h("strong", {}, each.name), h("span", { class: `badge ${each.ok ? "ok" : "bad"}` }, each.ok ? "ready" : "away"),
-  each.says && !each.ok ? h("p", { class: "small muted" }, each.says) : null);
+  h("strong", {}, each.name), h("span", { class: `badge ${each.ok ? "ok" : "bad"}` }, each.ok ? "answers" : "away"));
 
 function sources(rows) {
   if (!rows.length) return empty("Nothing was answered in the last hour.");
@@ -51,7 +50,7 @@ function sources(rows) {
   return table([["Source"], ["Positive", "number"], ["Negative", "number"], ["All", "number"]], names.map((name) => line(name, name)), { caption: "Answers of the last hour by source and label", foot: names.length > 1 ? line("All") : undefined });
 }
 
-function lag(rows) {
+function lag({ lag: rows }) {
   if (!rows) return empty("The bridge does not say. Is it running, and is BRIDGE_URL set?");
   if (!rows.length) return empty("No stream is read.");
   return table([["Stream"], ["Messages", "number"]], rows.map((row) => [row.stream, number(row.messages)]), { caption: "Messages that are not done" });
@@ -59,12 +58,13 @@ function lag(rows) {
 
 async function read() {
   const now = await api("api/now");
-  fill(byId("tiles"), [now.hour, now.rejected.length, now.lag, now.pending, now.parts], () => tiles(now));
+  showAway(now.parts.filter((each) => !each.ok));
+  fill(byId("tiles"), [now.hour, now.rejected?.length, now.lag, now.pending, now.parts], () => tiles(now));
   fill(byId("minutes"), now.minutes, minutes);
   fill(byId("parts"), now.parts, (parts) => h("ul", { class: "parts" }, parts.map(part)));
   fill(byId("texts"), now.texts, (texts) => (texts.length ? h("ul", { class: "list long", tabindex: "0", "aria-label": "Last texts" }, texts.map(textItem)) : empty("No texts yet: send one to predict, or to the stream.")));
   fill(byId("sources"), now.hour, sources);
-  fill(byId("lag"), now.lag, lag);
+  fill(byId("lag"), { lag: now.lag }, lag);
   fill(byId("rejected"), now.rejected, (rejected) => (rejected.length ? h("ul", { class: "list" }, rejected.map(rejectedItem)) : empty("None. A message that can't be used would be here, with the reason.")));
   byId("read-at").replaceChildren("Read at ", time(new Date().toISOString()), ".");
 }
