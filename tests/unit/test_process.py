@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from contracts.names import FUNCTIONS, module_of
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -18,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[2]
     [
         ("functions.predict", "POLL_SECONDS", "often"),
         ("functions.predict", "LISTEN_PORT", "80808"),
-        *((f"functions.{name}", "MAX_BODY_BYTES", "x") for name in ("predict", "retrain", "drift", "generate_drift")),
+        *((module_of(name), "MAX_BODY_BYTES", "x") for name in FUNCTIONS),
         ("functions.retrain", "GATE", "ajar"),
         ("functions.drift", "DRIFT_LEVEL", "5"),
         ("functions.generate_drift", "LOG_LEVEL", "loud"),
@@ -36,6 +38,7 @@ def test_a_setting_that_cannot_be_used_ends_a_process_with_a_line_that_names_it(
         "S3_ENDPOINT_URL": "http://127.0.0.1:9",
         "AWS_ACCESS_KEY_ID": "none",
         "AWS_SECRET_ACCESS_KEY": "none",
+        "CONSOLE_TOKEN": "none",
         variable: value,
     }
     done = subprocess.run(
