@@ -156,10 +156,14 @@ class VersionSummary(Struct, frozen=True, kw_only=True):
 
 
 class Overview(Struct, frozen=True, kw_only=True):
-    """The answer to `GET retrain`; conflicts: for whoever has the token."""
+    """The answer to `GET retrain`; conflicts: for whoever has the token.
+
+    retrain_after: how many pending labels start a run by themselves.
+    """
 
     model: str | None
     pending: int
+    retrain_after: int
     used: int
     refused: int
     conflicts: list[Conflict] | UnsetType

@@ -1,20 +1,37 @@
 """The HTTP interface of the console; see docs/http.md."""
 
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
+from urllib.parse import quote
 
 from flask import Response, redirect, render_template, request, send_from_directory
 
-from contracts.codec import encode
-from contracts.console import TextRequest, read_login, read_text_request
+from contracts.codec import Malformed, encode, extended
+from contracts.console import (
+    Drift,
+    Models,
+    Part,
+    TextRequest,
+    ToLabel,
+    read_label_request,
+    read_login,
+    read_retrain_state,
+    read_text_request,
+)
+from contracts.retrain import LabelExample, read_rollback_request
 from functions.console.access import Access
-from functions.console.functions import Functions
+from functions.console.functions import RUN_TIMEOUT_SECONDS, Away, Functions
 from functions.console.overview import Overview
 from process.answers import Answer, Problem
 from process.web import FunctionApp, json_response, parse
+from records import RecordsUnavailable
 
+T = TypeVar("T")
 FOLDER = Path(__file__).parent
 STATIC = FOLDER / "static"
+REPORTS_SHOWN = 50
 YEAR_SECONDS = 365 * 24 * 3600
 OPEN = ("show_login", "log_in", "static_file")
 """What is answered without a session: nothing of it holds data."""
@@ -92,7 +109,95 @@ def build(access: Access, overview: Overview, functions: Functions) -> FunctionA
     def now() -> Response:
         return json_response(overview.now())
 
+    @app.get("/api/drift")
+    def drift() -> Response:
+        away = Missing()
+        return json_response(
+            Drift(
+                now=away.unless("drift", lambda: functions.read("drift")),
+                reports=away.unless("drift", lambda: functions.read("drift", f"/reports?limit={REPORTS_SHOWN}")),
+                can_generate=away.unless("generate-drift", overview.can_generate) or False,
+                away=away.parts,
+            )
+        )
+
+    @app.post("/api/drift")
+    def check() -> Response:
+        return _handed_on(functions.ask("POST", "drift", timeout_seconds=RUN_TIMEOUT_SECONDS))
+
+    @app.route("/api/generate-drift", methods=["POST", "DELETE"])
+    def generate_drift() -> Response:
+        query = f"?{request.query_string.decode('ascii', 'replace')}" if request.query_string else ""
+        return _handed_on(
+            functions.ask(
+                request.method, "generate-drift", query, as_operator=True, timeout_seconds=RUN_TIMEOUT_SECONDS
+            )
+        )
+
+    @app.get("/api/models")
+    def models() -> Response:
+        away = Missing()
+        return json_response(
+            Models(
+                served=away.unless("predict", lambda: functions.read("predict")),
+                retrain=away.unless("retrain", lambda: functions.read("retrain", as_operator=True)),
+                away=away.parts,
+            )
+        )
+
+    @app.post("/api/rollback")
+    def roll_back() -> Response:
+        wanted = parse(read_rollback_request, request.get_data(), '{"to": "<version>"}')
+        return _handed_on(functions.ask("POST", "retrain", "/rollback", encode(wanted), as_operator=True))
+
+    @app.get("/api/label")
+    def to_label() -> Response:
+        away = Missing()
+        found = away.unless("retrain", lambda: read_retrain_state(functions.read("retrain", as_operator=True)))
+        texts = away.unless("mongodb", overview.unsure)
+        return json_response(extended(found, ToLabel, texts=texts, away=away.parts))
+
+    @app.post("/api/labels")
+    def label() -> Response:
+        given = parse(read_label_request, request.get_data(), '{"text": "...", "label": "negative" or "positive"}')
+        example = LabelExample(given.text, given.label, "console")
+        return _handed_on(functions.ask("POST", "retrain", body=encode(example), as_sender=True))
+
+    @app.delete("/api/labels/<identifier>")
+    def take_back(identifier: str) -> Response:
+        return _handed_on(functions.ask("DELETE", "retrain", f"/labels/{quote(identifier, '')}", as_operator=True))
+
+    @app.post("/api/retrain")
+    def train() -> Response:
+        return _handed_on(
+            functions.ask("POST", "retrain", "?now=true", as_operator=True, timeout_seconds=RUN_TIMEOUT_SECONDS)
+        )
+
     return app
+
+
+class Missing:
+    """What can't be had for an answer, by the parts that are away."""
+
+    def __init__(self) -> None:
+        self.parts: list[Part] = []
+
+    def unless(self, name: str, ask: Callable[[], T]) -> T | None:
+        """Return what `ask` does, None where the part of that name is away, which is noted once."""
+        if any(part.name == name for part in self.parts):
+            return None  # and not waited for again
+        try:
+            return ask()
+        except Away as away:
+            says = away.says
+        except Problem as problem:
+            says = problem.detail
+        except RecordsUnavailable as error:
+            says = str(error)
+        except Malformed as error:
+            says = f"does not answer as it should: what came {error}"
+        self.parts.append(Part(name, False, says))
+        return None
 
 
 def _handed_on(answer: Answer) -> Response:

@@ -1,6 +1,6 @@
 """The other parts, as the console asks them: functions through the gateway, the bridge at its own address."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import urllib3
 from msgspec import Raw
@@ -12,7 +12,6 @@ from process.tls import explained
 
 HANDED_ON = (400, 403, 404, 409, 413, 415, 429)
 """Refusals that speak of what a person has asked for; every other one is a bad moment of the system."""
-CONNECTIONS = 8
 TIMEOUT_SECONDS = 30.0
 RUN_TIMEOUT_SECONDS = 600.0
 """For what trains, makes texts, or looks through them."""
@@ -30,15 +29,15 @@ class Away(Problem):
 
 @dataclass(frozen=True)
 class Functions:
-    """The functions behind a gateway. Threads may share it."""
+    """The functions behind a gateway. Threads may share it.
+
+    operator, sender: the tokens with which the console acts for an operator, and sends labels; None where none is set.
+    """
 
     gateway_url: str
     pool: urllib3.PoolManager
-
-    @classmethod
-    def at(cls, gateway_url: str) -> "Functions":
-        """Return those of the gateway at this address."""
-        return cls(gateway_url.rstrip("/"), urllib3.PoolManager(maxsize=CONNECTIONS, block=True, retries=False))
+    operator: str | None = field(default=None, repr=False)
+    sender: str | None = field(default=None, repr=False)
 
     def ask(
         self,
@@ -47,41 +46,43 @@ class Functions:
         rest: str = "",
         body: bytes = b"",
         *,
-        token: str | None = None,
+        as_operator: bool = False,
+        as_sender: bool = False,
         timeout_seconds: float = TIMEOUT_SECONDS,
     ) -> Answer:
         """Return what the function `name` answers, if that is no error; raises Problem with its words, and Away.
 
-        rest: of the address, a path or a query. token: what the function wants as bearer, None if it wants none.
+        rest: of the address, a path or a query. as_operator, as_sender: which token it brings, if any.
         """
+        token = self.operator if as_operator else self.sender if as_sender else None
         headers = {"Content-Type": JSON} | ({"Authorization": f"Bearer {token}"} if token else {})
         try:
             response = self.pool.request(
                 method,
-                f"{self.gateway_url}/function/{name}{rest}",
+                f"{self.gateway_url.rstrip('/')}/function/{name}{rest}",
                 body=body,
                 headers=headers,
                 redirect=False,
                 timeout=urllib3.Timeout(connect=3, read=timeout_seconds),
             )
         except urllib3.exceptions.HTTPError as error:
-            words = explained(error, authorities="SSL_CERT_FILE", address="GATEWAY_URL")
-            raise Away(name, f"can't be reached: {words}") from error
+            why = explained(error, authorities="SSL_CERT_FILE", address="GATEWAY_URL")
+            raise Away(name, f"can't be reached: {why}") from error
         if 200 <= response.status < 300:
             return Answer(response.status, [("content-type", JSON)], response.data)
-        if (detail := _detail(response)) is None:
+        if (words := detail(response)) is None:
             raise Away(name, f"does not answer: {response.status} {response.reason or ''}".rstrip())
         if response.status in HANDED_ON:
             kept = {"Retry_After": after} if (after := response.headers.get("Retry-After")) else {}
-            raise Problem(response.status, detail, **kept)
-        raise Away(name, f"answers {response.status}: {detail}")
+            raise Problem(response.status, words, **kept)
+        raise Away(name, f"answers {response.status}: {words}")
 
-    def read(self, name: str, rest: str = "", *, token: str | None = None) -> Raw:
+    def read(self, name: str, rest: str = "", *, as_operator: bool = False) -> Raw:
         """Return the JSON that a GET is answered; raises Problem."""
-        return Raw(self.ask("GET", name, rest, token=token).body)
+        return Raw(self.ask("GET", name, rest, as_operator=as_operator).body)
 
 
-def _detail(response: urllib3.BaseHTTPResponse) -> str | None:
+def detail(response: urllib3.BaseHTTPResponse) -> str | None:
     """Return what a problem (RFC 9457) says, None where it is none: a gateway's page, say."""
     if response.headers.get("Content-Type", "").partition(";")[0].strip().lower() != PROBLEM_JSON:
         return None
