@@ -157,7 +157,7 @@ def _summary(watched: Watched) -> Table:
         table.add_row("model", look.labels.model or "none")
         table.add_row("labels", f"{look.labels.pending} wait, {look.labels.used} learned{running}")
     if look and (drift := look.drift):
-        window = f"the last {drift.window.documents} texts say {drift.status}"
+        window = f"of the last {drift.window.documents} texts: {drift.status}"
         since = f" since {drift.state.since.astimezone():%Y-%m-%d %H:%M}" if drift.state.since else ""
         state = Text("drift", "bold red") if drift.state.drift else Text("no drift", "green")
         table.add_row("drift", Text.assemble(state, since, f"; {window}"))

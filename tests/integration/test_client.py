@@ -419,5 +419,5 @@ def test_watch_shows_a_page_to_people_and_what_is_missing(
     assert (code, errors) == (0, "")
     rows = dict(line.split(None, 1) for line in output.splitlines() if len(line.split()) > 1)
     assert rows["labels"].endswith(" learned")
-    assert rows["drift"].startswith("no drift; the last ")
+    assert rows["drift"].startswith("no drift; of the last ")
     assert rows["problem"].startswith("which broker?")
