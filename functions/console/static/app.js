@@ -122,7 +122,7 @@ export const problemElement = (problem, again) => h("div", { class: "problem", r
   h("strong", {}, problem.title), problem.detail, again ? h("div", {}, h("button", { type: "button", class: "compact", onclick: again }, "Try again")) : null);
 
 /** Say which parts are away, while the others are shown. */
-export const showAway = (parts) => fill(byId("away"), parts, () => parts.map((part) => problemElement({ title: `${part.name} is away`, detail: `${part.says}. It is asked again in a moment.` })));
+export const showAway = (parts) => fill(byId("away"), parts, () => parts.map((part) => problemElement({ title: `${part.name} is away`, detail: `What it says: ${part.says.replace(/\.$/, "")}. It is asked again in a moment.` })));
 
 /** Say something that was done, for eyes and for screen readers; it goes by itself. */
 export function notice(text) {

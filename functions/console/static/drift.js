@@ -22,7 +22,7 @@ function state(now) {
     h("p", { class: "verdict-line" }, confirmed.drift ? "The texts have drifted" : "No drift", h("span", { class: `badge ${now.status === "ok" ? "ok" : now.status === "drift" ? "bad" : "unknown"}` }, `this window: ${SAYS[now.status]}`)),
     h("p", { class: "muted" }, confirmed.since ? ["Since ", time(confirmed.since), ". "] : "It has never been otherwise. ",
       confirmed.contrary_checks ? `${counted(confirmed.contrary_checks, "check")} in a row ${confirmed.contrary_checks === 1 ? "says" : "say"} otherwise; ${number(now.confirm)} change the state. ` : `It takes ${counted(now.confirm, "check")} in a row to change it. `,
-      now.message ?? ""),
+      now.message ? `${now.message[0].toUpperCase()}${now.message.slice(1)}.` : ""),
     facts([
       ["Window", counted(window.documents, "text"), window.synthetic ? `${number(window.synthetic)} generated` : null],
       ["Reference", reference.documents ? counted(reference.documents, "text") : "none yet", { live: "live texts", holdout: "held out at training" }[reference.kind]],

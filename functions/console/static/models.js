@@ -43,7 +43,7 @@ function confusion([metrics]) {
   ];
 }
 
-const TESTS = { holdout: "Held-out texts", labels: "New labels", recent: "Recent labels" };
+const TESTS = { holdout: "Held-out texts", recent: "Recent labels", all: "Both together", negative: "Negative ones", positive: "Positive ones" };
 
 function contender(name, { model, metrics }, isServed) {
   return h("div", { class: isServed ? "served" : null }, h("h3", {}, name, isServed ? ": serves" : ""), model ? h("code", {}, model) : "not published",
