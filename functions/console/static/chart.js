@@ -43,7 +43,7 @@ function ticks(most) {
 /** Columns above a line for one kind and below it for the other: rows of {name, up, down}. */
 export function columns(label, rows, { names: [up, down], format }) {
   const most = Math.max(1, ...rows.map((row) => Math.max(row.up, row.down)));
-  return figure(label, 200, (width, height) => {
+  return figure(label, 250, (width, height) => {
     const middle = TOP + (height - TOP - BOTTOM) / 2;
     const unit = (height - TOP - BOTTOM) / 2 / most;
     const step = (width - LEFT - RIGHT) / rows.length;
