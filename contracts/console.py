@@ -8,6 +8,8 @@ from datetime import datetime
 from msgspec import Raw, Struct
 
 from contracts.codec import Reader
+from contracts.drift import State
+from contracts.predict import ServedModel
 from contracts.retrain import Progress
 
 
@@ -89,7 +91,7 @@ class Now(Struct, frozen=True, kw_only=True):
     """What goes on. All of MongoDB is None while that is away; lag: None where no bridge is known, or it is away.
 
     since: from when `hour` counts: an hour ago, or later where so many were scored that only the last are counted.
-    minutes: the last 60, the oldest first. texts, rejected: the newest first.
+    minutes: those of the last 60 that `since` leaves, the oldest first. texts, rejected: the newest first.
     pending: labels that wait for a run.
     """
 
@@ -101,6 +103,18 @@ class Now(Struct, frozen=True, kw_only=True):
     pending: int | None = None
     parts: list[Part]
     lag: list[Lag] | None
+
+
+class DriftState(Struct, frozen=True):
+    """What the console reads of the last report of drift."""
+
+    state: State
+
+
+class LastReports(Struct, frozen=True):
+    """The same of the answer to `GET drift/reports`."""
+
+    reports: list[DriftState]
 
 
 class Drift(Struct, frozen=True, kw_only=True):
@@ -141,11 +155,11 @@ class ToLabel(Struct, frozen=True, kw_only=True):
     """
 
     texts: list[UnsureText] | None
-    conflicts: Raw | None
-    pending: int | None
-    retrain_after: int | None
-    last_run: Raw | None
-    running: Progress | None
+    conflicts: Raw | None = None
+    pending: int | None = None
+    retrain_after: int | None = None
+    last_run: Raw | None = None
+    running: Progress | None = None
     away: list[Part]
 
 
@@ -153,13 +167,15 @@ class RetrainState(Struct, frozen=True):
     """What the console reads of the answer to `GET retrain`; the parts that it hands on stay as they are."""
 
     pending: int
-    retrain_after: int | None = None
+    retrain_after: int
+    running: Progress | None
+    last_run: Raw
     conflicts: Raw = Raw(b"[]")
-    running: Progress | None = None
-    last_run: Raw = Raw(b"null")
 
 
 read_login = Reader(LoginRequest)
 read_text_request = Reader(TextRequest)
 read_label_request = Reader(LabelRequest)
 read_retrain_state = Reader(RetrainState)
+read_last_reports = Reader(LastReports)
+read_served_model = Reader(ServedModel)

@@ -5,6 +5,8 @@ from typing import Literal
 
 from msgspec import UNSET, Struct, UnsetType
 
+from contracts.codec import Malformed, Reader
+
 Status = Literal["ok", "drift", "not-enough-data"]
 """What a window says, by itself."""
 
@@ -197,3 +199,15 @@ class Deleted(Struct, frozen=True):
     """How many texts are gone."""
 
     deleted: int
+
+
+read_findings = Reader(Findings)
+read_report = Reader(DriftReport)
+
+
+def read_check(content: bytes) -> Findings:
+    """Return what a check found, a DriftReport where it counted; raises Malformed."""
+    try:
+        return read_report(content)
+    except Malformed:
+        return read_findings(content)

@@ -23,6 +23,12 @@ class TextsRequest(Struct, frozen=True):
     texts: Sequence[str]
 
 
+class WrittenTexts(Struct, frozen=True):
+    """A `TextsRequest` whose texts are JSON already."""
+
+    texts: Sequence[Raw]
+
+
 class Score(Struct, frozen=True):
     """A prediction, `negative` or `positive`, the calibrated probability of `positive`, and the model's log-odds."""
 
@@ -86,6 +92,8 @@ class ServedModel(Struct, frozen=True):
 
 decode_request = Reader(PredictRequest)
 read_text = Reader(str)
+read_scored = Reader(Scored)
+read_served_model = Reader(ServedModel)
 read_answers = Reader(Answers)
 
 

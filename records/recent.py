@@ -2,12 +2,22 @@
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
-from itertools import takewhile
+from typing import NamedTuple
 
 from contracts.records import PredictionRecord, RejectedRecord
 from records.labels import Label
-from records.mongo import Document, Records, read_valid, unavailable
+from records.mongo import Records, read_valid, unavailable
 from records.pieces import in_pieces
+
+READ_AT_ONCE = 500
+
+
+class Scored(NamedTuple):
+    """Where a text came from, what was said of it, and when."""
+
+    source: str
+    prediction: str
+    at: datetime
 
 
 class Recent:
@@ -21,12 +31,25 @@ class Recent:
         self._rejected = records.database["rejected"]
         self._labels = records.database["labels"]
 
-    def scored(self, limit: int, *, since: datetime) -> Iterator[Document]:
-        """Yield source, prediction and time of the texts scored from `since` on, newest first, at most `limit`."""
-        fields = {"_id": 0, "source": 1, "prediction": 1, "scored_at": 1}
-        with unavailable():
-            newest = self._predictions.find({}, fields).sort("scored_at", -1).limit(limit)
-            yield from takewhile(lambda document: document["scored_at"] >= since, newest)
+    def scored(self, skipped: int) -> Iterator[Scored]:
+        """Yield source, prediction and time of the texts that were scored, newest first, without the first ones.
+
+        They are read as they are asked for, READ_AT_ONCE at a time, each by a question of its own: nx-27017 reads all
+        that a cursor could ever give at once. skipped: how many are left out.
+        """
+        fields = {"source": 1, "prediction": 1, "scored_at": 1}
+        before = set[str]()
+        while True:
+            with unavailable():
+                newest = self._predictions.find({}, fields).sort("scored_at", -1).skip(skipped).limit(READ_AT_ONCE)
+                found = {each["_id"]: each for each in newest}
+            for identifier, each in found.items():
+                if identifier not in before:  # what has come in meanwhile moves the others on
+                    yield Scored(each["source"], each["prediction"], each["scored_at"])
+            if len(found) < READ_AT_ONCE:
+                return
+            before = {*found}
+            skipped += READ_AT_ONCE
 
     def texts(self, limit: int) -> list[PredictionRecord]:
         """Return the texts that were scored last, newest first."""
@@ -42,6 +65,7 @@ class Recent:
 
     def pending(self) -> int:
         """Return how many labels wait for a run."""
+        # As in records.labels, not count_documents.
         with unavailable():
             return sum(1 for _ in self._labels.find({"state": "pending"}, {"_id": 1}))
 

@@ -1,20 +1,38 @@
 """The HTTP interface of the console; see docs/http.md."""
 
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
+from urllib.parse import quote, urlencode
 
 from flask import Response, redirect, render_template, request, send_from_directory
+from msgspec import Raw
 
-from contracts.codec import encode
-from contracts.console import TextRequest, read_login, read_text_request
+from contracts.codec import encode, extended
+from contracts.console import (
+    Drift,
+    Models,
+    Part,
+    ToLabel,
+    read_label_request,
+    read_login,
+    read_retrain_state,
+    read_text_request,
+)
+from contracts.retrain import LabelExample, read_rollback_request
 from functions.console.access import Access
-from functions.console.functions import Functions
+from functions.console.functions import Functions, answered
 from functions.console.overview import Overview
-from process.answers import Answer, Problem
+from process.answers import Problem
+from process.functions import FunctionUnavailable, RequestRefused
 from process.web import FunctionApp, json_response, parse
+from records import RecordsUnavailable
 
+T = TypeVar("T")
 FOLDER = Path(__file__).parent
 STATIC = FOLDER / "static"
+REPORTS_SHOWN = 50
 YEAR_SECONDS = 365 * 24 * 3600
 OPEN = ("show_login", "log_in", "static_file")
 """What is answered without a session: nothing of it holds data."""
@@ -35,6 +53,7 @@ def build(access: Access, overview: Overview, functions: Functions) -> FunctionA
     app = FunctionApp("console")
     app.template_folder = str(FOLDER / "templates")
     access.guard(app)
+    app.answer_errors(503, FunctionUnavailable, then="; try again.", Retry_After="5")
     version = _version()
 
     @app.before_request
@@ -85,18 +104,89 @@ def build(access: Access, overview: Overview, functions: Functions) -> FunctionA
 
     @app.post("/api/predict")
     def predict() -> Response:
-        text = parse(read_text_request, request.get_data(), '{"text": "..."}').text
-        return _handed_on(functions.ask("POST", "predict", "?explain=true&record=false", encode(TextRequest(text))))
+        text = parse(read_text_request, request.get_data(), '{"text": "..."}')
+        query = "?explain=true&record=false"
+        return json_response(answered(functions.predict, "POST", query=query, body=encode(text)))
 
     @app.get("/api/now")
     def now() -> Response:
         return json_response(overview.now())
 
+    @app.get("/api/drift")
+    def drift() -> Response:
+        away = Missing()
+        history = f"?limit={REPORTS_SHOWN}"
+        found = Drift(
+            now=away.unless("drift", lambda: functions.drift.call("GET", Raw)),
+            reports=away.unless("drift", lambda: functions.drift.call("GET", Raw, path="/reports", query=history)),
+            can_generate=away.unless("generate-drift", functions.can_generate) or False,
+            away=away.parts,
+        )
+        return json_response(found)
+
+    @app.post("/api/drift")
+    def check() -> Response:
+        return json_response(answered(functions.checks, "POST"))
+
+    @app.route("/api/generate-drift", methods=["POST", "DELETE"])
+    def generate_drift() -> Response:
+        query = f"?{urlencode(request.args)}" if request.args else ""
+        return json_response(answered(functions.generating, request.method, query=query))
+
+    @app.get("/api/models")
+    def models() -> Response:
+        away = Missing()
+        found = Models(
+            served=away.unless("predict", lambda: functions.predict.call("GET", Raw)),
+            retrain=away.unless("retrain", lambda: functions.retrain.call("GET", Raw)),
+            away=away.parts,
+        )
+        return json_response(found)
+
+    @app.post("/api/rollback")
+    def roll_back() -> Response:
+        wanted = parse(read_rollback_request, request.get_data(), '{"to": "<version>"}')
+        return json_response(answered(functions.training, "POST", path="/rollback", body=encode(wanted)))
+
+    @app.get("/api/label")
+    def to_label() -> Response:
+        away = Missing()
+        state = away.unless("retrain", lambda: functions.retrain.call("GET", read_retrain_state))
+        texts = away.unless("mongodb", overview.unsure)
+        return json_response(extended(state, ToLabel, texts=texts, away=away.parts))
+
+    @app.post("/api/labels")
+    def label() -> Response:
+        given = parse(read_label_request, request.get_data(), '{"text": "...", "label": "negative" or "positive"}')
+        example = LabelExample(given.text, given.label, "console")
+        return json_response(answered(functions.labels, "POST", body=encode(example)), 202)
+
+    @app.delete("/api/labels/<identifier>")
+    def take_back(identifier: str) -> Response:
+        return json_response(answered(functions.training, "DELETE", path=f"/labels/{quote(identifier, '')}"))
+
+    @app.post("/api/retrain")
+    def train() -> Response:
+        return json_response(answered(functions.training, "POST", query="?now=true"))
+
     return app
 
 
-def _handed_on(answer: Answer) -> Response:
-    return Response(answer.body, answer.status, answer.headers)
+class Missing:
+    """What can't be had for an answer, by the parts that are away."""
+
+    def __init__(self) -> None:
+        self.parts: list[Part] = []
+
+    def unless(self, name: str, ask: Callable[[], T]) -> T | None:
+        """Return what `ask` does, None where the part of that name is away, which is noted once."""
+        if any(part.name == name for part in self.parts):
+            return None  # and not waited for again
+        try:
+            return ask()
+        except (FunctionUnavailable, RequestRefused, RecordsUnavailable) as error:
+            self.parts.append(Part(name, False, str(error)))
+            return None
 
 
 def _version() -> str:
