@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from contracts.codec import QueryReader
+from contracts.codec import Malformed, QueryReader, Reader
 from contracts.limits import MAX_BATCH_TEXTS
 
 MAX_SEED = 2**32
@@ -226,3 +226,13 @@ class Deleted(Struct, frozen=True):
 
 read_reports_query = QueryReader(ReportsQuery)
 read_generate_query = QueryReader(GenerateQuery)
+read_findings = Reader(Findings)
+read_report = Reader(DriftReport)
+
+
+def read_check(content: bytes) -> Findings:
+    """Return what a check found, a DriftReport where it counted; raises Malformed."""
+    try:
+        return read_report(content)
+    except Malformed:
+        return read_findings(content)

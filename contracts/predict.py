@@ -31,6 +31,12 @@ class TextsRequest(Struct, frozen=True):
     texts: Sequence[str]
 
 
+class WrittenTexts(Struct, frozen=True):
+    """A `TextsRequest` whose texts are JSON already."""
+
+    texts: Sequence[Raw]
+
+
 class Score(Struct, frozen=True):
     """A prediction, `negative` or `positive`, the calibrated probability of `positive`, and the model's log-odds."""
 
@@ -95,6 +101,8 @@ class ServedModel(Struct, frozen=True):
 decode_request = Reader(PredictRequest)
 read_query = QueryReader(PredictQuery)
 read_text = Reader(str)
+read_scored = Reader(Scored)
+read_served_model = Reader(ServedModel)
 read_answers = Reader(Answers)
 
 

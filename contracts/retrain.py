@@ -172,10 +172,14 @@ class VersionSummary(Struct, frozen=True, kw_only=True):
 
 
 class Overview(Struct, frozen=True, kw_only=True):
-    """The answer to `GET retrain`; conflicts: for whoever has the token."""
+    """The answer to `GET retrain`; conflicts: for whoever has the token.
+
+    retrain_after: how many pending labels start a run by themselves.
+    """
 
     model: str | None
     pending: int
+    retrain_after: int
     used: int
     refused: int
     conflicts: list[Conflict] | UnsetType
@@ -206,3 +210,7 @@ read_label_example = Reader(LabelExample)
 read_labels_request = Reader(LabelsRequest)
 read_rollback_request = Reader(RollbackRequest)
 read_labels_taken = Reader(LabelsTaken)
+read_overview = Reader(Overview)
+read_run_outcome = Reader(RunOutcome)
+read_rolled_back = Reader(RolledBack)
+read_taken_back = Reader(TakenBack)

@@ -6,12 +6,15 @@ A request is here as a whole before any work begins: see http1.
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from typing import NamedTuple
 
 from prometheus_client import Counter
 
+from process import tracing
 from process.answers import JSON, Answer, Overloaded, Problem
 from process.guard import SAFE_METHODS, Guard
 from process.probes import PATHS, Probes
@@ -94,6 +97,27 @@ class Front:
 
     def answer(self, request: Request) -> Answer | Awaitable[Answer]:
         """Answer one request, at once or later; both raise Problem."""
+        # Probes come again and again, and are nobody's work.
+        if (tracing.HEADER in request.headers or tracing.tells()) and request.path not in PATHS:
+            return self._traced(request)
+        return self._answer(request)
+
+    async def _traced(self, request: Request) -> Answer:
+        """Answer a request that is part of a trace, and say of which."""
+        traceparent = tracing.checked(request.headers.get(tracing.HEADER))
+        with tracing.span(request.method, "server", traceparent) as span:
+            try:
+                found = self._answer(request)
+                answer = found if isinstance(found, Answer) else await found
+            except Problem as problem:
+                answer = problem.answer()
+            if answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+                span.failed(f"answered {answer.status}")
+        if span.traceparent is None:
+            return answer
+        return answer._replace(headers=[*answer.headers, (tracing.HEADER, span.traceparent)])
+
+    def _answer(self, request: Request) -> Answer | Awaitable[Answer]:
         self._guard.check(request.method, request.headers)
         if request.path in PATHS:
             return self._probes.answer(request.method, request.path, request.headers)
@@ -114,6 +138,6 @@ class Front:
         self._waiting += 1
         try:
             loop = asyncio.get_running_loop()
-            return await loop.run_in_executor(self._threads, self._others, request)
+            return await loop.run_in_executor(self._threads, copy_context().run, self._others, request)
         finally:
             self._waiting -= 1

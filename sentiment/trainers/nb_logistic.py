@@ -118,8 +118,10 @@ class NbLogistic(LinearModel):
         place_of = dict(zip(vocabulary, range(len(vocabulary)), strict=True))
         places = np.array([place_of.get(term, -1) for term in texts.vocabulary], dtype=np.int32)
         more = Examples.of(texts, places, labels, np.abs(weights))
-        examples = self.examples.without(more.select(weights < 0)) if (weights < 0).any() else self.examples
-        return self.fitted(vocabulary, examples + more.select(weights > 0))
+        # A text of so many terms that nothing is left of what it counts for is not kept.
+        counts, negative = more.weights > 0, weights < 0
+        examples = self.examples.without(more.select(counts & negative)) if negative.any() else self.examples
+        return self.fitted(vocabulary, examples + more.select(counts & ~negative))
 
 
 def train(texts: Iterable[str], labels: Sequence[int]) -> NbLogistic:

@@ -44,8 +44,10 @@ def test_the_processes_hold_no_key_of_another_part(local_stack: Project) -> None
         "bridge_rabbitmq_password": {"bridge"},
         "drift_rabbitmq_password": {"drift"},
         "model_signing_key": {"retrain"},
-        "retrain_token": {"retrain", "generate-drift"},
+        "retrain_token": {"retrain", "generate-drift", "console"},
         "bridge_retrain_token": {"retrain", "bridge"},
+        "console_label_token": {"retrain", "console"},
+        "console_token": {"console"},
     }
     assert {name: parts for name, parts in holders.items() if parts} == expected
     # The operator's, and those of senders, are in .local/env alone.
