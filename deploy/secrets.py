@@ -75,6 +75,7 @@ def make(
     theirs = NONE if "model-public-key" in given else None
     signing = given.get("model-signing-key") or theirs or known(folder / "model-signing-key") or key_pair.signing_key()
     bridge_token = known(folder / "bridge-retrain-token") or secrets.token_urlsafe(32)
+    label_token = known(folder / "console-label-token") or secrets.token_urlsafe(32)
     wanted = {
         "mongodb-password": mongodb,
         **_records_logins(folder, mongodb, mongodb_host, given),
@@ -101,9 +102,14 @@ def make(
         "alert-webhook-url": known(folder / "alert-webhook-url") or NONE,
         "retrain-token": known(folder / "retrain-token") or secrets.token_urlsafe(32),
         "bridge-retrain-token": bridge_token,
+        "console-token": known(folder / "console-token") or secrets.token_urlsafe(32),
+        "console-label-token": label_token,
     }
-    others = given.get("label-tokens") or (known(folder / "label-tokens") or "").replace(label_tokens(bridge_token), "")
-    return write(folder, {**wanted, **given, "label-tokens": label_tokens(bridge_token, others)})
+    ours = label_tokens(bridge_token, label_token)
+    # Of a folder that an earlier release has made, the lines that were ours stand alone.
+    earlier = [line for line in (known(folder / "label-tokens") or "").splitlines(True) if line not in ours]
+    others = given.get("label-tokens") or "".join(earlier)
+    return write(folder, {**wanted, **given, "label-tokens": label_tokens(bridge_token, label_token, others)})
 
 
 def _records_logins(folder: Path, administrator: str, host: str, given: Mapping[str, str]) -> dict[str, str]:

@@ -127,6 +127,19 @@ def parse(reader: Callable[[bytes | bytearray], T], body: bytes | bytearray, exp
         raise malformed(error, expected) from error
 
 
+def asked(reader: Callable[[str], T]) -> T:
+    """Return what the query of the request that is answered holds; raises Problem 400."""
+    return parse_query(reader, flask.request.query_string.decode("latin-1"))
+
+
+def parse_query(reader: Callable[[str], T], query: str) -> T:
+    """Return what a query holds; raises Problem 400."""
+    try:
+        return reader(query)
+    except Malformed as error:
+        raise Problem(400, f"The query {error}.") from error
+
+
 def malformed(error: Malformed, expected: str) -> Problem:
     """Return Problem 400, 413 for a list too long, that says what is `expected` instead."""
     return Problem(413 if isinstance(error, TooMany) else 400, f"The body {error}; send {expected}.")

@@ -18,3 +18,5 @@ compile -c "$versions" --extra functions --output-file requirements/functions.lo
 # Retrain and drift, whose images so share their largest layer.
 compile -c "$versions" --extra functions --extra train --extra drift --output-file requirements/functions-train.lock
 compile -c "$versions" --extra bridge --output-file requirements/bridge.lock
+# Beside any of these, for who wants spans.
+compile -c "$versions" --extra otel --output-file requirements/otel.lock

@@ -19,7 +19,7 @@ from deploy.runner import ServiceError, wait_until_ready
 
 READY_TIMEOUT_SECONDS = 120
 TEXT = "I love you"
-ASKED = {"predict": "", "retrain": "", "drift": "/reports?limit=1", "generate-drift": ""}
+ASKED = {"predict": "", "retrain": "", "drift": "/reports?limit=1", "generate-drift": "", "console": "/login"}
 """What a function that is ready answers, and that changes nothing: `/_/ready` is not for who comes by a gateway."""
 REFUSALS = (401, 403)
 """How generate-drift answers who has no token, or where it is off: it is there, and does nothing."""

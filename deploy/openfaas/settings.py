@@ -34,6 +34,7 @@ CREDENTIALS = {
     "rabbitmq-url": "RABBITMQ_URL",
     "rabbitmq-stream-url": "RABBITMQ_STREAM_URL",
     "retrain-token": "RETRAIN_TOKEN",
+    "console-token": "CONSOLE_TOKEN",
     "label-tokens": "LABEL_TOKENS",
     "alert-webhook-url": "ALERT_WEBHOOK_URL",
     "model-signing-key": "MODEL_SIGNING_KEY",
@@ -44,7 +45,8 @@ FUNCTION_CREDENTIALS = [
     *(f"{part}-s3-{key}-key" for part in BUCKET for key in ("access", "secret")),
     *(f"{part}-mongodb-url" for part in RECORDS if part in FUNCTIONS),
     "drift-rabbitmq-url",  # of the functions drift alone sends messages
-    *("retrain-token", "label-tokens", "alert-webhook-url", "model-signing-key", "model-public-key", "ca-certificates"),
+    *("console-token", "console-label-token", "retrain-token", "label-tokens"),
+    *("alert-webhook-url", "model-signing-key", "model-public-key", "ca-certificates"),
 ]
 """The secrets of the gateway."""
 

@@ -183,7 +183,8 @@ def build(part: Part, tag: str) -> str:
     """Build one image and return its name."""
     image = f"sentiment-{part.name}:{tag}"
     build_args = {**part.build_args, "BASE_IMAGE": base_image()}
-    arguments = [f"--build-arg={name}={value}" for name, value in build_args.items()]
+    # What the caller's environment may say is left out.
+    arguments = [f"--build-arg={name}={value}" for name, value in build_args.items() if not value.startswith("$")]
     docker("build", "--quiet", *arguments, "--tag", image, str(ROOT))
     return image
 

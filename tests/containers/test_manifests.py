@@ -122,7 +122,7 @@ def test_compose_and_the_stack_build_the_same_images() -> None:
         assert COMPOSE["services"][name]["build"]["args"] == function["build_args"]
         prefix = function["environment"]["SECRETS_PREFIX"]
         assert prefix == f"{name}-"
-        shared = {"retrain-token", "label-tokens"}
+        shared = {"retrain-token", "label-tokens", "console-token"}
         assert secrets_of(name) == {
             each if each in shared else each.removeprefix(prefix) for each in function["secrets"]
         }
@@ -418,16 +418,17 @@ def test_images_of_others_are_named_by_digest_wherever_one_is_known() -> None:
     assert len(digests) == 10
 
 
-def test_the_bridge_has_a_token_for_labels_alone_and_senders_of_the_users_have_theirs(tmp_path: Path) -> None:
+def test_bridge_and_console_have_tokens_for_labels_alone_and_senders_of_the_users_have_theirs(tmp_path: Path) -> None:
     def label_tokens() -> list[str]:
         return (tmp_path / "label-tokens").read_text().split("\n")
 
     make(tmp_path, "mongodb", "rabbitmq", given={})
-    bridge = (tmp_path / "bridge-retrain-token").read_text()
-    assert label_tokens() == [f"stream {bridge}", ""]
+    bridge, console = ((tmp_path / name).read_text() for name in ("bridge-retrain-token", "console-label-token"))
+    ours = [f"stream {bridge}", f"console {console}"]
+    assert label_tokens() == [*ours, ""]
     assert bridge != (tmp_path / "retrain-token").read_text()
     make(tmp_path, "mongodb", "rabbitmq", given={"label-tokens": "support s-1"})
-    assert label_tokens() == [f"stream {bridge}", "support s-1"]
+    assert label_tokens() == [*ours, "support s-1"]
     assert make(tmp_path, "mongodb", "rabbitmq", given={}) == [], "they stay"
     make(tmp_path, "mongodb", "rabbitmq", given={"label-tokens": "survey s-2"})
-    assert label_tokens() == [f"stream {bridge}", "survey s-2"]
+    assert label_tokens() == [*ours, "survey s-2"]
