@@ -33,7 +33,14 @@ class Examples:
 
     @classmethod
     def of(cls, texts: TextCounts, places: NDArray[np.int32], labels: Sequence[int], weights: Floats) -> Self:
-        """Return counted texts; places: (V,), of each term of their vocabulary, -1 where it is left out."""
+        """Return counted texts; places: (V,), of each term of their vocabulary, -1 where it is left out.
+
+        weights: (D,), how many times each text counts. A text has a term or not: where its terms, all alike, count less
+        than once (see sentiment.influence), it is the text that counts for as much less.
+        """
+        shares, begins = np.ones(len(texts)), texts.occurrences.indptr
+        filled = begins[1:] > begins[:-1]
+        shares[filled] = np.minimum(texts.occurrences.data[begins[:-1][filled]], 1)
         if (places < 0).any():
             texts, places = texts.of_terms(places >= 0), places[places >= 0]
         counted = texts.occurrences
@@ -42,7 +49,7 @@ class Examples:
         entries = csr_array((ones, places[counted.indices], counted.indptr), shape=shape)
         entries.sum_duplicates()
         columns, ends = entries.indices.astype(np.int32), entries.indptr.astype(np.int32)
-        return cls(columns, ends, np.array(labels, dtype=np.int8), weights)
+        return cls(columns, ends, np.array(labels, dtype=np.int8), weights * shares)
 
     @classmethod
     def read(cls, arrays: Mapping[str, NDArray[Any]], terms: int) -> Self:

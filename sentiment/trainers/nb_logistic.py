@@ -25,7 +25,15 @@ from numpy.typing import NDArray
 
 from sentiment.counts import TextCounts, count_texts
 from sentiment.examples import Examples
-from sentiment.features import LONGEST_SEQUENCE, SEQUENCES, Features, is_word, sequences, sequences_by_length
+from sentiment.features import (
+    LONGEST_SEQUENCE,
+    SEQUENCES,
+    Features,
+    is_word,
+    sequence_words,
+    sequences,
+    sequences_by_length,
+)
 from sentiment.linear import Floats, LinearModel
 
 LEAST_TEXTS = 3
@@ -118,8 +126,10 @@ class NbLogistic(LinearModel):
         place_of = dict(zip(vocabulary, range(len(vocabulary)), strict=True))
         places = np.array([place_of.get(term, -1) for term in texts.vocabulary], dtype=np.int32)
         more = Examples.of(texts, places, labels, np.abs(weights))
-        examples = self.examples.without(more.select(weights < 0)) if (weights < 0).any() else self.examples
-        return self.fitted(vocabulary, examples + more.select(weights > 0))
+        # A text of so many terms that nothing is left of what it counts for is not kept.
+        counts, negative = more.weights > 0, weights < 0
+        examples = self.examples.without(more.select(counts & negative)) if negative.any() else self.examples
+        return self.fitted(vocabulary, examples + more.select(counts & ~negative))
 
 
 def train(texts: Iterable[str], labels: Sequence[int]) -> NbLogistic:
@@ -149,7 +159,7 @@ def frequent_terms(texts: Iterable[str]) -> set[str]:
     for length in range(LONGEST_SEQUENCE):
         texts_with = Counter[str]()
         for text in texts:
-            found = sequences_by_length(text, length + 1)
+            found = sequences_by_length(sequence_words(text), length + 1)
             if length:
                 parts = pairwise(map(frequent.__contains__, found[length - 1]))
                 texts_with.update(

@@ -1,26 +1,28 @@
-const form = document.querySelector("#login");
+// Signing in. A token in the address's fragment, which no server and no log ever sees, signs in by itself.
+import { api, byId, Problem } from "./app.js";
 
-async function enter(token) {
-  const answer = await fetch("login", {
-    method: "POST",
-    headers: { "Content-Type": "application/json" },
-    body: JSON.stringify({ token }),
-  });
-  if (answer.ok) {
+async function signIn(token) {
+  const place = byId("problem");
+  place.hidden = true;
+  try {
+    await api("login", { method: "POST", body: { token } });
     location.replace("./");
-  } else {
-    document.querySelector("#problem").textContent = (await answer.json()).detail;
+  } catch (problem) {
+    if (!(problem instanceof Problem)) throw problem;
+    place.textContent = problem.status === 401 ? "This is not the token. Look whether all of it was copied." : `${problem.title}: ${problem.detail}`;
+    place.hidden = false;
+    byId("token").focus();
+    byId("token").select();
   }
 }
 
-form.addEventListener("submit", (event) => {
+byId("login").addEventListener("submit", (event) => {
   event.preventDefault();
-  enter(form.elements.token.value);
+  signIn(byId("token").value.trim());
 });
 
-// The address that the local stack prints: a fragment never leaves the browser.
-const given = new URLSearchParams(location.hash.slice(1)).get("token");
-if (given) {
-  history.replaceState(null, "", "login");
-  enter(given);
+const fragment = new URLSearchParams(location.hash.slice(1));
+if (fragment.has("token")) {
+  history.replaceState(null, "", location.pathname + location.search);
+  signIn(fragment.get("token"));
 }
