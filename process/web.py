@@ -40,14 +40,14 @@ class FunctionApp(Flask):
     def answer(self, request: Request) -> Answer:
         """Answer a request of the front."""
         # Of a body that came in chunks, which are put together here, Flask would read nothing.
-        headers = {name: value for name, value in request.headers.items() if name != "transfer-encoding"}
+        sent = {name: value for name, value in request.headers.items() if name != "transfer-encoding"}
         environ = EnvironBuilder(
             path=request.path,
             query_string=request.query,
             method="GET" if request.method == "HEAD" else request.method,  # whose body the front leaves out
             input_stream=BytesIO(request.body),
             content_length=len(request.body),
-            headers=headers.items(),
+            headers=sent.items(),
         ).get_environ()
         body, status, headers = run_wsgi_app(self, environ, buffered=True)
         kept = [(name.lower(), value) for name, value in headers if name.lower() != "content-length"]
