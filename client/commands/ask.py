@@ -46,12 +46,11 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def described(text: str, answer: Answer) -> str:
-    """Return a text and its answer as a line for people, and below it the words that decided, where they are there."""
+    """Return a text and its answer as a line for people, or as lines where the words that decided are there."""
     red, green, none = (RED, GREEN, NO_COLOUR) if has_colours() else ("", "", "")
     if answer.error is not None or answer.probability is None:
         return f"{red}{'no answer':17}{none}  {printable(text)[:80]}: it {answer.error}"
     colour = green if answer.prediction == "positive" else red
-    line = f"{colour}{answer.prediction:9}{none} {answer.probability:7.1%}  {printable(text)}"
-    if not isinstance(answer.words, list):
-        return line
-    return f"{line}\n{describe(answer, in_colour=has_colours())}\n"
+    if isinstance(answer.words, list):
+        return f"{printable(text)}\n{describe(answer, in_colour=has_colours())}\n"
+    return f"{colour}{answer.prediction:9}{none} {answer.probability:7.1%}  {printable(text)}"

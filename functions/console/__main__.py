@@ -1,7 +1,5 @@
 """Serves the console (docs/console.md): `python -m functions.console`. SIGTERM: answer what is in hand, exit 0."""
 
-import urllib3
-
 from contracts.limits import MAX_BODY_BYTES
 from functions.console.access import Access
 from functions.console.app import build
@@ -24,9 +22,8 @@ def main() -> None:
     """Serve until SIGTERM; raises SettingsError."""
     settings, limits = Settings(), Limits.of(MAX_BODY_BYTES)
     records = Records.from_environment()
-    pool = urllib3.PoolManager(maxsize=THREADS, block=True, retries=False)
-    functions = Functions(settings.gateway_url, pool, settings.retrain_token, settings.label_token)
-    bridge = Bridge(settings.bridge_url, pool) if settings.bridge_url else None
+    functions = Functions.of(settings)
+    bridge = Bridge(settings.bridge_url) if settings.bridge_url else None
     recent = Recent(records)
     app = build(Access(settings.token), Overview(recent, functions, bridge, LastHour(recent)), functions)
     # A part that is away is shown as that: the console itself is ready.

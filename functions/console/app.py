@@ -4,16 +4,16 @@ import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from flask import Response, redirect, render_template, request, send_from_directory
+from msgspec import Raw
 
-from contracts.codec import Malformed, encode, extended
+from contracts.codec import encode, extended
 from contracts.console import (
     Drift,
     Models,
     Part,
-    TextRequest,
     ToLabel,
     read_label_request,
     read_login,
@@ -22,9 +22,10 @@ from contracts.console import (
 )
 from contracts.retrain import LabelExample, read_rollback_request
 from functions.console.access import Access
-from functions.console.functions import RUN_TIMEOUT_SECONDS, Away, Functions
+from functions.console.functions import Functions, answered
 from functions.console.overview import Overview
-from process.answers import Answer, Problem
+from process.answers import Problem
+from process.functions import FunctionUnavailable, RequestRefused
 from process.web import FunctionApp, json_response, parse
 from records import RecordsUnavailable
 
@@ -52,6 +53,7 @@ def build(access: Access, overview: Overview, functions: Functions) -> FunctionA
     app = FunctionApp("console")
     app.template_folder = str(FOLDER / "templates")
     access.guard(app)
+    app.answer_errors(503, FunctionUnavailable, then="; try again.", Retry_After="5")
     version = _version()
 
     @app.before_request
@@ -102,8 +104,9 @@ def build(access: Access, overview: Overview, functions: Functions) -> FunctionA
 
     @app.post("/api/predict")
     def predict() -> Response:
-        text = parse(read_text_request, request.get_data(), '{"text": "..."}').text
-        return _handed_on(functions.ask("POST", "predict", "?explain=true&record=false", encode(TextRequest(text))))
+        text = parse(read_text_request, request.get_data(), '{"text": "..."}')
+        query = "?explain=true&record=false"
+        return json_response(answered(functions.predict, "POST", query=query, body=encode(text)))
 
     @app.get("/api/now")
     def now() -> Response:
@@ -112,66 +115,59 @@ def build(access: Access, overview: Overview, functions: Functions) -> FunctionA
     @app.get("/api/drift")
     def drift() -> Response:
         away = Missing()
-        return json_response(
-            Drift(
-                now=away.unless("drift", lambda: functions.read("drift")),
-                reports=away.unless("drift", lambda: functions.read("drift", f"/reports?limit={REPORTS_SHOWN}")),
-                can_generate=away.unless("generate-drift", overview.can_generate) or False,
-                away=away.parts,
-            )
+        history = f"?limit={REPORTS_SHOWN}"
+        found = Drift(
+            now=away.unless("drift", lambda: functions.drift.call("GET", Raw)),
+            reports=away.unless("drift", lambda: functions.drift.call("GET", Raw, path="/reports", query=history)),
+            can_generate=away.unless("generate-drift", functions.can_generate) or False,
+            away=away.parts,
         )
+        return json_response(found)
 
     @app.post("/api/drift")
     def check() -> Response:
-        return _handed_on(functions.ask("POST", "drift", timeout_seconds=RUN_TIMEOUT_SECONDS))
+        return json_response(answered(functions.checks, "POST"))
 
     @app.route("/api/generate-drift", methods=["POST", "DELETE"])
     def generate_drift() -> Response:
-        query = f"?{request.query_string.decode('ascii', 'replace')}" if request.query_string else ""
-        return _handed_on(
-            functions.ask(
-                request.method, "generate-drift", query, as_operator=True, timeout_seconds=RUN_TIMEOUT_SECONDS
-            )
-        )
+        query = f"?{urlencode(request.args)}" if request.args else ""
+        return json_response(answered(functions.generating, request.method, query=query))
 
     @app.get("/api/models")
     def models() -> Response:
         away = Missing()
-        return json_response(
-            Models(
-                served=away.unless("predict", lambda: functions.read("predict")),
-                retrain=away.unless("retrain", lambda: functions.read("retrain", as_operator=True)),
-                away=away.parts,
-            )
+        found = Models(
+            served=away.unless("predict", lambda: functions.predict.call("GET", Raw)),
+            retrain=away.unless("retrain", lambda: functions.retrain.call("GET", Raw)),
+            away=away.parts,
         )
+        return json_response(found)
 
     @app.post("/api/rollback")
     def roll_back() -> Response:
         wanted = parse(read_rollback_request, request.get_data(), '{"to": "<version>"}')
-        return _handed_on(functions.ask("POST", "retrain", "/rollback", encode(wanted), as_operator=True))
+        return json_response(answered(functions.training, "POST", path="/rollback", body=encode(wanted)))
 
     @app.get("/api/label")
     def to_label() -> Response:
         away = Missing()
-        found = away.unless("retrain", lambda: read_retrain_state(functions.read("retrain", as_operator=True)))
+        state = away.unless("retrain", lambda: functions.retrain.call("GET", read_retrain_state))
         texts = away.unless("mongodb", overview.unsure)
-        return json_response(extended(found, ToLabel, texts=texts, away=away.parts))
+        return json_response(extended(state, ToLabel, texts=texts, away=away.parts))
 
     @app.post("/api/labels")
     def label() -> Response:
         given = parse(read_label_request, request.get_data(), '{"text": "...", "label": "negative" or "positive"}')
         example = LabelExample(given.text, given.label, "console")
-        return _handed_on(functions.ask("POST", "retrain", body=encode(example), as_sender=True))
+        return json_response(answered(functions.labels, "POST", body=encode(example)), 202)
 
     @app.delete("/api/labels/<identifier>")
     def take_back(identifier: str) -> Response:
-        return _handed_on(functions.ask("DELETE", "retrain", f"/labels/{quote(identifier, '')}", as_operator=True))
+        return json_response(answered(functions.training, "DELETE", path=f"/labels/{quote(identifier, '')}"))
 
     @app.post("/api/retrain")
     def train() -> Response:
-        return _handed_on(
-            functions.ask("POST", "retrain", "?now=true", as_operator=True, timeout_seconds=RUN_TIMEOUT_SECONDS)
-        )
+        return json_response(answered(functions.training, "POST", query="?now=true"))
 
     return app
 
@@ -188,20 +184,9 @@ class Missing:
             return None  # and not waited for again
         try:
             return ask()
-        except Away as away:
-            says = away.says
-        except Problem as problem:
-            says = problem.detail
-        except RecordsUnavailable as error:
-            says = str(error)
-        except Malformed as error:
-            says = f"does not answer as it should: what came {error}"
-        self.parts.append(Part(name, False, says))
-        return None
-
-
-def _handed_on(answer: Answer) -> Response:
-    return Response(answer.body, answer.status, answer.headers)
+        except (FunctionUnavailable, RequestRefused, RecordsUnavailable) as error:
+            self.parts.append(Part(name, False, str(error)))
+            return None
 
 
 def _version() -> str:

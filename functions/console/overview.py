@@ -5,7 +5,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-from contracts.codec import Malformed, extended
+from contracts.codec import extended
 from contracts.console import (
     Lag,
     Now,
@@ -18,9 +18,9 @@ from contracts.console import (
 )
 from contracts.records import PredictionRecord, RejectedRecord
 from functions.console.bridge import Bridge
-from functions.console.functions import Away, Functions
+from functions.console.functions import Functions
 from functions.console.hour import LastHour
-from process.answers import Problem
+from process.functions import FunctionUnavailable, RequestRefused
 from records import RecordsUnavailable, now
 from records.recent import Recent
 
@@ -49,7 +49,7 @@ class Overview:
             "predict": self._predict,
             "retrain": self._retrain,
             "drift": self._drift,
-            "generate-drift": lambda: "on" if self.can_generate() else "off",
+            "generate-drift": lambda: "on" if self.functions.can_generate() else "off",
         }
         if self.bridge:
             looks["bridge"] = self.bridge.state
@@ -84,28 +84,15 @@ class Overview:
                 break
         return found
 
-    def can_generate(self) -> bool:
-        """Return whether generate-drift is on; raises Problem where it is away."""
-        try:
-            # By what changes nothing: it does its work when it is asked by GET, too.
-            self.functions.ask("OPTIONS", "generate-drift", as_operator=True)
-        except Away:
-            raise
-        except Problem as problem:
-            if problem.status == 403:
-                return False
-            raise
-        return True
-
     def _predict(self) -> str:
-        return f"serves {read_served_model(self.functions.read('predict')).model}"
+        return f"serves {self.functions.predict.call('GET', read_served_model).model}"
 
     def _retrain(self) -> str:
-        self.functions.ask("OPTIONS", "retrain")
+        self.functions.retrain.call("OPTIONS", bytes)
         return "answers"
 
     def _drift(self) -> str:
-        reports = read_last_reports(self.functions.read("drift", "/reports?limit=1")).reports
+        reports = self.functions.drift.call("GET", read_last_reports, path="/reports", query="?limit=1").reports
         if not reports:
             return "has not checked yet"
         return "drift" if reports[0].state.drift else "no drift"
@@ -113,19 +100,15 @@ class Overview:
     def _lag(self) -> list[Lag] | None:
         try:
             return self.bridge.lag() if self.bridge else None
-        except Problem:
+        except FunctionUnavailable:
             return None
 
 
 def _part(name: str, look: Callable[[], str]) -> Part:
     try:
         return Part(name, True, look())
-    except Away as away:
-        return Part(name, False, away.says)
-    except Problem as problem:
-        return Part(name, False, problem.detail)
-    except Malformed as error:
-        return Part(name, False, f"does not answer as it should: what came {error}")
+    except (FunctionUnavailable, RequestRefused) as error:
+        return Part(name, False, str(error))
 
 
 def _text(record: PredictionRecord) -> RecentText:

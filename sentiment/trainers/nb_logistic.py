@@ -25,7 +25,15 @@ from numpy.typing import NDArray
 
 from sentiment.counts import TextCounts, count_texts
 from sentiment.examples import Examples
-from sentiment.features import LONGEST_SEQUENCE, SEQUENCES, Features, is_word, sequences, sequences_by_length
+from sentiment.features import (
+    LONGEST_SEQUENCE,
+    SEQUENCES,
+    Features,
+    is_word,
+    sequence_words,
+    sequences,
+    sequences_by_length,
+)
 from sentiment.linear import Floats, LinearModel
 
 LEAST_TEXTS = 3
@@ -151,7 +159,7 @@ def frequent_terms(texts: Iterable[str]) -> set[str]:
     for length in range(LONGEST_SEQUENCE):
         texts_with = Counter[str]()
         for text in texts:
-            found = sequences_by_length(text, length + 1)
+            found = sequences_by_length(sequence_words(text), length + 1)
             if length:
                 parts = pairwise(map(frequent.__contains__, found[length - 1]))
                 texts_with.update(

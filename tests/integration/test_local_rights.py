@@ -1,7 +1,6 @@
 """In the running local stack each process holds its own keys alone, and what users are handed does its work."""
 
 import json
-import shlex
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -21,8 +20,7 @@ from tests.project import Project
 @pytest.fixture
 def addresses(local_stack: Project) -> Mapping[str, str]:
     """What .local/env says."""
-    lines = (local_stack.folder / ".local" / "env").read_text().splitlines()
-    return dict(shlex.split(line.removeprefix("export "))[0].split("=", 1) for line in lines)
+    return local_stack.addresses()
 
 
 def test_the_processes_hold_no_key_of_another_part(local_stack: Project) -> None:

@@ -1,5 +1,6 @@
 """The trainer nb-logistic is scikit-learn's logistic regression, and depends on nothing but its texts."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -14,19 +15,17 @@ from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LogisticRegression
 
 from contracts.manifest import read_manifest
-from sentiment.artifact import HOLDOUT_PART, MODEL_PART, Artifact, ArtifactError, part_of
+from sentiment.artifact import HOLDOUT_PART, MODEL_PART, SEQUENCES_PART, Artifact, ArtifactError, part_of, scorer_of
 from sentiment.counts import count_texts
 from sentiment.drift.check import check
 from sentiment.drift.samples import Reference, Window
-from sentiment.features import SEQUENCES, sequences
+from sentiment.features import sequence_words, sequences
 from sentiment.packing import Holdout, load_arrays, pack, save_arrays, unpack
-from sentiment.scorer import Scorer
-from sentiment.table import Table
 from sentiment.text import Corpus
 from sentiment.trainers.nb_logistic import NbLogistic, frequent_terms, train
 from sentiment.training import train_artifact
 from tests.models import ABOUT, equal
-from tests.unit.texts import LABELLED, TEXTS
+from tests.unit.texts import ASCII_TEXTS, LABELLED, TEXTS
 
 Examples = list[tuple[str, int]]
 # Each class has a word in three texts, which is the least.
@@ -62,6 +61,12 @@ def test_the_terms_of_a_text_are_its_different_sequences_of_one_to_three_words(t
     assert sequences(text) == terms
 
 
+@settings(max_examples=300, deadline=None)
+@given(ASCII_TEXTS | TEXTS)
+def test_words_are_what_the_regular_expression_finds(text: str) -> None:
+    assert sequence_words(text) == re.findall(r"\w+|[!?]", text.lower().replace("<br />", " "))
+
+
 @settings(max_examples=40, deadline=None)
 @given(CORPORA, st.lists(TEXTS, max_size=4))
 def test_the_table_scores_as_scikit_learn_does(corpus: Examples, others: list[str]) -> None:
@@ -71,15 +76,16 @@ def test_the_table_scores_as_scikit_learn_does(corpus: Examples, others: list[st
     positive, negative = (presence[labels == label].sum(axis=0) + 1 for label in (1, 0))
     ratios = np.asarray(np.log(positive / positive.sum()) - np.log(negative / negative.sum()))
     regression = LogisticRegression(C=0.1, solver="liblinear").fit(presence.multiply(ratios), labels)
-    expected = regression.decision_function(vectorizer.transform([*texts, *others]).multiply(ratios))
+    asked = [*texts, *others, " ".join([*texts, *others] * 3)]
+    expected = regression.decision_function(vectorizer.transform(asked).multiply(ratios))
     model = trained(corpus)
-    table = Table.from_bytes(*model.table().to_bytes())
-    served = Scorer(table.look_up, model.bias(), terms=SEQUENCES.terms)
-    for scorer in (served, model.scorer()):
-        assert [scorer.log_odds(text) for text in (*texts, *others)] == pytest.approx(expected, rel=0, abs=1e-9)
-        explained = [scorer.bias + sum(each.log_odds for each in scorer.explain(text)) for text in (*texts, *others)]
+    packed = pack(model, ABOUT)
+    without = {name: packed.parts[name] for name in packed.parts.keys() - {SEQUENCES_PART}}  # of an earlier release
+    for scorer in (scorer_of(packed.manifest, packed.parts), scorer_of(packed.manifest, without), model.scorer()):
+        assert [scorer.log_odds(text) for text in asked] == pytest.approx(expected, rel=0, abs=1e-9)
+        explained = [scorer.bias + sum(each.log_odds for each in scorer.explain(text)) for text in asked]
         assert explained == pytest.approx(expected, rel=0, abs=1e-9)
-    counted = count_texts([*texts, *others], model.features)
+    counted = count_texts(asked, model.features)
     assert counted.log_odds(model.scorer()) == pytest.approx(expected, rel=0, abs=1e-9)
 
 

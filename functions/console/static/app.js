@@ -122,7 +122,13 @@ export const problemElement = (problem, again) => h("div", { class: "problem", r
   h("strong", {}, problem.title), problem.detail, again ? h("div", {}, h("button", { type: "button", class: "compact", onclick: again }, "Try again")) : null);
 
 /** Say which parts are away, while the others are shown. */
-export const showAway = (parts) => fill(byId("away"), parts, () => parts.map((part) => problemElement({ title: `${part.name} is away`, detail: `${part.says}. It is asked again in a moment.` })));
+export const showAway = (parts) => fill(byId("away"), parts, () => parts.map((part) => problemElement({ title: `${part.name} is away`, detail: `What it says: ${part.says.replace(/\.$/, "")}. It is asked again in a moment.` })));
+
+/** Tell screen readers what the page shows, once. */
+export function say(text) {
+  const place = byId("spoken");
+  if (place.textContent !== text) place.textContent = text;
+}
 
 /** Say something that was done, for eyes and for screen readers; it goes by itself. */
 export function notice(text) {
@@ -131,31 +137,40 @@ export function notice(text) {
   setTimeout(() => line.remove(), 6000);
 }
 
-/** Show in the page's place for problems what `work` could not do; returns what it returns. */
+/** Do what somebody asked for; in the page's place for problems it is said where that could not be done. */
 export async function attempt(work, again) {
   const place = byId("problem");
   try {
-    const answer = await work();
+    await work();
     place.replaceChildren();
-    return answer;
   } catch (problem) {
     if (!(problem instanceof Problem)) throw problem;
     place.replaceChildren(problemElement(problem, again));
-    return undefined;
   }
 }
 
-/** Run `work` now and every few seconds after it ended, while somebody looks; returns a function that runs it at once. */
+/**
+ * Run `work`, which reads and shows, now and every few seconds after it ended, while somebody looks; returns a function
+ * that runs it at once, or once the run that is under way has ended. What can't be read is said beside what is away.
+ */
 export function every(seconds, work, { paused = () => false } = {}) {
   let timer;
-  const run = async () => {
-    clearTimeout(timer);
-    await attempt(work, run);
+  let last = Promise.resolve();
+  const read = async () => {
+    try {
+      await work();
+    } catch (problem) {
+      if (!(problem instanceof Problem)) throw problem;
+      fill(byId("away"), { title: problem.title, detail: problem.detail }, () => problemElement(problem, run));
+    }
+  };
+  const wait = () => {
     clearTimeout(timer);
     timer = setTimeout(tick, seconds * 1000);
   };
-  const tick = () => (document.hidden || paused() ? (timer = setTimeout(tick, 1000)) : run());
-  document.addEventListener("visibilitychange", () => document.hidden || paused() || run());
+  const run = () => (last = last.then(read).finally(wait));
+  const tick = () => (document.hidden || paused() ? wait() : run());
+  document.addEventListener("visibilitychange", tick);
   run();
   return run;
 }

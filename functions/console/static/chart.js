@@ -43,7 +43,7 @@ function ticks(most) {
 /** Columns above a line for one kind and below it for the other: rows of {name, up, down}. */
 export function columns(label, rows, { names: [up, down], format }) {
   const most = Math.max(1, ...rows.map((row) => Math.max(row.up, row.down)));
-  return figure(label, 200, (width, height) => {
+  return figure(label, 250, (width, height) => {
     const middle = TOP + (height - TOP - BOTTOM) / 2;
     const unit = (height - TOP - BOTTOM) / 2 / most;
     const step = (width - LEFT - RIGHT) / rows.length;
@@ -65,9 +65,8 @@ export function columns(label, rows, { names: [up, down], format }) {
       const anchor = index === 0 ? "start" : index === rows.length - 1 ? "end" : "middle";
       parts.push(text(anchor === "start" ? LEFT : anchor === "end" ? width - RIGHT : LEFT + (index + 0.5) * step, height - 6, rows[index].name, anchor));
     }
-    parts.push(text(width - RIGHT, TOP + 4, `▲ ${up}`, "end"), text(width - RIGHT, height - BOTTOM - 4, `▼ ${down}`, "end"));
     return parts;
-  });
+  }, h("ul", { class: "legend" }, h("li", { class: "is-positive" }, `▲ ${up}, above the line`), h("li", { class: "is-negative" }, `▼ ${down}, below it`)));
 }
 
 // Each series has a shape of its own, so that colour is not all that tells them apart.

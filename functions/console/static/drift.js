@@ -1,5 +1,5 @@
 // Whether the texts have drifted: the confirmed state, what the present window says, and how the checks went before.
-import { api, byId, counted, effect, empty, every, facts, fill, h, notice, number, onPress, percent, pValue, sized, table, time, shortTime, showAway } from "./app.js";
+import { api, byId, counted, effect, empty, every, facts, fill, h, notice, number, onPress, percent, pValue, say, sized, table, time, shortTime, showAway } from "./app.js";
 import { lines } from "./chart.js";
 
 const SECONDS = 20;
@@ -22,7 +22,7 @@ function state(now) {
     h("p", { class: "verdict-line" }, confirmed.drift ? "The texts have drifted" : "No drift", h("span", { class: `badge ${now.status === "ok" ? "ok" : now.status === "drift" ? "bad" : "unknown"}` }, `this window: ${SAYS[now.status]}`)),
     h("p", { class: "muted" }, confirmed.since ? ["Since ", time(confirmed.since), ". "] : "It has never been otherwise. ",
       confirmed.contrary_checks ? `${counted(confirmed.contrary_checks, "check")} in a row ${confirmed.contrary_checks === 1 ? "says" : "say"} otherwise; ${number(now.confirm)} change the state. ` : `It takes ${counted(now.confirm, "check")} in a row to change it. `,
-      now.message ?? ""),
+      now.message ? `${now.message[0].toUpperCase()}${now.message.slice(1)}.` : ""),
     facts([
       ["Window", counted(window.documents, "text"), window.synthetic ? `${number(window.synthetic)} generated` : null],
       ["Reference", reference.documents ? counted(reference.documents, "text") : "none yet", { live: "live texts", holdout: "held out at training" }[reference.kind]],
@@ -64,13 +64,19 @@ const none = () => empty("No check has counted yet. Press “Check now”; the s
 function history(newestFirst, label, figure, options) {
   if (!newestFirst.length) return none();
   const reports = newestFirst.toReversed();
-  return lines(label, reports.map((report) => `#${number(report.number)}, ${shortTime(report.checked_at)}`), series(reports, figure), options);
+  const names = reports.map((report) => `#${number(report.number)}, ${shortTime(report.checked_at)}`);
+  const found = series(reports, figure);
+  const rows = names.map((name, index) => [name, ...found.map((each) => (each.values[index] === null ? "–" : options.format(each.values[index])))]);
+  return [
+    lines(label, names, found, options),
+    h("details", {}, h("summary", {}, "As a table"), table([["Check"], ...found.map((each) => [each.name, "number"])], rows.toReversed(), { caption: label })),
+  ];
 }
 
 function reportTable(reports) {
   if (!reports.length) return none();
   const worst = (report) => Object.entries(report.tests).filter(([, test]) => test.drift).map(([name]) => nameOf(name)).join(", ") || "–";
-  return table([["Check", "number-left"], ["When"], ["Window said"], ["Tests that told drift"], ["Words that moved"], ["State then"], ["Alert"]], reports.slice(0, 20).map((report) => [
+  return table([["Check"], ["When"], ["Window said"], ["Tests that told drift"], ["Words that moved"], ["State then"], ["Alert"]], reports.slice(0, 20).map((report) => [
     number(report.number), time(report.checked_at), SAYS[report.status], worst(report), report.words.slice(0, 4).map((word) => word.word).join(", ") || "–",
     h("span", { class: `badge ${report.state.drift ? "bad" : "ok"}` }, report.state.drift ? "drift" : "no drift"), report.alert ?? "–",
   ]), { caption: "Checks that counted, newest first" });
@@ -82,6 +88,7 @@ async function read() {
   showAway(away);
   const card = byId("state");
   fill(card, now, state);
+  say(now ? `${now.state.drift ? "The texts have drifted" : "No drift"}, this window: ${SAYS[now.status]}` : "");
   card.classList.toggle("drifted", now?.state.drift === true);
   card.classList.toggle("calm", now?.state.drift === false);
   fill(byId("tests"), now && now.tests, tests);

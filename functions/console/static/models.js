@@ -1,5 +1,5 @@
 // Which version is served, how good it is, how it came to be served; and another one in its place.
-import { api, byId, counted, empty, every, facts, fill, h, logOdds, notice, number, percent, pValue, showAway, table, time } from "./app.js";
+import { api, attempt, byId, counted, empty, every, facts, fill, h, logOdds, notice, number, percent, pValue, showAway, table, time } from "./app.js";
 import { calibration } from "./chart.js";
 
 const SECONDS = 10;
@@ -43,7 +43,7 @@ function confusion([metrics]) {
   ];
 }
 
-const TESTS = { holdout: "Held-out texts", labels: "New labels", recent: "Recent labels" };
+const TESTS = { holdout: "Held-out texts", recent: "Recent labels", all: "Both together", negative: "Negative ones", positive: "Positive ones" };
 
 function contender(name, { model, metrics }, isServed) {
   return h("div", { class: isServed ? "served" : null }, h("h3", {}, name, isServed ? ": serves" : ""), model ? h("code", {}, model) : "not published",
@@ -92,18 +92,14 @@ async function ask(from, to) {
   dialog.showModal();
   await new Promise((resolve) => dialog.addEventListener("close", resolve, { once: true }));
   if (dialog.returnValue !== "yes") return;
-  rollingBackTo = to;
-  await readNow();
-}
-let rollingBackTo = null;
-
-async function read() {
-  if (rollingBackTo) {
-    const to = rollingBackTo;
-    rollingBackTo = null;
+  await attempt(async () => {
     const done = await api("api/rollback", { method: "POST", body: { to } });
     notice(`${done.model} is served now.`);
-  }
+  });
+  await readNow();
+}
+
+async function read() {
   const { served: model, retrain, away } = await api("api/models");
   showAway(away);
   fill(byId("served"), model, served);

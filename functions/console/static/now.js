@@ -16,7 +16,7 @@ function tiles({ hour, rejected, lag, pending, parts }) {
     ["Waiting in the streams", lag ? number(waiting) : "–", lag ? "messages not done" : "the bridge does not say"],
     ["Rejected", number(rejected?.length), rejected?.length >= 20 ? "or more: the last are below" : "messages"],
     ["Labels pending", number(pending), "wait for the next run"],
-    ["Parts", away ? `${number(away)} away` : "All answer", `of ${number(parts.length)}`],
+    ["Parts", away ? `${number(away)} away` : "All ready", `of ${number(parts.length)}`],
   ].map(([name, value, more]) => h("div", {}, h("dt", {}, name), h("dd", {}, value, h("small", {}, more))));
 }
 
@@ -40,7 +40,8 @@ const rejectedItem = (each) => h("li", {},
   h("p", { class: "meta" }, h("span", {}, each.stream), time(each.received_at)));
 
 const part = (each) => h("li", {},
-  h("strong", {}, each.name), h("span", { class: `badge ${each.ok ? "ok" : "bad"}` }, each.ok ? "answers" : "away"));
+  h("strong", {}, each.name), h("span", { class: `badge ${each.ok ? "ok" : "bad"}` }, each.ok ? "ready" : "away"),
+  each.says === "answers" ? null : h("span", { class: "small muted says" }, each.says));
 
 function sources(rows) {
   if (!rows.length) return empty("Nothing was answered in the last hour.");

@@ -1,5 +1,5 @@
 // A text and its answer as one types: the newest text's answer wins, and the words that decided are tinted in it.
-import { api, attempt, byId, empty, facts, fill, h, logOdds, meter, number, percent, sized, table, verdict } from "./app.js";
+import { api, attempt, byId, empty, facts, fill, h, logOdds, meter, number, percent, say, sized, table, verdict } from "./app.js";
 
 const PAUSE_MILLISECONDS = 180;
 const MOST_WORDS = 12;
@@ -17,7 +17,7 @@ let timer;
 /** The words of a text with their places, by the rule of each kind of model: see docs/model.md. */
 const RULES = [
   // Punctuation is removed, not replaced: don't is dont.
-  (text) => [...text.matchAll(/[\p{L}\p{N}!-/:-@[-`{-~]+/gu)].map((found) => ({
+  (text) => [...text.matchAll(/[\p{L}\p{N}](?:[\p{L}\p{N}!-/:-@[-`{-~]*[\p{L}\p{N}])?/gu)].map((found) => ({
     word: found[0].toLowerCase().replace(/[!-/:-@[-`{-~]/g, ""), start: found.index, end: found.index + found[0].length,
   })).filter(({ word }) => word.length > 1),
   (text) => [...text.matchAll(/[\p{L}\p{N}_]+|[!?]/gu)].map((found) => ({
@@ -81,7 +81,7 @@ function show(text, answer) {
   byId("why").hidden = !answer;
   if (!answer) {
     fill(byId("answer"), "nothing", () => empty("No text yet: write one, or take one of the examples."));
-    byId("spoken").textContent = "";
+    say("");
     return;
   }
   fill(byId("answer"), answer, () => [
@@ -91,10 +91,11 @@ function show(text, answer) {
     facts([
       ["Probability of positive", percent(answer.probability)],
       ["Log-odds", logOdds(answer.log_odds)],
-      ["Model", h("code", {}, answer.model)],
+      ["Words that it knows", number(answer.words.length)],
     ]),
+    h("p", { class: "small muted by" }, "by version ", h("code", {}, answer.model)),
   ]);
-  byId("spoken").textContent = `${answer.prediction}, probability of positive ${percent(answer.probability)}`;
+  say(`${answer.prediction}, probability of positive ${percent(answer.probability)}`);
   byId("tinted").replaceChildren(...tinted(text, answer.words));
   fill(byId("words"), answer, () => (answer.words.length ? wordTable(answer) : empty("The model knows none of these words, so the bias alone decided.")));
 }
