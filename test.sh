@@ -19,6 +19,9 @@ install_browser
 # shellcheck source=tests/cluster/install.sh
 . tests/cluster/install.sh
 install_rabbitmq4
+# shellcheck source=tests/monitoring/install.sh
+. tests/monitoring/install.sh
+install_prometheus
 
 export PATH="$VENV/bin:$PATH"
 ruff check

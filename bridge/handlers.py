@@ -74,6 +74,12 @@ class BatchHandler(Generic[Content]):
     publisher: Publisher
     retry: Retry
 
+    def __post_init__(self) -> None:
+        """Show what there may be to count, at 0: Prometheus sees no increase in what was not there before."""
+        BUGS.labels(self.source)
+        for outcome in (self.outcome, "rejected"):
+            MESSAGES.labels(self.source, outcome)
+
     @abstractmethod
     def parse(self, message: Message) -> Content:
         """Return what is in a message; raises BadMessage, Malformed or TextTooLong."""

@@ -18,7 +18,9 @@ from bridge.progress import StreamProgress
 from bridge.settings import BatchLimits
 from messages.ports import BrokerUnavailable, Message, Position, Source, Superseded
 from process.backoff import Backoff
+from process.functions import FunctionUnavailable
 from process.retry import FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS, Abandoned, Retry
+from records import RecordsUnavailable
 
 logger = logging.getLogger(__name__)
 
@@ -26,6 +28,9 @@ CONNECTED = Gauge("bridge_connected", "1 while the source is read, or waited for
 OFFSET = Gauge("bridge_offset", "Last offset stored, by source", ["source"])
 LAG = Gauge("bridge_lag_messages", "Messages in the source that are not done, where this bridge reads it", ["source"])
 RETRIES = Counter("bridge_retries", "Attempts that failed and were repeated, by error", ["error"])
+# Shown at 0 from the start, here and elsewhere: Prometheus sees no increase in what was not there before.
+for _error in (FunctionUnavailable, RecordsUnavailable, BrokerUnavailable):
+    RETRIES.labels(_error.__name__)
 
 READ_TIMEOUT_SECONDS = 0.5
 IN_HAND_PER_SLOT = 3

@@ -41,6 +41,7 @@ class StreamProgress(Progress):
         self.offset = -1
         """The last offset that is done."""
         self._stream = stream
+        self._missed = MISSED.labels(stream)
         self._store = store
         self._retry = retry
         self._owner = ""
@@ -82,7 +83,7 @@ class StreamProgress(Progress):
 
     def missed(self, first: int, after: int) -> None:
         """Count messages that are gone, and say which."""
-        MISSED.labels(self._stream).inc(after - first)
+        self._missed.inc(after - first)
         logger.error(
             "%s: the broker has dropped offsets %d to %d before they were read: %d messages are missed",
             self._stream,

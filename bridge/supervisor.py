@@ -84,6 +84,7 @@ class _Run:
         self._make = make
         self._pool = ThreadPoolExecutor(1, f"{source.name}-pipeline")
         self._failing = False
+        self._failures = FAILURES.labels(source.name)
         self._begin()
 
     @property
@@ -99,7 +100,7 @@ class _Run:
         """Begin anew where the pipeline has ended; it says so in the log where it knows why."""
         self._failing = self.ended.done()
         if self._failing:
-            FAILURES.labels(self.pipeline.name).inc()
+            self._failures.inc()
             logger.critical(
                 "%s: the pipeline has ended and begins anew", self.pipeline.name, exc_info=self.ended.exception()
             )

@@ -82,6 +82,7 @@ def _schema(text: str) -> dict[str, object]:
             openfaas=closed(namespace=name, functionNamespace=name),
             cronConnector=flag,
             prometheus=flag,
+            monitoring=closed(enabled=flag, namespace=name, labels={"type": "object", "additionalProperties": name}),
             bridge=closed(minReplicas=whole, autoscaler=choice("cpu", "keda"), prometheusUrl=name, cpu=quantity),
             rabbitmq=closed(nodes=whole, **node),
             mongodb=closed(nodes=whole, **node),

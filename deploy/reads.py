@@ -39,6 +39,7 @@ READS: Mapping[str, Reads] = {
     "mongodb": _shared("mongodb-password"),
     "mongodb-users": _shared("mongodb-url", "mongodb-users"),
     "rabbitmq": _shared("rabbitmq-definitions", "rabbitmq.conf"),
+    "grafana": _shared("grafana-password"),
 }
 """The parts of a deployment, by the names that compose.yml and stack.yml have for them."""
 

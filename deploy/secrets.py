@@ -133,6 +133,7 @@ def make(
         "bridge-retrain-token": bridge_token,
         "console-token": known(folder / "console-token") or secrets.token_urlsafe(32),
         "console-label-token": label_token,
+        "grafana-password": known(folder / "grafana-password") or secrets.token_urlsafe(32),
     }
     ours = label_tokens(bridge_token, label_token)
     # Of a folder that an earlier release has made, the lines that were ours stand alone.

@@ -24,6 +24,8 @@ WAITING_PER_THREAD = 16
 DESCRIPTION_PATH = "/openapi.json"
 
 REFUSED = Counter("http_requests_refused", "Requests that were answered 503, by what there was too much of", ["much"])
+for _much in ("bodies", "requests", "connections"):
+    REFUSED.labels(_much)
 
 
 @dataclass(frozen=True)

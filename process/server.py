@@ -26,6 +26,7 @@ SILENT_SECONDS = 15
 LONGEST_SWEEP_SECONDS = 0.25
 
 RECEIVED = Gauge("http_body_bytes", "Bytes of large bodies that are received and not answered yet")
+BUDGET = Gauge("http_body_budget_bytes", "How many there may be of these; of one more the request is refused")
 
 
 class Server:
@@ -44,6 +45,7 @@ class Server:
         self.date = ""
         self._has_gone = asyncio.Event()
         RECEIVED.set_function(lambda: self.received_bytes)
+        BUDGET.set(front.limits.body_budget_bytes)
 
     def time(self) -> float:
         """Return the time of `due`, in seconds."""

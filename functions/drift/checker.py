@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import starmap
+from typing import get_args
 
 import prometheus_client
 from msgspec import UNSET
@@ -16,7 +17,7 @@ from msgspec.structs import replace
 from prometheus_client import Gauge, Histogram
 
 from contracts.codec import extended
-from contracts.drift import DriftReport, ExpectedAccuracy, Findings, ModelShare, Reports, State, WindowFigures
+from contracts.drift import DriftReport, ExpectedAccuracy, Findings, ModelShare, Reports, State, Status, WindowFigures
 from contracts.names import CLASSES
 from functions.drift.alerts import Courier
 from functions.drift.references import Candidate, References, Watched, say_rest
@@ -37,6 +38,8 @@ DOCUMENTS = Gauge("drift_window_documents", "Texts in the last window")
 P_VALUE = Gauge("drift_p_value", "P-values of the last check, corrected by Holm", ["test"])
 EFFECT_SIZE = Gauge("drift_effect_size", "Effect sizes of the last check", ["test"])
 CHECKS = prometheus_client.Counter("drift_checks", "Checks, by what each found", ["status"])
+for _status in get_args(Status):
+    CHECKS.labels(_status)
 SECONDS = Histogram(
     "drift_check_seconds",
     "Time of a check with its queries, in seconds",

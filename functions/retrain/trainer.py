@@ -61,6 +61,9 @@ WINDOW_SHARE = 0.1
 """How much of MAX_RUN_BYTES they may take beside a run's own."""
 LABELS = Counter("retrain_labels", "Labels that came in, by whether they were new", ["outcome"])
 RUNS = Counter("retrain_runs", "Training runs, by outcome", ["outcome"])
+for _counter, _outcomes in ((LABELS, ("accepted", "repeated")), (RUNS, ("promoted", "refused", "nothing-to-do"))):
+    for _outcome in _outcomes:
+        _counter.labels(_outcome)
 
 
 class TooManyPending(Exception):

@@ -1,12 +1,20 @@
-"""The first promise of the project, on the running local stack: ten thousand messages, one in a hundred of them bad."""
+"""Promises about the running local stack: ten thousand messages are answered, and what watches it has what it asks for.
+
+One in a hundred of the messages is bad.
+"""
 
 import json
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 import pytest
 
+from contracts.names import FUNCTIONS
+from deploy.monitoring import local
 from deploy.runner import wait_until
 from records import Records
+from tests.conftest import server_or_skip
+from tests.monitoring.server import Prometheus, asked, running_prometheus
 from tests.project import Project
 from tests.system import Client
 
@@ -53,3 +61,38 @@ def test_ten_thousand_messages_give_exactly_the_good_ones_as_records_and_replies
     assert {json.loads(body)["offset"] for _, body in rejected} == {first + number for number in BAD}
     client.channel.queue_delete("replies")
     client.close()
+
+
+@pytest.fixture
+def prometheus(addresses: Mapping[str, str], tmp_path: Path) -> Iterator[Prometheus]:
+    """One that looks at the stack each second."""
+    with server_or_skip(), running_prometheus(tmp_path / "prometheus", local.settings(addresses, 1)) as found:
+        yield found
+
+
+def test_each_dashboard_and_each_alert_finds_what_it_asks_for(
+    local_stack: Project, addresses: Mapping[str, str], prometheus: Prometheus
+) -> None:
+    def parts_seen() -> set[str]:
+        return {series["metric"]["job"] for series in prometheus.query("up == 1")}
+
+    assert wait_until(lambda: parts_seen() == {*FUNCTIONS, "bridge"}, 60), parts_seen()
+    # Something of each kind has to happen while it looks.
+    local_stack.post("/function/predict", {"texts": ["I love this wonderful film"] * 300})
+    client = Client(addresses["RABBITMQ_URL"])
+    client.publish("reviews", [b"I hate this awful movie", b'{"text": '])
+    client.publish("labels", [b'{"text": "What a bore", "label": 0}'])
+    client.close()
+    assert "tests" in local_stack.post("/function/drift", None)
+
+    missing = asked()
+
+    def is_all_there() -> bool:
+        for query in [*missing]:
+            if any(series["value"][1] != "NaN" for series in prometheus.query(query)):
+                missing.remove(query)
+        return not missing
+
+    assert wait_until(is_all_there, 60), missing
+    rules = [rule for group in prometheus.get("rules")["groups"] for rule in group["rules"]]
+    assert {rule["health"] for rule in rules} == {"ok"}

@@ -46,6 +46,7 @@ CASES: Mapping[str, Values] = {
         "bridge": {"autoscaler": "keda", "prometheusUrl": "http://prometheus.example:9090"}
     },
     "Prometheus": {"prometheus": True},
+    "Prometheus's operator": {"monitoring": {"enabled": True, "labels": {"release": "prometheus"}}},
     "small, with KEDA": {**small(), "bridge": {"autoscaler": "keda", "minReplicas": 1}, "prometheus": True},
     "no schedule": {"cronConnector": False},
     "a plain stream": {"settings": {"STREAM_PARTITIONS": 0}},

@@ -11,6 +11,11 @@ namespace: {{ (index . 0).Release.Namespace }}
 labels: {{- include "labels" (index . 0) | nindent 2 }}
 {{- end }}
 
+{{/* What Prometheus's operator chooses by. */}}
+{{- define "monitoring-labels" -}}
+{{- with .Values.monitoring.labels }}{{ toYaml . }}{{ end }}
+{{- end }}
+
 {{/* An image of the project: (list $ "bridge") */}}
 {{- define "image" -}}
 {{- $root := index . 0 -}}
