@@ -16,7 +16,7 @@ class Extra(NamedTuple):
     modules: tuple[str, ...]
 
 
-CLIENT = Extra("client", ("rich",))
+CLIENT = Extra("client", ("rich", "pika", "rstream"))
 TRAIN = Extra("train", ("scipy", "sklearn", "tqdm"))
 
 
@@ -31,6 +31,7 @@ COMMANDS = {
     "ask": Command("have the system score texts, given or from standard input", CLIENT),
     "label": Command("tell the system what the sentiment of texts is, for its model to learn", CLIENT),
     "models": Command("list the versions of the model, and who promoted what and why", CLIENT),
+    "watch": Command("watch answers of the stream, labels and drift as they come", CLIENT),
     "train": Command("train a model and write it to a folder", TRAIN),
     "evaluate": Command("measure a model on labelled texts", TRAIN),
     "predict": Command("score texts from standard input, a text or a JSON object a line", TRAIN),
@@ -69,13 +70,13 @@ def main(arguments: list[str] | None = None) -> int:
         code = module.run(parsed)
         sys.stdout.flush()  # here, where an error can still be told
         return code or 0
-    except module.ERRORS as error:
-        sys.stderr.write(f"{parser.prog}: {error}\n")
-        return 1
     except BrokenPipeError:
         # The reader of our output has gone, as `head` does; Python would complain again when it flushes.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except module.ERRORS as error:
+        sys.stderr.write(f"{parser.prog}: {error}\n")
+        return 1
     except KeyboardInterrupt:
         return 130
 

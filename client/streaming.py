@@ -29,7 +29,7 @@ def stream(
     addresses: Addresses, texts: Iterable[str], *, name: str, explain: bool, answer_seconds: float, retry: Retry
 ) -> Generator[tuple[int, Answer], None, None]:
     """Yield the number of a text, counted from 0, and its answer, as they come; see `Sentiment.stream`."""
-    conversation = _conversation(addresses, name)
+    conversation = Conversation(*broker_urls(addresses), name)
     broken = True
 
     def connected(operation: Callable[[], T]) -> T:
@@ -78,13 +78,14 @@ def stream(
                 )
 
 
-def _conversation(addresses: Addresses, name: str) -> Conversation:
+def broker_urls(addresses: Addresses) -> tuple[str, str]:
+    """Return the broker's addresses by AMQP and by the stream protocol; raises SentimentError where it has none."""
     try:
         url = amqp_url(addresses.rabbitmq_url)
         if not url:
             raise SentimentError("which broker? Say rabbitmq_url, or RABBITMQ_URL; no local stack is here")
         given = addresses.rabbitmq_url and (addresses.rabbitmq_stream_url or stream_url_of(url))
-        return Conversation(url, stream_url(url, given), name)
+        return url, stream_url(url, given)
     except SettingsError as error:
         raise SentimentError(str(error)) from error
 

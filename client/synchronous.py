@@ -5,7 +5,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from functools import partial
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import TYPE_CHECKING, Self, TypeVar
 from urllib.parse import quote
 
 from msgspec import UNSET, Raw
@@ -46,6 +46,9 @@ from process.functions import Function, FunctionUnavailable, RequestRefused
 from process.halves import by_halves
 from process.retry import Abandoned, Retry
 from sentiment.text import batches
+
+if TYPE_CHECKING:
+    from client.following import Following
 
 T = TypeVar("T")
 
@@ -149,6 +152,13 @@ class Sentiment:
 
         retry = Retry(self._closed, timeout_seconds=self._try_seconds)
         return stream(self._addresses, texts, name=name, explain=explain, answer_seconds=answer_seconds, retry=retry)
+
+    def follow(self) -> "Following":
+        """Return what reads the bridge's answers from now on, whoever asked; needs the extra `client`."""
+        from client.following import Following  # see stream
+        from client.streaming import broker_urls
+
+        return Following(broker_urls(self._addresses)[1])
 
     def _line(self, *, explain: bool, record: bool) -> Line:
         """Return what sends texts in batches: what `predict_many` of both clients is made of."""

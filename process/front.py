@@ -9,17 +9,19 @@ from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import dataclass
 from http import HTTPStatus
+from pathlib import Path
 from typing import NamedTuple
 
 from prometheus_client import Counter
 
 from process import tracing
-from process.answers import Answer, Overloaded, Problem
+from process.answers import JSON, Answer, Overloaded, Problem
 from process.guard import SAFE_METHODS, Guard
 from process.probes import PATHS, Probes
 from process.settings import listen_address, number, setting, whole_number
 
 WAITING_PER_THREAD = 16
+DESCRIPTION_PATH = "/openapi.json"
 
 REFUSED = Counter("http_requests_refused", "Requests that were answered 503, by what there was too much of", ["much"])
 
@@ -72,13 +74,15 @@ class Front:
         safe_methods: frozenset[str] = SAFE_METHODS,
         default_port: int = 8080,
         not_started: Callable[[], str | None] = lambda: None,
+        description: Path | None = None,
     ) -> None:
         """not_ready: returns why the process can't work yet, None once it can.
 
         not_started: the same at once, of what has to be there before the process takes the place of another one.
         hot: answers at once, or later but on the event loop, or says None. threads: how many requests `others` gets at
-        a time. safe_methods: see Guard. Its address is LISTEN_HOST and LISTEN_PORT, or `default_port`. Raises
-        SettingsError.
+        a time. safe_methods: see Guard. description: a file that says by OpenAPI what there is to ask; it is read
+        whenever somebody wants it, so that a process keeps none of it. Its address is LISTEN_HOST and LISTEN_PORT, or
+        `default_port`. Raises SettingsError.
         """
         self.address = listen_address(default_port)
         self.limits = limits
@@ -86,6 +90,7 @@ class Front:
         self._probes = Probes(not_ready, not_started)
         self._hot = hot
         self._others = others
+        self._description = description
         self._threads = ThreadPoolExecutor(threads, "http")
         self._most_waiting = threads * WAITING_PER_THREAD
         self._waiting = 0
@@ -118,6 +123,10 @@ class Front:
             return self._probes.answer(request.method, request.path, request.headers)
         if self._hot and (answer := self._hot(request)):
             return answer
+        if self._description and request.path == DESCRIPTION_PATH:
+            if request.method not in ("GET", "HEAD"):
+                raise Problem(405, "This is to be read with GET.", Allow="GET, HEAD")
+            return Answer(200, [("content-type", JSON)], self._description.read_bytes())
         return self._in_thread(request)
 
     async def _in_thread(self, request: Request) -> Answer:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from contracts.manifest import FORMAT, MANIFEST, Manifest, Part
-from sentiment.features import features_named
+from sentiment.features import SEQUENCES, features_named
 from sentiment.scorer import Scorer
 from sentiment.table import Table
 
@@ -15,12 +15,14 @@ REFERENCE_PART = "reference.npz"
 LABELS_PART = "labels.txt"
 TRIE_PART = "table.trie"
 WEIGHTS_PART = "table.weights"
-
+SEQUENCES_PART = "table.sequences"
+"""What finds all sequences of a text at once; of models of single words, and in versions of before, there is none."""
 
 _MIB = 1024 * 1024
 MAX_BYTES = {
     TRIE_PART: 24 * _MIB,
     WEIGHTS_PART: 24 * _MIB,
+    SEQUENCES_PART: 32 * _MIB,
     REFERENCE_PART: 16 * _MIB,
     LABELS_PART: 16 * _MIB,
 }
@@ -78,12 +80,22 @@ def check_part(manifest: Manifest, name: str, content: bytes) -> None:
         raise ArtifactError(f"{name} has another SHA-256 than {MANIFEST} says: it is damaged or was changed")
 
 
+def served_parts(manifest: Manifest) -> list[str]:
+    """Return the names of the parts that `scorer_of` reads."""
+    return [TRIE_PART, WEIGHTS_PART, *({SEQUENCES_PART} & manifest.parts.keys())]
+
+
 def scorer_of(manifest: Manifest, parts: Mapping[str, bytes]) -> Scorer:
     """Return what scores texts as a version does, of its table alone; raises ValueError where that can't be read."""
     table = Table.from_bytes(parts[TRIE_PART], parts[WEIGHTS_PART])
     features = features_named(manifest.features)
     look_up = table.look_up if features.come_again else table.find
-    return Scorer(look_up, manifest.bias, manifest.calibration, features.terms)
+    weights = None
+    if features is SEQUENCES and SEQUENCES_PART in parts:
+        from sentiment.sequence_table import SequenceTable  # here, since NumPy takes memory, and others do without
+
+        weights = SequenceTable(table, parts[SEQUENCES_PART]).weights
+    return Scorer(look_up, manifest.bias, manifest.calibration, features.terms, weights)
 
 
 def part_of(content: bytes) -> Part:

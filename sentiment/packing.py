@@ -16,15 +16,28 @@ from scipy.sparse import csr_array
 
 from contracts.codec import extended
 from contracts.manifest import FORMAT, MANIFEST, About, CanaryText, ClassTexts, Manifest
-from sentiment.artifact import HOLDOUT_PART, MODEL_PART, TRIE_PART, WEIGHTS_PART, Artifact, ArtifactError, part_of
+from sentiment.artifact import (
+    HOLDOUT_PART,
+    MODEL_PART,
+    SEQUENCES_PART,
+    TRIE_PART,
+    WEIGHTS_PART,
+    Artifact,
+    ArtifactError,
+    part_of,
+)
 from sentiment.counts import TextCounts
-from sentiment.features import features_named
+from sentiment.features import SEQUENCES, features_named
 from sentiment.linear import LinearModel
 from sentiment.scorer import Scorer
+from sentiment.sequence_table import pack_sequences
 from sentiment.trainers import TRAINERS
 
 # Scored again by whoever loads the model: what is served must answer as it did when it was packed.
-CANARY_TEXTS = ("", "I love you", "A dull, boring film: a complete waste of time.", "Simply wonderful!")
+CANARY_TEXTS = (
+    "", "I love you", "A dull, boring film: a complete waste of time.", "Simply wonderful!",
+    "I did not think that I would like this film, but it is one of the best that I have ever seen!",
+)  # fmt: skip
 
 MAX_UNPACKED_BYTES = 128 * 1024 * 1024
 """How large all arrays of a `.npz` may be together: an archive of 300 kB can unpack to 300 MB."""
@@ -46,11 +59,13 @@ def pack(model: LinearModel, about: About, more_parts: Mapping[str, bytes] | Non
     """Return a model as files: what it was trained on, the table that serves it, `more_parts`, and the manifest."""
     table, bias = model.table(), model.bias()
     trie, weights = table.to_bytes()
-    scorer = Scorer(table.look_up, bias, about.calibration, features_named(model.features.name).terms)
+    features = features_named(model.features.name)
+    scorer = Scorer(table.look_up, bias, about.calibration, features.terms)
     parts = {
         MODEL_PART: save_arrays(vocabulary=pack_words(model.vocabulary), **model.arrays()),
         TRIE_PART: trie,
         WEIGHTS_PART: weights,
+        **({SEQUENCES_PART: pack_sequences(table.words())} if features is SEQUENCES else {}),
         **(more_parts or {}),
     }
     manifest = extended(

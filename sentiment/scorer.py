@@ -27,16 +27,18 @@ class Scorer:
 
     look_up: from a word to its log-odds, 0 for one that the model does not know. bias: what a text starts from.
     calibration: how log-odds become a probability. terms: from a text to its words, each as often as it counts.
+    weights: from a text to the log-odds of its words that are not 0, where there is a faster way than a look-up each.
     """
 
     look_up: Callable[[str], float]
     bias: float
     calibration: Calibration = NOT_CALIBRATED
     terms: Callable[[str], Sequence[str]] = tokens
+    weights: Callable[[str], Sequence[float]] | None = None
 
     def log_odds(self, text: str) -> float:
         """Return the natural logarithm of P(positive) / P(negative) for `text`, in whatever order its words are."""
-        return self.bias + math.fsum(map(self.look_up, self.terms(text)))
+        return self.bias + math.fsum(self._known(text))
 
     def probability(self, text: str) -> float:
         """Return the calibrated probability of `positive`, from 0 to 1."""
@@ -47,9 +49,12 @@ class Scorer:
 
         A tie is negative, as in scikit-learn.
         """
-        known = [*filter(None, map(self.look_up, self.terms(text)))]
+        known = self._known(text)
         log_odds = self.bias + math.fsum(known)
         return Score(CLASSES[log_odds > 0], probability(log_odds, len(known), self.calibration), log_odds)
+
+    def _known(self, text: str) -> Sequence[float]:
+        return self.weights(text) if self.weights else [*filter(None, map(self.look_up, self.terms(text)))]
 
     def explain(self, text: str) -> list[Contribution]:
         """Return what each word that the model knows adds to the log-odds, the strongest first.

@@ -31,7 +31,8 @@ class Table:
         if not sum(map(abs, weights)) <= MAX_SUM:  # which not-a-number fails too
             raise ValueError("the table has weights that are no log-odds of words")
         self._trie = trie
-        self._weights = weights
+        self.weights = weights
+        """The numbers of all words, in the order of the trie."""
         self.find = _finder(trie, weights)
         """Return the number of a word, 0 for one that the table lacks."""
         self.look_up: Callable[[str], float] = _Seen(self.find).__getitem__
@@ -44,7 +45,7 @@ class Table:
         if any("\0" in word for word in by_word):
             raise ValueError("a word of the table has a NUL character, which the trie can't keep")
         trie = Trie(by_word)
-        return cls(trie, array("d", map(by_word.__getitem__, (trie.restore_key(place) for place in range(len(trie))))))
+        return cls(trie, array("d", map(by_word.__getitem__, _words(trie))))
 
     @classmethod
     def from_bytes(cls, trie: bytes, weights: bytes) -> "Table":
@@ -62,14 +63,22 @@ class Table:
 
     def to_bytes(self) -> tuple[bytes, bytes]:
         """Return the trie, and the weights as little-endian float64 in the order of the trie's places."""
-        weights = self._weights[:]
+        weights = self.weights[:]
         if sys.byteorder == "big":
             weights.byteswap()
         return self._trie.tobytes(), weights.tobytes()
 
+    def words(self) -> Iterable[str]:
+        """Return all words, in the order of the trie."""
+        return _words(self._trie)
+
     def __len__(self) -> int:
         """Return the number of words."""
         return len(self._trie)
+
+
+def _words(trie: Trie) -> Iterable[str]:
+    return map(trie.restore_key, range(len(trie)))
 
 
 def _finder(trie: Trie, weights: "array[float]") -> Callable[[str], float]:

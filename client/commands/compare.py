@@ -16,7 +16,7 @@ from client.commands.folders import ERRORS, add_data, add_json, served
 from contracts.codec import indented
 from contracts.manifest import Evaluation
 from datasets import DataError, load_corpus
-from sentiment.artifact import TRIE_PART, WEIGHTS_PART, Artifact
+from sentiment.artifact import Artifact, served_parts
 from sentiment.calibrating import calibrated
 from sentiment.counts import count_texts
 from sentiment.evaluation import evaluate
@@ -101,7 +101,7 @@ def figures(artifact: Artifact, test: Corpus) -> Figures:
         trainer=artifact.manifest.algorithm,
         metrics=measured(artifact, test.texts, test.labels),
         terms=artifact.manifest.vocabulary_size,
-        served_bytes=sizes[TRIE_PART] + sizes[WEIGHTS_PART],
+        served_bytes=sum(map(sizes.__getitem__, served_parts(artifact.manifest))),
         version_bytes=sum(sizes.values()),
         microseconds=median(nanoseconds) / 1_000,
     )

@@ -13,7 +13,8 @@ from process.tls import trust_authorities
 
 ERRORS = (SentimentError, SettingsError, OSError)
 """What a command that asks the system says in a line."""
-NARROWEST = 80
+PIPED_WIDTH = 160
+"""Columns of a table that is not for a terminal."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,16 +24,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print a JSON object a line")
 
 
-def asking(arguments: argparse.Namespace, *, try_seconds: float = TRY_SECONDS) -> Sentiment:
+def asking(arguments: argparse.Namespace, *, try_seconds: float | None = None) -> Sentiment:
     """Return a client for the system that the arguments name; raises SettingsError."""
     trust_authorities()
-    return Sentiment(arguments.gateway_url, try_seconds=try_seconds)
+    return Sentiment(arguments.gateway_url, try_seconds=TRY_SECONDS if try_seconds is None else try_seconds)
 
 
 def show(*parts: RenderableType) -> None:
     """Print tables for people."""
-    console = Console(file=io.StringIO(), force_terminal=has_colours(), width=max(Console().width, NARROWEST))
+    terminal = Console()
+    width = terminal.width if terminal.is_terminal else PIPED_WIDTH
+    console = Console(file=io.StringIO(), force_terminal=has_colours(), width=width)
     console.print(*parts, sep="\n")
     written = console.file
     assert isinstance(written, io.StringIO)  # noqa: S101 - it is what was given
-    write(written.getvalue().rstrip("\n"))
+    write("\n".join(line.rstrip() for line in written.getvalue().rstrip("\n").split("\n")))

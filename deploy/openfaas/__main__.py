@@ -94,6 +94,7 @@ def removal(settings: Settings, *, data: bool) -> list[Step]:
     beside = ("cluster", kubernetes.remove) if settings.kubernetes else ("bridge and servers", containers.remove)
     return [
         ("tools and gateway", check),
+        *([("kubectl and Helm", kubernetes.check_tools)] if settings.kubernetes else []),
         ("functions and secrets", functions.remove),
         (beside[0], partial(beside[1], data=data)),
         *([("credentials", forget)] if data else []),
@@ -107,11 +108,9 @@ def check(commands: Commands, settings: Settings) -> None:
     needed = {
         ("docker", "info"): "install Docker Engine, or a client of one that answers",
         (*containers.compose_command(commands), "version"): "install compose: https://docs.docker.com/compose/install/",
-        ("faas-cli", "version"): "see https://docs.openfaas.com/cli/install/",
+        # In full, it would ask what newer one there is, and fail where the network is closed.
+        ("faas-cli", "version", "--short-version"): "see https://docs.openfaas.com/cli/install/",
     }
-    if settings.kubernetes:
-        needed["helm", "version"] = "see https://helm.sh/docs/intro/install"
-        needed["kubectl", "version"] = "install it and point it at your cluster"
     for command, hint in needed.items():
         if words := commands.refusal(*command):
             raise ServiceError(f"{words}\n    {hint}")

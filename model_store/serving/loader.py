@@ -6,7 +6,7 @@ from contracts.manifest import CanaryText, Manifest
 from model_store.errors import StoreError, VersionDistrusted, VersionNotFound, VersionRefused
 from model_store.trust import EVERYBODY, Trust
 from model_store.versions import Read, load_manifest, load_parts
-from sentiment.artifact import TRIE_PART, WEIGHTS_PART, check_format, scorer_of
+from sentiment.artifact import check_format, scorer_of, served_parts
 from sentiment.scorer import Scorer
 
 # What a model must answer at all, whatever it is.
@@ -22,7 +22,7 @@ def load_scorer(read: Read, version: str, *, trust: Trust = EVERYBODY) -> tuple[
     try:
         manifest = load_manifest(read, version, trust)
         check_format(manifest)
-        parts = load_parts(read, version, manifest, (TRIE_PART, WEIGHTS_PART))
+        parts = load_parts(read, version, manifest, served_parts(manifest))
         scorer = scorer_of(manifest, parts)
         check_canary(scorer, manifest.canary)
     except VersionDistrusted as error:

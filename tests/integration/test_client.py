@@ -1,7 +1,15 @@
-"""The client of Python on the real functions, gateway, broker and bridge; one system for all that is asked here."""
+"""The client on the real functions, gateway, broker and bridge; one system for all that is asked here.
+
+`from client import Sentiment` first, then the commands that are made of it.
+"""
 
 import asyncio
+import io
+import json
 import secrets
+import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -11,6 +19,7 @@ from dataclasses import dataclass
 import pytest
 
 from client import AsyncSentiment, NotAllowed, Sentiment, Unavailable, Unusable
+from client.commandline import main
 from contracts.drift import Findings
 from contracts.predict import Answer
 from deploy import ports, servers
@@ -20,7 +29,7 @@ from sentiment.training import train_artifact
 from tests.conftest import RabbitMQNode, S3Server
 from tests.integration.test_retrain import TOKEN, corpus
 from tests.running import Part, running
-from tests.system import promote, python_service
+from tests.system import ROOT, promote, python_service
 
 GOOD, BAD = "a great, lovely film", "an awful, dull film"
 STREAMS = ("predictions", "rejected")
@@ -254,6 +263,19 @@ def test_texts_by_the_stream_are_answered_each_once_while_the_bridge_works(clien
     assert by_number[6_000].error == "has 100001 characters; at most 100000 are allowed"
 
 
+def test_no_text_by_the_stream_is_lost_or_answered_twice_where_the_broker_is_killed(
+    client: Sentiment, system: System, rabbitmq: RabbitMQNode
+) -> None:
+    answers = client.stream(numbered(12_000), name=system.reviews, answer_seconds=120)
+    found = [next(answers) for _ in range(100)]
+    rabbitmq.kill()
+    rabbitmq.start()
+    found += answers
+    assert sorted(number for number, _ in found) == [*range(12_000)]
+    by_number = dict(found)
+    assert in_order([by_number[number] for number in range(12_000)], 12_000)
+
+
 def test_texts_by_the_stream_are_explained_for_asyncio_too(system: System) -> None:
     async def ask() -> list[tuple[int, Answer]]:
         async with system.asynchronous() as client:
@@ -276,3 +298,126 @@ def test_texts_that_no_bridge_answers_are_told(client: Sentiment, system: System
     with blocking_connection(system.amqp_url) as connection:
         connection.channel().queue_delete(nobody)
         connection.channel().exchange_delete(nobody)
+
+
+@pytest.fixture
+def addresses(system: System, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The system's addresses and token, where the commands find them."""
+    monkeypatch.setenv("GATEWAY_URL", system.gateway_url)
+    monkeypatch.setenv("RETRAIN_TOKEN", TOKEN)
+    monkeypatch.setenv("RABBITMQ_URL", system.amqp_url)
+    monkeypatch.setenv("RABBITMQ_STREAM_URL", system.stream_url)
+
+
+def run(capture: pytest.CaptureFixture[bytes], *arguments: str) -> tuple[int, str, str]:
+    """Return the exit code of a command, and what it prints."""
+    code = main([*arguments])
+    output, errors = capture.readouterr()
+    return code, output.decode(), errors.decode()
+
+
+@pytest.mark.usefixtures("addresses")
+def test_ask_prints_a_line_for_each_text(capsysbinary: pytest.CaptureFixture[bytes]) -> None:
+    code, output, errors = run(capsysbinary, "ask", GOOD, f"{BAD}\x1b[2J", "--no-record")
+    assert (code, errors) == (0, "")
+    first, second = output.splitlines()
+    assert first.startswith("positive ")
+    assert first.endswith(f"%  {GOOD}")
+    assert second.startswith("negative ")
+    assert "\x1b" not in output  # a text gives a terminal no orders
+    code, output, _ = run(capsysbinary, "ask", "--explain", BAD)
+    assert [line.split()[-1] for line in output.splitlines() if "awful" in line and "," not in line] == ["awful"]
+    assert "what every text begins with" in output
+
+
+@pytest.mark.usefixtures("addresses")
+def test_ask_reads_lines_and_says_by_its_exit_code_that_one_has_no_answer(
+    capsysbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO(f"{GOOD}\n{'x' * 100_001}\n{BAD}\n"))
+    code, output, errors = run(capsysbinary, "ask", "--json")
+    assert (code, errors) == (1, "")
+    answers = [json.loads(line) for line in output.splitlines()]
+    assert [answer.get("prediction") for answer in answers] == ["positive", None, "negative"]
+    assert answers[1] == {"error": "has 100001 characters; at most 100000 are allowed"}
+
+
+@pytest.mark.usefixtures("addresses")
+def test_label_teaches_and_models_shows_what_came_of_it(
+    capsysbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = b'{"text": "the cellist was superb", "label": 1}\n\n{"text": "the cellist was poor", "label": "negative"}\n'
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(lines)))
+    code, output, errors = run(capsysbinary, "label", "--json")
+    assert (code, errors) == (0, "")
+    assert json.loads(output)["accepted"] == 2
+    code, output, errors = run(capsysbinary, "label", "the cellist was lovely", "positive", "--now")
+    assert (code, errors) == (0, "")
+    assert output.startswith("1 new, 0 known before; 3 wait to be learned\n")
+    assert "\npromoted: " in output
+    served = output.rpartition("served: ")[2].strip()
+    code, output, errors = run(capsysbinary, "models")
+    assert (code, errors) == (0, "")
+    (line,) = (line for line in output.splitlines() if line.startswith("*"))
+    assert line.split()[1] == served
+    assert "0 wait" in output
+    code, output, _ = run(capsysbinary, "models", "--json")
+    assert json.loads(output)["model"] == served
+
+
+@pytest.mark.usefixtures("addresses")
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["label", GOOD], "what is the text's label"),
+        (["label", GOOD, "good"], "the label must be 0, 1"),
+        (["label", GOOD, "1", "--gateway-url", "http://127.0.0.1:9/x"], "retrain can't be reached"),
+    ],
+)
+def test_what_can_not_be_done_is_one_line(
+    arguments: list[str],
+    says: str,
+    capsysbinary: pytest.CaptureFixture[bytes],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("client.commands.served.TRY_SECONDS", 0)
+    code, output, errors = run(capsysbinary, *arguments)
+    assert (code, output) == (1, "")
+    assert len(errors.splitlines()) == 1
+    assert errors.startswith("python -m sentiment: ")
+    assert says in errors
+
+
+@pytest.mark.usefixtures("addresses")
+def test_watch_says_what_comes_by_the_stream_and_ends_at_ctrl_c(client: Sentiment, system: System) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "sentiment", "watch", "--json", "--every", "0.5"],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stdout
+        assert process.stderr
+        look = json.loads(process.stdout.readline())
+        assert look["model"] == client.models().model
+        assert look["drift"] is False
+        assert dict(client.stream([GOOD], name=system.reviews))[0].prediction == "positive"
+        answer = next(seen["answer"] for line in process.stdout if "answer" in (seen := json.loads(line)))
+        assert (answer["id"], answer["prediction"]) == (0, "positive")
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 130
+        assert process.stderr.read() == b""
+
+
+@pytest.mark.usefixtures("addresses")
+def test_watch_shows_a_page_to_people_and_what_is_missing(
+    capsysbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RABBITMQ_URL", "")
+    monkeypatch.setenv("RABBITMQ_STREAM_URL", "")
+    code, output, errors = run(capsysbinary, "watch", "--for", "0")
+    assert (code, errors) == (0, "")
+    rows = dict(line.split(None, 1) for line in output.splitlines() if len(line.split()) > 1)
+    assert rows["labels"].endswith(" learned")
+    assert rows["drift"].startswith("no drift; of the last ")
+    assert rows["problem"].startswith("which broker?")

@@ -1,5 +1,6 @@
 """The trainer nb-logistic is scikit-learn's logistic regression, and depends on nothing but its texts."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -14,19 +15,18 @@ from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LogisticRegression
 
 from contracts.manifest import read_manifest
-from sentiment.artifact import HOLDOUT_PART, MODEL_PART, Artifact, ArtifactError, part_of
-from sentiment.counts import count_texts
+from sentiment.artifact import HOLDOUT_PART, MODEL_PART, SEQUENCES_PART, Artifact, ArtifactError, part_of, scorer_of
+from sentiment.counts import TextCounts, count_texts
 from sentiment.drift.check import check
 from sentiment.drift.samples import Reference, Window
-from sentiment.features import SEQUENCES, sequences
+from sentiment.features import sequence_words, sequences
+from sentiment.gate import right
 from sentiment.packing import Holdout, load_arrays, pack, save_arrays, unpack
-from sentiment.scorer import Scorer
-from sentiment.table import Table
 from sentiment.text import Corpus
 from sentiment.trainers.nb_logistic import NbLogistic, frequent_terms, train
 from sentiment.training import train_artifact
 from tests.models import ABOUT, equal
-from tests.unit.texts import LABELLED, TEXTS
+from tests.unit.texts import ASCII_TEXTS, LABELLED, TEXTS
 
 Examples = list[tuple[str, int]]
 # Each class has a word in three texts, which is the least.
@@ -62,6 +62,12 @@ def test_the_terms_of_a_text_are_its_different_sequences_of_one_to_three_words(t
     assert sequences(text) == terms
 
 
+@settings(max_examples=300, deadline=None)
+@given(ASCII_TEXTS | TEXTS)
+def test_words_are_what_the_regular_expression_finds(text: str) -> None:
+    assert sequence_words(text) == re.findall(r"\w+|[!?]", text.lower().replace("<br />", " "))
+
+
 @settings(max_examples=40, deadline=None)
 @given(CORPORA, st.lists(TEXTS, max_size=4))
 def test_the_table_scores_as_scikit_learn_does(corpus: Examples, others: list[str]) -> None:
@@ -71,15 +77,16 @@ def test_the_table_scores_as_scikit_learn_does(corpus: Examples, others: list[st
     positive, negative = (presence[labels == label].sum(axis=0) + 1 for label in (1, 0))
     ratios = np.asarray(np.log(positive / positive.sum()) - np.log(negative / negative.sum()))
     regression = LogisticRegression(C=0.1, solver="liblinear").fit(presence.multiply(ratios), labels)
-    expected = regression.decision_function(vectorizer.transform([*texts, *others]).multiply(ratios))
+    asked = [*texts, *others, " ".join([*texts, *others] * 3)]
+    expected = regression.decision_function(vectorizer.transform(asked).multiply(ratios))
     model = trained(corpus)
-    table = Table.from_bytes(*model.table().to_bytes())
-    served = Scorer(table.look_up, model.bias(), terms=SEQUENCES.terms)
-    for scorer in (served, model.scorer()):
-        assert [scorer.log_odds(text) for text in (*texts, *others)] == pytest.approx(expected, rel=0, abs=1e-9)
-        explained = [scorer.bias + sum(each.log_odds for each in scorer.explain(text)) for text in (*texts, *others)]
+    packed = pack(model, ABOUT)
+    without = {name: packed.parts[name] for name in packed.parts.keys() - {SEQUENCES_PART}}  # of an earlier release
+    for scorer in (scorer_of(packed.manifest, packed.parts), scorer_of(packed.manifest, without), model.scorer()):
+        assert [scorer.log_odds(text) for text in asked] == pytest.approx(expected, rel=0, abs=1e-9)
+        explained = [scorer.bias + sum(each.log_odds for each in scorer.explain(text)) for text in asked]
         assert explained == pytest.approx(expected, rel=0, abs=1e-9)
-    counted = count_texts([*texts, *others], model.features)
+    counted = count_texts(asked, model.features)
     assert counted.log_odds(model.scorer()) == pytest.approx(expected, rel=0, abs=1e-9)
 
 
@@ -160,6 +167,47 @@ def test_training_needs_texts_of_both_labels_that_can_be_read_again_and_a_word_i
         train(["good", "good", "bad"], [1, 1, 0])
 
 
+# --- without some texts, nearly ---
+
+
+REVIEWS = [(f"a good film , number {n} !", 1) for n in range(40)] + [(f"a bad film , number {n}", 0) for n in range(40)]
+
+
+def counted_of(model: NbLogistic, examples: Examples) -> tuple[TextCounts, list[int]]:
+    return count_texts([text for text, _ in examples], model.features), [label for _, label in examples]
+
+
+@settings(max_examples=30, deadline=None)
+@given(CORPORA, MORE, MORE, WEIGHTS)
+def test_what_it_would_be_without_texts_is_nearly_what_it_is_without_them(
+    corpus: Examples, some: Examples, others: Examples, weight: float
+) -> None:
+    model = updated(trained(corpus), some + others, weight)
+    nearly = model.without(*counted_of(model, some), weight=weight).without(*counted_of(model, others), weight=weight)
+    texts, _ = counted_of(model, corpus + some + others)
+    expected = texts.log_odds(updated(model, some + others, -weight).scorer())
+    assert texts.log_odds(nearly.scorer()) == pytest.approx(expected, abs=1e-2)
+
+
+@pytest.mark.parametrize("weight", [1.0, 50.0, 20_000.0])
+def test_it_is_so_where_nearly_all_goes_and_the_rest_says_the_contrary(weight: float) -> None:
+    turned = [(text, 1 - label) for text, label in REVIEWS] * 3
+    model = updated(trained(REVIEWS), turned, weight)
+    reviews, labels = counted_of(model, REVIEWS)
+    assert not right(model.scorer(), reviews, np.array(labels)).any()
+    nearly = model.without(*counted_of(model, turned), weight=weight)
+    expected = reviews.log_odds(trained(REVIEWS).scorer())
+    assert reviews.log_odds(nearly.scorer()) == pytest.approx(expected, abs=1e-2)
+
+
+def test_it_is_asked_only_about_what_it_has_learned() -> None:
+    with pytest.raises(ValueError, match="not all learned"):
+        MODEL.without(*counted_of(MODEL, [("unknown", 1)]))
+    once = MODEL.without(*counted_of(MODEL, [("a good film !", 1)] * 3))
+    with pytest.raises(ValueError, match="not all learned"):
+        once.without(*counted_of(MODEL, [("a good film !", 1)]))
+
+
 # --- as a version ---
 
 
@@ -220,8 +268,6 @@ def test_a_trainer_that_this_release_has_not_is_named() -> None:
 
 
 # --- beside the gate and drift ---
-
-REVIEWS = [(f"a good film , number {n} !", 1) for n in range(40)] + [(f"a bad film , number {n}", 0) for n in range(40)]
 
 
 def test_a_version_has_a_holdout_that_gives_its_figures_and_a_reference_of_single_words() -> None:
