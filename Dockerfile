@@ -9,10 +9,12 @@ ARG BASE_IMAGE=python:3.11.16-slim-bookworm@sha256:a36c24f9cbdf4fd0f52d67f0823ee
 # equal files make equal layers.
 FROM ${BASE_IMAGE} AS dependencies
 ARG LOCK
-COPY requirements/${LOCK}.lock /requirements.lock
+# Not empty, the process can tell a collector what it does: docs/operating.md.
+ARG OTEL=
+COPY requirements/${LOCK}.lock requirements/otel.lock /
 RUN python -m venv --without-pip /venv \
  && python -m pip --python /venv/bin/python install --disable-pip-version-check --no-cache-dir --no-compile \
-      --only-binary :all: --require-hashes --requirement /requirements.lock \
+      --only-binary :all: --require-hashes --requirement /${LOCK}.lock ${OTEL:+--requirement /otel.lock} \
  && PYTHONNODEBUGRANGES=1 /venv/bin/python -m compileall -q -j 0 -o 2 --invalidation-mode unchecked-hash /venv/lib
 
 # The packages that the parts share, and of the others only the part that runs.

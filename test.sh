@@ -13,6 +13,9 @@ install_container_tools
 # shellcheck source=tests/faults/install.sh
 . tests/faults/install.sh
 install_faketime
+# shellcheck source=tests/browser/install.sh
+. tests/browser/install.sh
+install_browser
 # shellcheck source=tests/cluster/install.sh
 . tests/cluster/install.sh
 install_rabbitmq4

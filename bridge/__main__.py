@@ -8,7 +8,6 @@ from dataclasses import replace
 
 from prometheus_client import Counter
 
-from bridge.functions import Function
 from bridge.handlers import LabelHandler, ReviewHandler
 from bridge.pipeline import Handler, Pipeline, count_retry
 from bridge.progress import StreamProgress
@@ -19,6 +18,7 @@ from messages.ports import Appender, BrokerUnavailable, Publisher, Source
 from messages.publisher import AmqpPublisher
 from messages.replies import Dropped
 from messages.stream_publisher import StreamPublisher
+from process.functions import Function
 from process.retry import Abandoned, Retry
 from process.run import run, stop_at_signal
 from process.server import serve_probes

@@ -17,8 +17,7 @@ from typing import ClassVar, Generic, NamedTuple, TypeVar
 from msgspec import UNSET, Struct
 from prometheus_client import Counter
 
-from bridge.functions import Function, FunctionUnavailable, RequestRefused, predict
-from bridge.halves import by_halves
+from bridge.functions import predict
 from bridge.pipeline import Handled
 from contracts.codec import Malformed, encode, extended
 from contracts.limits import MAX_PARKED_CHARACTERS, MAX_REASON_CHARACTERS, TextTooLong, within_limit
@@ -28,6 +27,9 @@ from contracts.records import PredictionRecord, RejectedRecord
 from contracts.retrain import LabelExample, LabelsRequest, read_label_example, read_labels_taken
 from contracts.stream import Rejected, ReviewAnswer, read_review
 from messages.ports import Appended, Appender, BrokerUnavailable, Message, Outgoing, Place, Publisher
+from process import tracing
+from process.functions import Function, FunctionUnavailable, RequestRefused
+from process.halves import by_halves
 from process.retry import Abandoned, Retry
 from records import Records, RecordsUnavailable, now
 
@@ -89,10 +91,12 @@ class BatchHandler(Generic[Content]):
         A bug in parking is raised as it is: the batch is not done then, and nothing of it lost. What a half repeats
         does no harm: its records are there already, and it is answered by them.
         """
-        parts = [
-            self._park_at_bug(part[0], outcome) if isinstance(outcome, Bug) else outcome
-            for part, outcome in by_halves(messages, self._handle_or_bug, Bug)
-        ]
+        links = [message.traceparent for message in messages if message.traceparent]
+        with tracing.span(f"process {self.source}", "consumer", links=links):
+            parts = [
+                self._park_at_bug(part[0], outcome) if isinstance(outcome, Bug) else outcome
+                for part, outcome in by_halves(messages, self._handle_or_bug, Bug)
+            ]
 
         def conclude() -> None:
             for part in parts:
@@ -236,9 +240,11 @@ class ReviewHandler(BatchHandler[Review]):
                 offset=message.offset,
             )
             body = encode(answer)
-            answers.append(Appended(message.position, body, message.correlation_id))
+            correlation_id, traceparent = message.correlation_id, message.traceparent
+            answers.append(Appended(message.position, body, correlation_id, traceparent))
             if message.reply_to:
-                replies.append(Outgoing(message.reply_to, body, message.correlation_id, persistent=message.persistent))
+                to, persistent = message.reply_to, message.persistent
+                replies.append(Outgoing(to, body, correlation_id, persistent=persistent, traceparent=traceparent))
         return Used(bad, replies, answers)
 
     def _score(self, reviews: Sequence[Review]) -> list[tuple[Answer, str]]:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Generic, TypeVar
+from urllib.parse import parse_qsl
 
 import msgspec
 
@@ -41,6 +42,36 @@ class Reader(Generic[T]):
             raise Malformed(f"is not valid JSON (not UTF-8: {error.reason})") from error
         except RecursionError as error:
             raise Malformed("is not valid JSON (its brackets are nested too deeply)") from error
+
+
+class QueryReader(Generic[S]):
+    """Reads the query of a URL into a structure whose fields are numbers, words and truth values, each with a default.
+
+    Numbers and truth values are written as in JSON. Names that the structure does not have are ignored.
+    """
+
+    def __init__(self, kind: type[S]) -> None:
+        """kind: the structure."""
+        self._kind = kind
+
+    def __call__(self, query: str) -> S:
+        """Return what `query` asks for; raises Malformed, also where it has a name twice."""
+        pairs = parse_qsl(query, keep_blank_values=True)
+        found = {name: _value(value) for name, value in pairs}
+        if len(found) < len(pairs):
+            raise Malformed("has a name twice")
+        try:
+            return msgspec.convert(found, self._kind)
+        except msgspec.ValidationError as error:
+            raise Malformed(f"does not fit: {error}") from error
+
+
+def _value(text: str) -> object:
+    """Return what a text is as JSON; where it is none, the text."""
+    try:
+        return msgspec.json.decode(text)
+    except (msgspec.DecodeError, RecursionError):
+        return text
 
 
 def to_documents(values: Sequence[msgspec.Struct]) -> list[dict[str, Any]]:

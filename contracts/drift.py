@@ -1,9 +1,14 @@
 """Reports and alerts of drift; answers of generate-drift."""
 
 from datetime import datetime
-from typing import Literal
+from typing import Annotated, Literal
 
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from contracts.codec import Malformed, QueryReader, Reader
+from contracts.limits import MAX_BATCH_TEXTS
+
+MAX_SEED = 2**32
 
 Status = Literal["ok", "drift", "not-enough-data"]
 """What a window says, by itself."""
@@ -159,6 +164,12 @@ class LiveSample(Struct, frozen=True, kw_only=True):
     made_at: datetime | None = None
 
 
+class ReportsQuery(Struct, frozen=True):
+    """Which reports are asked for."""
+
+    limit: Annotated[int, Meta(ge=1, le=1_000, description="How many reports at most.")] = 100
+
+
 class Reports(Struct, frozen=True):
     """The last reports, newest first."""
 
@@ -180,6 +191,20 @@ class Alert(Struct, frozen=True, kw_only=True):
     reference: ReferenceFigures
 
 
+class GenerateQuery(Struct, frozen=True):
+    """What texts are to be made."""
+
+    count: Annotated[int, Meta(ge=1, le=MAX_BATCH_TEXTS, description="How many texts in all.")] = 500
+    share: Annotated[
+        float,
+        Meta(ge=0, le=1, description="Which share of them is of another kind than reviews; the rest repeat some."),
+    ] = 0.5
+    seed: (
+        Annotated[int, Meta(ge=0, le=MAX_SEED, description="The same seed, the same texts; without it a random one.")]
+        | UnsetType
+    ) = UNSET
+
+
 class Generated(Struct, frozen=True, kw_only=True):
     """Texts that were scored: how many of other kinds than reviews, how many ordinary, and an example of each kind."""
 
@@ -197,3 +222,17 @@ class Deleted(Struct, frozen=True):
     """How many texts are gone."""
 
     deleted: int
+
+
+read_reports_query = QueryReader(ReportsQuery)
+read_generate_query = QueryReader(GenerateQuery)
+read_findings = Reader(Findings)
+read_report = Reader(DriftReport)
+
+
+def read_check(content: bytes) -> Findings:
+    """Return what a check found, a DriftReport where it counted; raises Malformed."""
+    try:
+        return read_report(content)
+    except Malformed:
+        return read_findings(content)

@@ -1,5 +1,9 @@
 """How much of anything is taken, wherever it comes in."""
 
+from typing import Annotated
+
+from msgspec import Meta
+
 MAX_TEXT_CHARACTERS = 100_000
 MAX_BATCH_TEXTS = 10_000
 # With an explanation an answer can be a hundred times as long as its text, and has to fit into a frame of a stream.
@@ -12,6 +16,9 @@ MAX_SOURCE_CHARACTERS = 100
 # How much of a message that can't be used is kept; the whole is still in its stream, at its offset.
 MAX_PARKED_CHARACTERS = 10_000
 MAX_REASON_CHARACTERS = 1_000
+
+Text = Annotated[str, Meta(extra_json_schema={"maxLength": MAX_TEXT_CHARACTERS})]
+"""A text as schemas show it; what reads one asks `within_limit`, which says how long it is."""
 
 
 def within_limit(text: str, *, explain: bool = False) -> str:

@@ -64,7 +64,10 @@ class Contender(Struct, frozen=True):
 
 
 class Bound(Struct, frozen=True):
-    """What one text counts for at most, where a model learns it as a label: words in all, and times of one word."""
+    """What one text counts for at most, where a model learns it as a label: terms in all, and times of one term.
+
+    words, times: named after what the terms of the default trainer are.
+    """
 
     words: int
     times: int

@@ -5,7 +5,7 @@ import reprlib
 CLASSES = ("negative", "positive")
 """The classes, by their label: 0 and 1."""
 
-FUNCTIONS = ("predict", "retrain", "drift", "generate-drift")
+FUNCTIONS = ("predict", "retrain", "drift", "generate-drift", "console")
 """The functions as the gateway names them; the module of each is `functions.<name>`, with `_` for `-`."""
 
 IMDB_URL = "https://ai.stanford.edu/~amaas/data/sentiment/aclImdb_v1.tar.gz"

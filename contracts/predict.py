@@ -5,22 +5,36 @@ from typing import Annotated
 
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
-from contracts.codec import Malformed, Reader
-from contracts.limits import MAX_BATCH_TEXTS
+from contracts.codec import Malformed, QueryReader, Reader
+from contracts.limits import MAX_BATCH_TEXTS, Text
 from contracts.manifest import Calibration, Evaluation
 
 
 class PredictRequest(Struct, frozen=True):
     """One text, or many; of many, each is read by itself, so that a bad one never fails its neighbours."""
 
-    text: str | UnsetType = UNSET
+    text: Text | UnsetType = UNSET
     texts: Annotated[list[Raw], Meta(max_length=MAX_BATCH_TEXTS)] | UnsetType = UNSET
+
+
+class PredictQuery(Struct, frozen=True):
+    """What else a request asks for."""
+
+    record: Annotated[bool, Meta(description="Whether texts and answers are remembered.")] = True
+    synthetic: Annotated[bool, Meta(description="Whether they are remembered as ones that nobody wrote.")] = False
+    explain: Annotated[bool, Meta(description="Whether each answer has the words that decided.")] = False
 
 
 class TextsRequest(Struct, frozen=True):
     """A `PredictRequest` for many texts, as whoever calls predict writes it."""
 
     texts: Sequence[str]
+
+
+class WrittenTexts(Struct, frozen=True):
+    """A `TextsRequest` whose texts are JSON already."""
+
+    texts: Sequence[Raw]
 
 
 class Score(Struct, frozen=True):
@@ -85,7 +99,10 @@ class ServedModel(Struct, frozen=True):
 
 
 decode_request = Reader(PredictRequest)
+read_query = QueryReader(PredictQuery)
 read_text = Reader(str)
+read_scored = Reader(Scored)
+read_served_model = Reader(ServedModel)
 read_answers = Reader(Answers)
 
 

@@ -4,8 +4,8 @@ from typing import Annotated
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from contracts.codec import Reader
-from contracts.limits import MAX_BATCH_TEXTS, MAX_ID_CHARACTERS, MAX_SOURCE_CHARACTERS
+from contracts.codec import QueryReader, Reader
+from contracts.limits import MAX_BATCH_TEXTS, MAX_ID_CHARACTERS, MAX_SOURCE_CHARACTERS, Text
 from contracts.manifest import Contender, MovedWord, Promotion
 
 Id = Annotated[str, Meta(max_length=MAX_ID_CHARACTERS)] | Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
@@ -15,11 +15,18 @@ Source = Annotated[str, Meta(min_length=1, max_length=MAX_SOURCE_CHARACTERS)]
 """Where a label comes from, as its sender says; whose it is, the credential says that it came with."""
 
 
+LabelValue = (
+    Annotated[int, Meta(extra_json_schema={"enum": [0, 1]})]
+    | Annotated[str, Meta(extra_json_schema={"pattern": r"^\s*(0|1|neg(ative)?|pos(itive)?)\s*$"})]
+)
+"""What `parse_label` reads, as schemas show it; large letters will do, too."""
+
+
 class LabelExample(Struct, frozen=True, omit_defaults=True):
     """A text and its label as `parse_label` reads it; where it comes from, and the sender's own id for it."""
 
-    text: str
-    label: int | str
+    text: Text
+    label: LabelValue
     source: Source | UnsetType = UNSET
     id: Id | None = None
 
@@ -28,6 +35,15 @@ class LabelsRequest(Struct, frozen=True):
     """Many labels; one that can't be used fails all. Without `examples` the body is one LabelExample."""
 
     examples: Annotated[list[LabelExample], Meta(max_length=MAX_BATCH_TEXTS)] | UnsetType = UNSET
+
+
+class RetrainQuery(Struct, frozen=True):
+    """What is to be trained."""
+
+    now: Annotated[bool, Meta(description="Whether a run is made at once, on all labels that are pending.")] = False
+    refused: Annotated[
+        bool, Meta(description="Whether it tries labels again that the gate has refused; without a body alone.")
+    ] = False
 
 
 class RollbackRequest(Struct, frozen=True):
@@ -156,10 +172,14 @@ class VersionSummary(Struct, frozen=True, kw_only=True):
 
 
 class Overview(Struct, frozen=True, kw_only=True):
-    """The answer to `GET retrain`; conflicts: for whoever has the token."""
+    """The answer to `GET retrain`; conflicts: for whoever has the token.
+
+    retrain_after: how many pending labels start a run by themselves.
+    """
 
     model: str | None
     pending: int
+    retrain_after: int
     used: int
     refused: int
     conflicts: list[Conflict] | UnsetType
@@ -185,7 +205,12 @@ class RolledBack(Struct, frozen=True):
     requeued: int
 
 
+read_query = QueryReader(RetrainQuery)
 read_label_example = Reader(LabelExample)
 read_labels_request = Reader(LabelsRequest)
 read_rollback_request = Reader(RollbackRequest)
 read_labels_taken = Reader(LabelsTaken)
+read_overview = Reader(Overview)
+read_run_outcome = Reader(RunOutcome)
+read_rolled_back = Reader(RolledBack)
+read_taken_back = Reader(TakenBack)

@@ -3,6 +3,7 @@
 from msgspec import UNSET, Struct, UnsetType
 
 from contracts.codec import Reader
+from contracts.limits import Text
 from contracts.predict import Contribution
 from contracts.retrain import Id
 
@@ -10,7 +11,7 @@ from contracts.retrain import Id
 class ReviewMessage(Struct, frozen=True):
     """A text to be scored, the sender's own id for it, and whether the answer is to be explained."""
 
-    text: str
+    text: Text
     id: Id | UnsetType = UNSET
     explain: bool = False
 

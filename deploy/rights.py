@@ -102,6 +102,7 @@ RECORDS: Mapping[str, Mapping[str, Sequence[str]]] = {
     },
     "retrain": {"labels": ("insert", "find", "update", "remove", "createIndex")},
     "generate-drift": {"predictions": ("find", "remove", "createIndex")},
+    "console": {"predictions": ("find",), "rejected": ("find",), "labels": ("find",)},
 }
 """The parts that use MongoDB: from a collection to MongoDB's names of what the part may do there."""
 
@@ -191,9 +192,10 @@ def definitions(administrator: str, password: str, others: Iterable[BrokerUser])
     )
 
 
-def label_tokens(bridge: str, others: str = "") -> str:
+def label_tokens(bridge: str, console: str, others: str = "") -> str:
     """Return the secret `label-tokens`: who may send labels to retrain, each line a name and a token.
 
-    bridge: the token of the labels that come by stream. others: such lines for further senders.
+    bridge: the token of the labels that come by stream. console: of those that people give there. others: such lines
+    for further senders.
     """
-    return f"stream {bridge}\n{others}"
+    return f"stream {bridge}\nconsole {console}\n{others}"

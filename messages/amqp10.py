@@ -10,10 +10,13 @@ from functools import lru_cache
 from typing import NamedTuple
 from uuid import UUID
 
+from process.tracing import FORM, HEADER
+
 MAX_PROPERTY_BYTES = 255
 
 _CODES = range(0x70, 0x79)
-_HEADER, _MESSAGE_ANNOTATIONS, _PROPERTIES, _DATA, _SEQUENCE, _VALUE = 0x70, 0x72, 0x73, 0x75, 0x76, 0x77
+_HEADER, _MESSAGE_ANNOTATIONS, _PROPERTIES, _APPLICATION_PROPERTIES = 0x70, 0x72, 0x73, 0x74
+_DATA, _SEQUENCE, _VALUE = 0x75, 0x76, 0x77
 # What a section begins with: that its type is described, by an unsigned long of one byte, or of eight.
 _SECTIONS = {b"\x00\x53%c" % code: code for code in _CODES}
 _LONG_SECTIONS = {b"\x00\x80\0\0\0\0\0\0\0%c" % code: code for code in _CODES}
@@ -48,6 +51,10 @@ _NULLS = b"@" * (_ALL_PROPERTIES - _FIRST_PROPERTIES)
 _NO_PROPERTIES: list[str | None] = [None] * _FIRST_PROPERTIES
 # Up to 3.12, RabbitMQ stores the delivery mode of AMQP 0.9.1 as an annotation, and no header.
 _PERSISTENT = b"\xa3\x15x-basic-delivery-mode\x50\x02"
+# The one application property that is read, or written; wherever it stands, it says nothing else.
+_TRACE = b"\xa1%c%b\xa17" % (len(HEADER), HEADER.encode())
+_TRACEPARENT = re.compile(_TRACE + b"(%b)" % FORM.encode())
+_TRACE_SECTION = b"\x00St\xc1%c\x02%b" % (1 + len(_TRACE) + 55, _TRACE)
 # rstream writes of a body that is a `str` how many characters it has, as if they were bytes, and then this map of it.
 _RSTREAM_TEXT = re.compile(rb"(?:\xc1.|\xd1.{4}\0\0\0)\x04\xa1\x04TYPE\xa1\x06BINARY\xa1\x05VALUE(?=[\xa1\xb1])", re.S)
 
@@ -61,6 +68,7 @@ class Entry(NamedTuple):
     reply_to: str | None = None
     content_type: str | None = None
     persistent: bool = False
+    traceparent: str | None = None
 
 
 class Unreadable(ValueError):
@@ -80,7 +88,9 @@ def decode(entry: bytes) -> Entry:
         raise _damaged("it ends too early") from None
 
 
-def encode(body: bytes, correlation_id: str | None, content_type: str = "application/json") -> bytes:
+def encode(
+    body: bytes, correlation_id: str | None, content_type: str = "application/json", traceparent: str | None = None
+) -> bytes:
     """Return a message as an entry of a stream: these properties, where there is an id, and the body as data."""
     correlation = b"@" if correlation_id is None else _variable(_STRING_8, correlation_id.encode())
     items = b"@@@@@" + correlation + _symbol(content_type)
@@ -89,7 +99,8 @@ def encode(body: bytes, correlation_id: str | None, content_type: str = "applica
         properties = b"\x00Ss\xc0%c\x07" % (size + 1)
     else:
         properties = b"\x00Ss\xd0%b\0\0\0\x07" % (size + 4).to_bytes(4, "big")
-    return b"".join((properties, items, b"\x00Su", _variable(_BYTES_8, body)))
+    trace = _TRACE_SECTION + traceparent.encode() if traceparent else b""
+    return b"".join((properties, items, trace, b"\x00Su", _variable(_BYTES_8, body)))
 
 
 def short(text: str) -> str:
@@ -100,7 +111,7 @@ def short(text: str) -> str:
 def _decode(entry: bytes) -> Entry:
     at, size = 0, len(entry)
     bodies: list[bytes] = []
-    properties, persistent, has_value = _NO_PROPERTIES, False, False
+    properties, persistent, has_value, traceparent = _NO_PROPERTIES, False, False, None
     while at < size:
         section = _SECTIONS.get(entry[at : at + 3])
         if section:
@@ -132,6 +143,9 @@ def _decode(entry: bytes) -> Entry:
             properties = _read_properties(entry, constructor, start, at)
         elif section == _MESSAGE_ANNOTATIONS:
             persistent = persistent or entry.find(_PERSISTENT, start, at) >= 0
+        elif section == _APPLICATION_PROPERTIES:
+            if trace := _TRACEPARENT.search(entry, start, at):
+                traceparent = trace[1].decode()
         elif section == _HEADER:
             usual = _USUAL_HEADERS.get(entry[start - 2 : at])
             persistent = _durable(entry, constructor, start, at) if usual is None else usual
@@ -141,7 +155,7 @@ def _decode(entry: bytes) -> Entry:
             has_value = True
             bodies.append(entry[start:at])
     body = bodies[0] if len(bodies) == 1 else b"".join(bodies)
-    return Entry(body, properties[0], properties[5], properties[4], properties[6], persistent)
+    return Entry(body, properties[0], properties[5], properties[4], properties[6], persistent, traceparent)
 
 
 def _check_readable(section: int, constructor: int) -> None:

@@ -9,6 +9,7 @@ from struct import Struct
 
 from messages.amqp10 import MAX_PROPERTY_BYTES, short
 from messages.ports import Outgoing
+from process.tracing import HEADER
 
 # Of a frame: type, channel, size. Its end is one byte.
 _FRAME = Struct(">BHI")
@@ -22,7 +23,11 @@ _MANDATORY = b"\x01"
 # A content header's frame up to its properties: the class, a weight that is 0, the body's size, which properties come.
 _HEADER = Struct(">BHIHHQH")
 _HEADER_BYTES = _HEADER.size - _FRAME.size
-_CONTENT_TYPE, _DELIVERY_MODE, _CORRELATION_ID, _REPLY_TO, _MESSAGE_ID = 1 << 15, 1 << 12, 1 << 10, 1 << 9, 1 << 7
+_CONTENT_TYPE, _HEADERS, _DELIVERY_MODE = 1 << 15, 1 << 13, 1 << 12
+_CORRELATION_ID, _REPLY_TO, _MESSAGE_ID = 1 << 10, 1 << 9, 1 << 7
+# The size of a table with one header, and that one up to its value.
+_TRACE = b"%c%bS\0\0\x007" % (len(HEADER), HEADER.encode())
+_TRACE = (len(_TRACE) + 55).to_bytes(4, "big") + _TRACE
 
 
 def frames(messages: Iterable[Outgoing], channel: int, frame_max: int) -> bytes:
@@ -32,10 +37,13 @@ def frames(messages: Iterable[Outgoing], channel: int, frame_max: int) -> bytes:
     that is too long: see `fits`.
     """
     pieces: list[bytes] = []
-    for to, body, correlation_id, message_id, reply_to, content_type, persistent, exchange in messages:
+    for to, body, correlation_id, message_id, reply_to, content_type, persistent, exchange, traceparent in messages:
         flags = _CONTENT_TYPE | _DELIVERY_MODE
         properties = _content(content_type, persistent)
         # In the order of their flags.
+        if traceparent is not None:
+            flags |= _HEADERS
+            properties = properties[:-1] + _TRACE + traceparent.encode() + properties[-1:]
         if correlation_id is not None:
             flags |= _CORRELATION_ID
             properties += _short_string(correlation_id)

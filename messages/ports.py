@@ -56,6 +56,7 @@ class Message(NamedTuple):
     key: names the message for ever, the same at each delivery: `<stream>:<offset>`, or in a queue by its content.
     persistent: whether its sender wants it to survive a restart of the broker; an answer is as durable as its question.
     place: where it stands in its stream; None in a queue, which has no such thing.
+    traceparent: whose work it is, as its sender says in a header of this name.
     problem: why there is no body that could be read, None where there is one.
     """
 
@@ -69,6 +70,7 @@ class Message(NamedTuple):
     persistent: bool = False
     place: "Place | None" = None
     problem: str | None = None
+    traceparent: str | None = None
 
     @property
     def offset(self) -> int | None:
@@ -102,6 +104,7 @@ class Outgoing(NamedTuple):
     content_type: str = "application/json"
     persistent: bool = False
     exchange: str = ""
+    traceparent: str | None = None
 
 
 class Progress(Protocol):
@@ -174,6 +177,7 @@ class Appended(NamedTuple):
     number: int
     body: bytes
     correlation_id: str | None
+    traceparent: str | None = None
 
 
 class Appender(Protocol):

@@ -15,6 +15,7 @@ from contracts.limits import MAX_ID_CHARACTERS
 from messages.amqp import Connection
 from messages.amqp10 import short
 from messages.ports import BrokerUnavailable, Message, Progress, Source, size_problem
+from process.tracing import HEADER
 
 PERSISTENT = DeliveryMode.Persistent.value
 BUFFER_BYTES = 4 * 1024 * 1024
@@ -121,6 +122,7 @@ class QueueSource(Source):
         known = problem.encode() if problem else body
         digest = hashlib.sha256(repr(content).encode(errors="surrogateescape") + known).hexdigest()[:32]
         message_id = message_id and message_id[:MAX_ID_CHARACTERS]
+        traceparent = (properties.headers or {}).get(HEADER)
         message = Message(
             position,
             f"{self.name}:{message_id}:{digest}" if message_id else f"{self.name}:{digest}",
@@ -131,6 +133,7 @@ class QueueSource(Source):
             properties.content_type,
             properties.delivery_mode == PERSISTENT,
             problem=problem,
+            traceparent=traceparent if isinstance(traceparent, str) else None,
         )
         with self._changed:
             self._arrived.append(message)

@@ -122,8 +122,8 @@ def _frames(messages: Sequence[Appended]) -> Iterator[list[schema.Message]]:
     """Yield messages as they are sent, in frames of at most half of what the protocol allows, or one that is larger."""
     frame: list[schema.Message] = []
     size = 0
-    for number, body, correlation_id in messages:
-        data = encode(body, correlation_id)
+    for number, body, correlation_id, traceparent in messages:
+        data = encode(body, correlation_id, traceparent=traceparent)
         if frame and size + len(data) > FRAME_MAX_BYTES // 2:
             yield frame
             frame, size = [], 0

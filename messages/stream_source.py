@@ -353,7 +353,7 @@ class StreamSource(Source):
                 yield Message(offset, key, b"", place=place, problem=str(entry))
                 continue
             try:
-                body, message_id, correlation_id, reply_to, content_type, persistent = decode(entry)
+                body, message_id, correlation_id, reply_to, content_type, persistent, traceparent = decode(entry)
             except Unreadable as error:
                 yield Message(offset, key, entry, place=place, problem=str(error))
                 continue
@@ -367,6 +367,8 @@ class StreamSource(Source):
                 content_type,
                 persistent,
                 place,
+                None,
+                traceparent,
             )
 
 

@@ -11,7 +11,7 @@ from msgspec import Raw
 
 from contracts.codec import Malformed, Reader, compact, encode, indented
 from contracts.manifest import CurrentDocument, Promotion, read_current, read_promotion
-from model_store.errors import CurrentRefused, Distrusted, InvalidDocument, StoreError
+from model_store.errors import CurrentRefused, Distrusted, InvalidDocument, StoreError, VersionNotFound
 from model_store.trust import EVERYBODY, UNSIGNED, Signer, Trust
 
 CURRENT_KEY = "current.json"
@@ -25,14 +25,14 @@ T = TypeVar("T")
 
 
 def version_key(version: str, name: str) -> str:
-    """Return the key of the file `name` of a version; raises StoreError where either can't be a name."""
-    return f"{VERSIONS_PREFIX}{check_name(version)}/{check_name(name)}"
+    """Return the key of the file `name` of a version; raises VersionNotFound, StoreError where one can't be a name."""
+    return f"{VERSIONS_PREFIX}{check_name(version, VersionNotFound)}/{check_name(name)}"
 
 
-def check_name(name: str) -> str:
-    """Return `name`; raises StoreError where it can't be one."""
+def check_name(name: str, error: type[StoreError] = StoreError) -> str:
+    """Return `name`; raises `error` where it can't be one."""
     if not _NAME.fullmatch(name):
-        raise StoreError(f"{name!r} is not a name: 1 to 100 letters, digits, '.', '_' and '-' are")
+        raise error(f"{name!r} is not a name: 1 to 100 letters, digits, '.', '_' and '-' are")
     return name
 
 

@@ -6,17 +6,22 @@ A request is here as a whole before any work begins: see http1.
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass
+from http import HTTPStatus
+from pathlib import Path
 from typing import NamedTuple
 
 from prometheus_client import Counter
 
-from process.answers import Answer, Overloaded, Problem
+from process import tracing
+from process.answers import JSON, Answer, Overloaded, Problem
 from process.guard import SAFE_METHODS, Guard
 from process.probes import PATHS, Probes
 from process.settings import listen_address, number, setting, whole_number
 
 WAITING_PER_THREAD = 16
+DESCRIPTION_PATH = "/openapi.json"
 
 REFUSED = Counter("http_requests_refused", "Requests that were answered 503, by what there was too much of", ["much"])
 
@@ -69,13 +74,15 @@ class Front:
         safe_methods: frozenset[str] = SAFE_METHODS,
         default_port: int = 8080,
         not_started: Callable[[], str | None] = lambda: None,
+        description: Path | None = None,
     ) -> None:
         """not_ready: returns why the process can't work yet, None once it can.
 
         not_started: the same at once, of what has to be there before the process takes the place of another one.
         hot: answers at once, or later but on the event loop, or says None. threads: how many requests `others` gets at
-        a time. safe_methods: see Guard. Its address is LISTEN_HOST and LISTEN_PORT, or `default_port`. Raises
-        SettingsError.
+        a time. safe_methods: see Guard. description: a file that says by OpenAPI what there is to ask; it is read
+        whenever somebody wants it, so that a process keeps none of it. Its address is LISTEN_HOST and LISTEN_PORT, or
+        `default_port`. Raises SettingsError.
         """
         self.address = listen_address(default_port)
         self.limits = limits
@@ -83,17 +90,43 @@ class Front:
         self._probes = Probes(not_ready, not_started)
         self._hot = hot
         self._others = others
+        self._description = description
         self._threads = ThreadPoolExecutor(threads, "http")
         self._most_waiting = threads * WAITING_PER_THREAD
         self._waiting = 0
 
     def answer(self, request: Request) -> Answer | Awaitable[Answer]:
         """Answer one request, at once or later; both raise Problem."""
+        # Probes come again and again, and are nobody's work.
+        if (tracing.HEADER in request.headers or tracing.tells()) and request.path not in PATHS:
+            return self._traced(request)
+        return self._answer(request)
+
+    async def _traced(self, request: Request) -> Answer:
+        """Answer a request that is part of a trace, and say of which."""
+        traceparent = tracing.checked(request.headers.get(tracing.HEADER))
+        with tracing.span(request.method, "server", traceparent) as span:
+            try:
+                found = self._answer(request)
+                answer = found if isinstance(found, Answer) else await found
+            except Problem as problem:
+                answer = problem.answer()
+            if answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+                span.failed(f"answered {answer.status}")
+        if span.traceparent is None:
+            return answer
+        return answer._replace(headers=[*answer.headers, (tracing.HEADER, span.traceparent)])
+
+    def _answer(self, request: Request) -> Answer | Awaitable[Answer]:
         self._guard.check(request.method, request.headers)
         if request.path in PATHS:
             return self._probes.answer(request.method, request.path, request.headers)
         if self._hot and (answer := self._hot(request)):
             return answer
+        if self._description and request.path == DESCRIPTION_PATH:
+            if request.method not in ("GET", "HEAD"):
+                raise Problem(405, "This is to be read with GET.", Allow="GET, HEAD")
+            return Answer(200, [("content-type", JSON)], self._description.read_bytes())
         return self._in_thread(request)
 
     async def _in_thread(self, request: Request) -> Answer:
@@ -105,6 +138,6 @@ class Front:
         self._waiting += 1
         try:
             loop = asyncio.get_running_loop()
-            return await loop.run_in_executor(self._threads, self._others, request)
+            return await loop.run_in_executor(self._threads, copy_context().run, self._others, request)
         finally:
             self._waiting -= 1

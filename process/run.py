@@ -1,18 +1,22 @@
 """How a process begins and ends: its log, its signals, its exit code."""
 
+import json
 import logging
 import signal
 import sys
 import threading
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, NoReturn
 
 from process.settings import SettingsError, choice
 from process.tls import trust_authorities
+from process.tracing import current, start_tracing, trace_id
 
 LOG_LEVELS = ("info", "debug", "warning", "error", "critical")
+LOG_FORMATS = ("text", "json")
 
 
 def run(name: str, main: Callable[[], int | None]) -> NoReturn:
@@ -20,6 +24,7 @@ def run(name: str, main: Callable[[], int | None]) -> NoReturn:
     try:
         log_to_stdout(name)
         trust_authorities()
+        start_tracing(name)
         sys.exit(main())
     except SettingsError as error:
         logging.getLogger(name).critical("%s", error)
@@ -27,9 +32,9 @@ def run(name: str, main: Callable[[], int | None]) -> NoReturn:
 
 
 def log_to_stdout(name: str) -> None:
-    """Log to standard output as LineFormatter writes, from LOG_LEVEL on, and what nobody caught, too."""
+    """Log to standard output as LOG_FORMAT says, from LOG_LEVEL on, and what nobody caught, too."""
     handler = logging.StreamHandler(sys.stdout)
-    handler.setFormatter(LineFormatter(name))
+    handler.setFormatter((LineFormatter if choice("LOG_FORMAT", LOG_FORMATS) == "text" else JsonFormatter)(name))
     logging.basicConfig(level=choice("LOG_LEVEL", LOG_LEVELS).upper(), handlers=[handler])
     # pika logs every connection, and every error that is raised too.
     logging.getLogger("pika").setLevel(logging.CRITICAL)
@@ -62,6 +67,30 @@ class LineFormatter(logging.Formatter):
     def formatException(self, ei: Any) -> str:  # noqa: N802
         """Return the lines of a traceback."""
         return "\n".join(f"  {_printable(line)}" for line in super().formatException(ei).split("\n"))
+
+
+class JsonFormatter(logging.Formatter):
+    """Writes a record as a line of JSON: time (UTC), level, process, logger, message; exception and trace_id if any."""
+
+    def __init__(self, name: str) -> None:
+        """name: of the process."""
+        super().__init__()
+        self._name = name
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line."""
+        line = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "process": self._name,
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        if traceparent := current():
+            line["trace_id"] = trace_id(traceparent)
+        return json.dumps(line)
 
 
 def _printable(text: str) -> str:

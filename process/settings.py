@@ -1,7 +1,7 @@
 """Settings as environment variables give them."""
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import field
 from functools import partial
 from pathlib import Path
@@ -16,14 +16,9 @@ class SettingsError(Exception):
     """A variable has a value that can't be used; says which and what is allowed."""
 
 
-def number(
-    name: str, default: float, *, least: float, most: float = float("inf"), given: Mapping[str, str] = os.environ
-) -> float:
-    """Return the variable `name` as a number from `least` to `most`, or `default` without it; raises SettingsError.
-
-    given: the environment, or what else has settings by name, as the query of a request has.
-    """
-    value = given.get(name)
+def number(name: str, default: float, *, least: float, most: float = float("inf")) -> float:
+    """Return the variable `name` as a number from `least` to `most`, or `default` without it; raises SettingsError."""
+    value = os.environ.get(name)
     if not value:
         return default
     try:
@@ -36,13 +31,11 @@ def number(
     return found
 
 
-def whole_number(
-    name: str, default: int, *, least: float, most: float = float("inf"), given: Mapping[str, str] = os.environ
-) -> int:
+def whole_number(name: str, default: int, *, least: float, most: float = float("inf")) -> int:
     """Return the variable `name` as `number` does; raises SettingsError where it is no whole number, too."""
-    found = number(name, default, least=least, most=most, given=given)
+    found = number(name, default, least=least, most=most)
     if found % 1:
-        raise SettingsError(f"{name} must be a whole number, not {given[name]!r}")
+        raise SettingsError(f"{name} must be a whole number, not {os.environ[name]!r}")
     return int(found)
 
 

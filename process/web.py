@@ -39,13 +39,15 @@ class FunctionApp(Flask):
 
     def answer(self, request: Request) -> Answer:
         """Answer a request of the front."""
+        # Of a body that came in chunks, which are put together here, Flask would read nothing.
+        sent = {name: value for name, value in request.headers.items() if name != "transfer-encoding"}
         environ = EnvironBuilder(
             path=request.path,
             query_string=request.query,
             method="GET" if request.method == "HEAD" else request.method,  # whose body the front leaves out
             input_stream=BytesIO(request.body),
             content_length=len(request.body),
-            headers=request.headers.items(),
+            headers=sent.items(),
         ).get_environ()
         body, status, headers = run_wsgi_app(self, environ, buffered=True)
         kept = [(name.lower(), value) for name, value in headers if name.lower() != "content-length"]
@@ -123,6 +125,19 @@ def parse(reader: Callable[[bytes | bytearray], T], body: bytes | bytearray, exp
         return reader(body)
     except Malformed as error:
         raise malformed(error, expected) from error
+
+
+def asked(reader: Callable[[str], T]) -> T:
+    """Return what the query of the request that is answered holds; raises Problem 400."""
+    return parse_query(reader, flask.request.query_string.decode("latin-1"))
+
+
+def parse_query(reader: Callable[[str], T], query: str) -> T:
+    """Return what a query holds; raises Problem 400."""
+    try:
+        return reader(query)
+    except Malformed as error:
+        raise Problem(400, f"The query {error}.") from error
 
 
 def malformed(error: Malformed, expected: str) -> Problem:

@@ -246,9 +246,12 @@ class Labels:
         return read(found[0], LabelRecord) if found else None
 
     def delete(self, identifier: str) -> None:
-        """Forget a label."""
+        """Forget a label, where it is there; one of the same text is not contradicted by it any more."""
         with unavailable():
-            self._collection.delete_one({"_id": identifier})
+            found = self._collection.find_one({"_id": identifier}, {"text": 1, "label": 1})
+            if found is not None:
+                self._mark([Label(found["text"], found["label"], "").opposite_id], {"conflict": False})
+                self._collection.delete_one({"_id": identifier})
 
 
 def _digest(text: str) -> str:

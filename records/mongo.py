@@ -96,6 +96,8 @@ class Records:
             self.database["drift_reports"].create_index([("checked_at", -1)])
             for collection, field in TIME_OF_RECORD.items():
                 _expire(self.database[collection], field, ttl_seconds)
+            if not ttl_seconds:  # else there is one that tells the newest already
+                self.database["rejected"].create_index("received_at")
 
     def insert_predictions(self, records: Sequence[PredictionRecord]) -> dict[str, PredictionRecord]:
         """Write predictions; returns, by id, those that were there before: they stay, and are what was answered."""

@@ -1,8 +1,9 @@
 """How much one label may say: no more than a text of usual length would.
 
-A text that is learned as a label counts as if it had at most as many words, and each at most as many times, as
+A text that is learned as a label counts as if it had at most as many terms, and each at most as many times, as
 `USUAL_SHARE` of the first training data do. Without that, one label that holds a word a thousand times turns the word
-around, and an update by long reviews outweighs the sentences that the model began with.
+around, and an update by long reviews outweighs the sentences that the model began with. A trainer that asks only
+whether a text has a term counts the text itself for its share.
 """
 
 from heapq import nsmallest

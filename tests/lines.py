@@ -33,9 +33,8 @@ class Line:
     promoted: int = 0
 
     @classmethod
-    def of(cls, artifact: Artifact) -> "Line":
-        champion = Champion.of(current(0), artifact)
-        line = cls(champion)
+    def of(cls, artifact: Artifact, settings: Settings | None = None) -> "Line":
+        line = cls(Champion.of(current(0), artifact), settings or Settings())
         line.accuracies.append(line.accuracy)
         return line
 

@@ -3,13 +3,16 @@
 import csv
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from http.client import HTTPConnection
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -56,12 +59,22 @@ class Project:
                 continue
         return found
 
-    def predict(self, text: str) -> dict[str, str]:
-        connection = HTTPConnection("127.0.0.1", self.port, timeout=10)
-        headers = {"content-type": "application/json"}
-        connection.request("POST", "/function/predict", json.dumps({"text": text}), headers)
+    def addresses(self) -> dict[str, str]:
+        """Return what .local/env says."""
+        lines = (self.folder / ".local" / "env").read_text().splitlines()
+        exports = [shlex.split(line.removeprefix("export ")) for line in lines if line.startswith("export ")]
+        return dict(word.split("=", 1) for words in exports for word in words)
+
+    def post(self, path: str, body: object, *, token: str | None = None) -> dict[str, Any]:
+        """Return what the gateway answers to JSON."""
+        connection = HTTPConnection("127.0.0.1", self.port, timeout=60)
+        headers = {"content-type": "application/json"} | ({"authorization": f"Bearer {token}"} if token else {})
+        connection.request("POST", path, json.dumps(body), headers)
         with closing(connection):
             return dict(json.load(connection.getresponse()))
+
+    def predict(self, text: str) -> dict[str, Any]:
+        return self.post("/function/predict", {"text": text})
 
 
 def copy_project(folder: Path) -> Project:
@@ -92,3 +105,20 @@ def copy_project(folder: Path) -> Project:
         "LOCAL_PORT": str(port),
     }
     return Project(folder, environment, port)
+
+
+@contextmanager
+def running_stack(folder: Path) -> Iterator[Project]:
+    """Run the local stack, with all of its parts, in a copy of the project below `folder`."""
+    project = copy_project(folder)
+    try:
+        started = project.deploy("--local", "--detach")
+        assert started.returncode == 0, started.stdout
+        for line in started.stdout.splitlines():
+            if line.startswith("no stream"):
+                if os.environ.get("CI") == "true":
+                    pytest.fail(line)
+                pytest.skip(line)
+        yield project
+    finally:
+        project.deploy("--stop")

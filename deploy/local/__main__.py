@@ -156,6 +156,8 @@ def _explain(state: State, stack: Stack) -> None:
     for name in ("GATEWAY_URL", "S3_ENDPOINT_URL", "MONGODB_URL", "RABBITMQ_URL"):
         if url := environment.get(name):
             print(f"  {name:15} {re.sub('//.*@', '//', url)}")  # without the password
+    # What is behind the # never leaves the browser.
+    print(f"\nlook at it:\n  {environment.get('GATEWAY_URL')}/#token={environment.get('CONSOLE_TOKEN')}")
     print(f"""
 try it:
   curl -H 'content-type: application/json' -d '{{"text": "I love you"}}' \\

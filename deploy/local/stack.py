@@ -33,7 +33,7 @@ from records import checked_mongodb_url
 
 SIGNING_KEY = "model_signing_key"
 # Who asks for the token by which models are changed, or sends it.
-CHANGE_THE_MODEL = ("retrain", "generate-drift")
+CHANGE_THE_MODEL = ("retrain", "generate-drift", "console")
 # Users of our broker that are no parts of the stack: their settings are RABBITMQ_REVIEWS_URL and so on.
 SENDERS = ("reviews", "labels")
 
@@ -96,7 +96,10 @@ def plan(state: State, user: Mapping[str, str]) -> Stack:
         stack.private[name]["RETRAIN_TOKEN"] = stack.variables["RETRAIN_TOKEN"]
     # The bridge may send labels, and nothing else that changes the model.
     stack.private["bridge"]["RETRAIN_TOKEN"] = bridge_token = state.credential("bridge_retrain_token")
-    senders = label_tokens(bridge_token, user.get("LABEL_TOKENS", ""))
+    stack.private["console"]["LABEL_TOKEN"] = console_token = state.credential("console_label_token")
+    stack.variables["CONSOLE_TOKEN"] = user.get("CONSOLE_TOKEN") or state.credential("console_token")
+    stack.private["console"]["CONSOLE_TOKEN"] = stack.variables["CONSOLE_TOKEN"]
+    senders = label_tokens(bridge_token, console_token, user.get("LABEL_TOKENS", ""))
     # The supervisor's settings take no line feed.
     stack.private["retrain"]["LABEL_TOKENS"] = ",".join(senders.splitlines())
     if "S3_ENDPOINT_URL" not in user:

@@ -1,7 +1,10 @@
 """Serves drift (docs/http.md): `python -m functions.drift`. SIGTERM: answer what is in hand, exit 0."""
 
-from flask import Response, request
+from pathlib import Path
 
+from flask import Response
+
+from contracts.drift import read_reports_query
 from contracts.limits import MAX_EMPTY_BODY_BYTES
 from functions.drift.alerts import Channel, Courier, Webhook
 from functions.drift.checker import Checker
@@ -14,17 +17,18 @@ from process.front import Front, Limits
 from process.pace import Pace
 from process.run import run
 from process.server import serve
-from process.settings import SettingsError, listen_address, whole_number
-from process.web import FunctionApp, json_response, ready_if
+from process.settings import listen_address
+from process.web import FunctionApp, asked, json_response, ready_if
 from records import InvalidRecord, Records, RecordsUnavailable
 from records.drift import DriftRecords
 from sentiment.artifact import ArtifactError
+
+DESCRIPTION = Path(__file__).with_name("openapi.json")
 
 
 def build(checker: Checker, pace: Pace) -> FunctionApp:
     """Return the app over a checker: a GET looks, a POST checks, as often as the pace lets it, and else looks."""
     app = FunctionApp("drift")
-    app.answer_errors(400, SettingsError)
     app.answer_errors(500, InvalidRecord, CurrentRefused, VersionDistrusted)
     app.answer_errors(503, RecordsUnavailable, StoreError, ArtifactError, then="; try again.", Retry_After="5")
 
@@ -38,8 +42,7 @@ def build(checker: Checker, pace: Pace) -> FunctionApp:
 
     @app.get("/reports")
     def history() -> Response:
-        limit = whole_number("limit", 100, least=1, most=1_000, given=request.args)
-        return json_response(checker.reports(limit))
+        return json_response(checker.reports(asked(read_reports_query).limit))
 
     return app
 
@@ -57,7 +60,7 @@ def main() -> None:
     for courier in couriers:
         courier.start()
     app = build(checker, Pace.at(listen_address(8080)[0], settings.pace_seconds))
-    serve(Front(not_ready, limits, others=app.answer, threads=2))
+    serve(Front(not_ready, limits, others=app.answer, description=DESCRIPTION, threads=2))
     for courier in couriers:
         courier.close()  # alerts not sent stay due
     all_records.close()

@@ -2,10 +2,13 @@
 
 import os
 import secrets
+from pathlib import Path
 
-from flask import Response, request
+from flask import Response
+from msgspec import UNSET
 
-from contracts.limits import MAX_BATCH_TEXTS, MAX_EMPTY_BODY_BYTES
+from contracts.drift import MAX_SEED, read_generate_query
+from contracts.limits import MAX_EMPTY_BODY_BYTES
 from functions.generate_drift.generator import Generator, NotScored
 from process.answers import Problem
 from process.exclusive import Busy
@@ -13,12 +16,12 @@ from process.front import Front, Limits
 from process.guard import SAFE_WHERE_GET_CHANGES, is_loopback
 from process.run import run
 from process.server import serve
-from process.settings import SettingsError, listen_address, number, read_secret, whole_number
-from process.web import FunctionApp, check_token_is_set, json_response, no_token, ready_if
+from process.settings import listen_address, read_secret
+from process.web import FunctionApp, asked, check_token_is_set, json_response, no_token, ready_if
 from records import Records, RecordsUnavailable
 from records.drift import GeneratedTexts
 
-MAX_SEED = 2**32
+DESCRIPTION = Path(__file__).with_name("openapi.json")
 OFF = "generate-drift is off, since it fills the records with texts that nobody wrote: set ENABLE_GENERATE_DRIFT=true."
 
 
@@ -28,7 +31,6 @@ def build(generator: Generator, *, enabled: bool, token: str | None) -> Function
     token: what a request has to bring, None where it need not.
     """
     app = FunctionApp("generate-drift")
-    app.answer_errors(400, SettingsError)
     app.answer_errors(409, Busy)
     app.answer_errors(503, RecordsUnavailable, NotScored, then="; try again.", Retry_After="5")
 
@@ -41,10 +43,9 @@ def build(generator: Generator, *, enabled: bool, token: str | None) -> Function
 
     @app.route("/", methods=["GET", "POST"])
     def generate() -> Response:
-        count = whole_number("count", 500, least=1, most=MAX_BATCH_TEXTS, given=request.args)
-        share = number("share", 0.5, least=0, most=1, given=request.args)
-        seed = whole_number("seed", secrets.randbelow(MAX_SEED), least=0, most=MAX_SEED, given=request.args)
-        return json_response(generator.generate(count, share, seed))
+        query = asked(read_generate_query)
+        seed = secrets.randbelow(MAX_SEED) if query.seed is UNSET else query.seed
+        return json_response(generator.generate(query.count, query.share, seed))
 
     @app.delete("/")
     def delete() -> Response:
@@ -66,7 +67,8 @@ def main() -> None:
         check_token_is_set(token, "retrain-token", address)
     app = build(generator, enabled=enabled, token=None if is_loopback(address) else token)
     # It is asked by GET, so that a browser's address line will do.
-    serve(Front(not_ready, limits, others=app.answer, threads=2, safe_methods=SAFE_WHERE_GET_CHANGES))
+    safe = SAFE_WHERE_GET_CHANGES
+    serve(Front(not_ready, limits, others=app.answer, description=DESCRIPTION, threads=2, safe_methods=safe))
     records.close()
 
 

@@ -14,6 +14,7 @@ import urllib3
 from contracts.codec import encode
 from contracts.drift import Deleted, Generated
 from contracts.predict import TextsRequest
+from process import tracing
 from process.exclusive import Exclusive
 from process.tls import explained
 from records.drift import GeneratedTexts
@@ -90,9 +91,8 @@ class Generator:
     def _score(self, texts: list[str], sent: int) -> str:
         """Return the model that scored a batch; raises NotScored."""
         try:
-            response = self._pool.request(
-                "POST", self._url, body=encode(TextsRequest(texts)), headers={"Content-Type": "application/json"}
-            )
+            headers = {"Content-Type": "application/json"} | tracing.headers()
+            response = self._pool.request("POST", self._url, body=encode(TextsRequest(texts)), headers=headers)
         except urllib3.exceptions.HTTPError as error:
             words = explained(error, authorities="SSL_CERT_FILE", address="GATEWAY_URL")
             raise NotScored(f"predict can't be reached after {sent} texts: {words}") from error

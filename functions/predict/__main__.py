@@ -29,6 +29,8 @@ LOST = Counter("predict_records_lost", "Records of answers that could not be wri
 REFUSED_RECORDS = Counter("predict_records_refused", "Requests that got 503, since there was no room for their records")
 WAITING = Gauge("predict_records_waiting", "Records that wait to be written")
 
+DESCRIPTION = Path(__file__).with_name("openapi.json")
+
 # Said by /_/health, too, which is all that the community edition of OpenFaaS asks before it ends those that answer.
 AWAITS_MODEL = "The model that is published is not loaded yet."
 
@@ -63,6 +65,7 @@ def main() -> None:
         limits,
         hot=Scoring(predictor),
         others=build(predictor).answer,
+        description=DESCRIPTION,
         not_started=lambda: AWAITS_MODEL if watcher.awaits_first else None,
     )
     watcher.start()

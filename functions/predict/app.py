@@ -2,21 +2,21 @@
 
 from collections.abc import Awaitable, Callable, Generator
 from functools import lru_cache, partial
-from urllib.parse import parse_qs
 
 from flask import Response
 
 from contracts.codec import Malformed
 from contracts.large import Texts, is_large, reading
 from contracts.limits import TextTooLong
-from contracts.predict import Answers, Scored, read_request
-from functions.predict.service import NoModel, Options, Predictor, TooMuchToExplain
+from contracts.predict import Answers, PredictQuery, Scored, read_query, read_request
+from functions.predict.service import NoModel, Predictor, TooMuchToExplain
 from process.answers import RETRY_AFTER_SECONDS, Answer, Overloaded, Problem, json_answer
 from process.front import Request
 from process.turns import NoTurn
-from process.web import FunctionApp, json_response, malformed, parse
+from process.web import FunctionApp, json_response, malformed, parse, parse_query
 from records import RecordsFull, now
 
+METHODS = "GET, HEAD, OPTIONS, POST"
 EXPECTED = '{"text": "..."} or {"texts": ["...", ...]}, or the text itself as text/plain'
 
 
@@ -49,45 +49,43 @@ class Scoring:
 
         Both raise Problem.
         """
-        if request.path != "/" or request.method in ("GET", "HEAD", "OPTIONS"):
+        if request.path != "/" or request.method in ("GET", "HEAD"):
             return None
+        if request.method == "OPTIONS":
+            return Answer(200, [("allow", METHODS)], b"")
         if request.method != "POST":
-            raise Problem(405, "Send the text with POST.", Allow="GET, HEAD, OPTIONS, POST")
-        options = _options(request.query)
+            raise Problem(405, "Send the text with POST.", Allow=METHODS)
+        query = _query(request.query)
         try:
             text = _only_text(request)
             if text is None:
-                return self._later(partial(_texts, request.body), options)
-            if options.record and not self._predictor.has_room():
-                return self._later(text, options)
-            return _answer(self._predictor.score(text, options))
+                return self._later(partial(_texts, request.body), query)
+            if query.record and not self._predictor.has_room():
+                return self._later(text, query)
+            return _answer(self._predictor.score(text, query))
         except REFUSALS as error:
             raise _problem(error) from error
 
-    async def _later(self, asked: str | Callable[[], Generator[None, None, Texts]], options: Options) -> Answer:
+    async def _later(self, asked: str | Callable[[], Generator[None, None, Texts]], query: PredictQuery) -> Answer:
         """Answer a text, or a batch that is read once it is its turn; raises Problem."""
         try:
             if not isinstance(asked, str):
                 try:
-                    return _answer(await self._predictor.score_batch(asked, options))
+                    return _answer(await self._predictor.score_batch(asked, query))
                 except _OneText as found:
                     asked = found.text
             received_at = now()
-            if options.record:
+            if query.record:
                 await self._predictor.room()
-            return _answer(self._predictor.score(asked, options, received_at=received_at))
+            return _answer(self._predictor.score(asked, query, received_at=received_at))
         except REFUSALS as error:
             raise _problem(error) from error
 
 
 @lru_cache(maxsize=16)  # nearly all requests have the same
-def _options(query: str) -> Options:
+def _query(query: str) -> PredictQuery:
     """Return what a query asks for; raises Problem."""
-    found = parse_qs(query, keep_blank_values=True)
-    explain = found.get("explain", ["false"])
-    if explain not in (["true"], ["false"]):
-        raise Problem(400, "explain must be true or false: with ?explain=true the answer names the words that decided.")
-    return Options(found.get("record") != ["false"], found.get("synthetic") == ["true"], explain == ["true"])
+    return parse_query(read_query, query)
 
 
 class _OneText(Exception):

@@ -4,7 +4,6 @@ import asyncio
 import time
 from collections import Counter as Counts
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from itertools import count
 from secrets import token_hex
@@ -18,7 +17,7 @@ from contracts.codec import Malformed, extended, to_document
 from contracts.large import Texts, read_item
 from contracts.limits import MAX_EXPLAINED_BATCH_CHARACTERS, TextTooLong, within_limit
 from contracts.names import CLASSES
-from contracts.predict import Answer, Answers, Score, Scored, ServedModel
+from contracts.predict import Answer, Answers, PredictQuery, Score, Scored, ServedModel
 from contracts.records import PredictionRecord
 from model_store.serving import Served
 from process.turns import Turns
@@ -57,15 +56,6 @@ class TooMuchToExplain(Exception):
         super().__init__(
             f"Of a batch at most {MAX_EXPLAINED_BATCH_CHARACTERS} characters can be explained: send fewer."
         )
-
-
-@dataclass(frozen=True)
-class Options:
-    """What a request asks for. synthetic: generate-drift has made the texts. explain: answers name the words."""
-
-    record: bool = True
-    synthetic: bool = False
-    explain: bool = False
 
 
 class Recorder(Protocol):
@@ -114,23 +104,23 @@ class Predictor:
         """Return once answers can be recorded; raises RecordsFull."""
         await self._recorder.room()
 
-    def score(self, text: str, options: Options, *, received_at: datetime | None = None) -> Scored:
+    def score(self, text: str, query: PredictQuery, *, received_at: datetime | None = None) -> Scored:
         """Return the answer for one text, for whose record there has to be room; raises NoModel, TextTooLong.
 
         received_at: without it, now.
         """
         started = time.perf_counter()
-        within_limit(text, explain=options.explain)
+        within_limit(text, explain=query.explain)
         served = self._require()
         score = served.scorer.score(text)
-        if options.record:
-            self._recorder.record([self._encoded(text, score, served.version, received_at or now(), options.synthetic)])
+        if query.record:
+            self._recorder.record([self._encoded(text, score, served.version, received_at or now(), query.synthetic)])
         SECONDS.observe(time.perf_counter() - started)
         TEXTS[score.prediction].inc()
         scored = Scored(score.prediction, score.probability, score.log_odds, served.version)
-        return explained(scored, text, served.scorer) if options.explain else scored
+        return explained(scored, text, served.scorer) if query.explain else scored
 
-    async def score_batch(self, read: Callable[[], Generator[None, None, Texts]], options: Options) -> Answers:
+    async def score_batch(self, read: Callable[[], Generator[None, None, Texts]], query: PredictQuery) -> Answers:
         """Return an answer for each item, a text as JSON; a bad one gets an error for its answer.
 
         `read` begins to read the items, in steps, once it is the batch's turn. Raises what that does, NoModel,
@@ -138,14 +128,14 @@ class Predictor:
         """
         received_at = now()
         while True:
-            if options.record:
+            if query.record:
                 await self._recorder.room()
             async with self._batches.turn():
-                if self._recorder.has_room() or not options.record:
-                    return await self._score_batch(read(), options, received_at)
+                if self._recorder.has_room() or not query.record:
+                    return await self._score_batch(read(), query, received_at)
 
     async def _score_batch(
-        self, reading: Generator[None, None, Texts], options: Options, received_at: datetime
+        self, reading: Generator[None, None, Texts], query: PredictQuery, received_at: datetime
     ) -> Answers:
         """Answer a batch that has its turn; others are answered in between."""
         started = time.perf_counter()
@@ -160,7 +150,7 @@ class Predictor:
             if slices.is_over():
                 await slices.others()
             try:
-                text = within_limit(read_item(item), explain=options.explain)
+                text = within_limit(read_item(item), explain=query.explain)
             except Malformed:
                 predictions.append(Answer(error="must be a string"))
             except TextTooLong as error:
@@ -168,10 +158,10 @@ class Predictor:
             else:
                 score = served.scorer.score(text)
                 texts_of[score.prediction] += 1
-                if options.record:
-                    encoded.append(self._encoded(text, score, served.version, received_at, options.synthetic))
+                if query.record:
+                    encoded.append(self._encoded(text, score, served.version, received_at, query.synthetic))
                 answer = Answer(score.prediction, score.probability, score.log_odds)
-                if options.explain:
+                if query.explain:
                     explained_characters += len(text)
                     if explained_characters > MAX_EXPLAINED_BATCH_CHARACTERS:
                         raise TooMuchToExplain

@@ -1,5 +1,7 @@
 """Runs retrain: `python -m functions.retrain`. SIGTERM: answer what is in hand, exit 0."""
 
+from pathlib import Path
+
 from contracts.limits import MAX_BODY_BYTES
 from functions.retrain.app import build
 from functions.retrain.callers import Callers
@@ -16,6 +18,8 @@ from process.web import check_token_is_set, ready_if
 from records import Records, RecordsUnavailable
 from records.labels import Labels
 
+DESCRIPTION = Path(__file__).with_name("openapi.json")
+
 
 def main() -> None:
     """Serve until SIGTERM; raises SettingsError."""
@@ -29,7 +33,7 @@ def main() -> None:
     check_token_is_set(settings.token, "retrain-token", address)
     callers = Callers(settings.token, settings.label_tokens)
     app = build(trainer, callers=callers, pace=Pace.at(address, settings.pace_seconds))
-    front = Front(not_ready, limits, others=app.answer, threads=4)
+    front = Front(not_ready, limits, others=app.answer, description=DESCRIPTION, threads=4)
     serve(front)
     records.close()
 

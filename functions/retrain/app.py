@@ -10,6 +10,7 @@ from contracts.retrain import (
     RollbackRequest,
     read_label_example,
     read_labels_request,
+    read_query,
     read_rollback_request,
 )
 from functions.retrain.callers import OPERATOR, Callers
@@ -19,7 +20,7 @@ from process.answers import Problem, TooSoon
 from process.exclusive import Busy
 from process.guard import SAFE_METHODS
 from process.pace import Pace
-from process.web import FunctionApp, json_response, no_token, parse
+from process.web import FunctionApp, asked, json_response, no_token, parse
 from records import InvalidRecord, RecordsUnavailable
 from records.labels import AmbiguousLabel, Label
 from sentiment.artifact import ArtifactError
@@ -66,14 +67,13 @@ def build(trainer: Trainer, *, callers: Callers, pace: Pace) -> FunctionApp:
 
     @app.post("/")
     def learn() -> Response:
-        run_now = request.args.get("now") == "true"
+        query = asked(read_query)
         if not g.body.strip():
-            refused = request.args.get("refused") == "true"
-            scheduled = not run_now and not refused
+            scheduled = not query.now and not query.refused
             by = "schedule" if scheduled else "request"
-            return json_response(trainer.run(by=by, refused=refused, scheduled=scheduled))
+            return json_response(trainer.run(by=by, refused=query.refused, scheduled=scheduled))
         labels = read_labels(g.body)
-        if run_now:
+        if query.now:
             return json_response(trainer.learn(labels, by="request"))
         return json_response(trainer.take(labels), 202)
 

@@ -93,6 +93,7 @@ class Trainer:
         return Overview(
             model=self._served(),
             pending=counts.pending,
+            retrain_after=self._settings.retrain_after,
             used=counts.used,
             refused=counts.refused,
             conflicts=self._labels.conflicts() if with_texts else UNSET,

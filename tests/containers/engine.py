@@ -59,7 +59,7 @@ def parts() -> dict[str, Part]:
     compose = yaml.safe_load((ROOT / "compose.yml").read_text())
     found = {name: Part(name, function["build_args"]) for name, function in stack["functions"].items()}
     for name, service in compose["services"].items():
-        if "build" in service:
+        if "build" in service and f"/sentiment-{name}:" in service["image"]:
             found.setdefault(name, Part(name, service["build"]["args"]))
     return {name: part for name, part in found.items() if part.exists}
 
@@ -183,7 +183,8 @@ def build(part: Part, tag: str) -> str:
     """Build one image and return its name."""
     image = f"sentiment-{part.name}:{tag}"
     build_args = {**part.build_args, "BASE_IMAGE": base_image()}
-    arguments = [f"--build-arg={name}={value}" for name, value in build_args.items()]
+    # What the caller's environment may say is left out.
+    arguments = [f"--build-arg={name}={value}" for name, value in build_args.items() if not value.startswith("$")]
     docker("build", "--quiet", *arguments, "--tag", image, str(ROOT))
     return image
 

@@ -1,13 +1,12 @@
 """A copy of the project, and the local stack that runs in one."""
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import RabbitMQNode
-from tests.project import Project, copy_project
+from tests.project import Project, copy_project, running_stack
 
 
 @pytest.fixture
@@ -22,18 +21,8 @@ def project(tmp_path: Path) -> Iterator[Project]:
 @pytest.fixture(scope="module")
 def local_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     """A copy of the project whose local stack runs, with all of its parts."""
-    project = copy_project(tmp_path_factory.mktemp("local"))
-    try:
-        started = project.deploy("--local", "--detach")
-        assert started.returncode == 0, started.stdout
-        for line in started.stdout.splitlines():
-            if line.startswith("no stream"):
-                if os.environ.get("CI") == "true":
-                    pytest.fail(line)
-                pytest.skip(line)
+    with running_stack(tmp_path_factory.mktemp("local")) as project:
         yield project
-    finally:
-        project.deploy("--stop")
 
 
 @pytest.fixture(scope="session")

@@ -751,7 +751,8 @@ def test_generate_drift_sends_what_it_is_asked_for(start: NewSystem, all_records
     for query, word in (("count=0", "count"), ("count=10001", "count"), ("share=2", "share"), ("seed=x", "seed")):
         status, problem = system.call("GET", f"generate-drift?{query}")
         assert status == 400
-        assert problem["detail"].startswith(f"{word} must be a number from")
+        assert problem["detail"].startswith("The query does not fit")
+        assert problem["detail"].endswith(f"`$.{word}`.")
     texts = {document["text"] for document in all_records.database["predictions"].find()}
     assert set(made["examples"].values()) <= texts
 

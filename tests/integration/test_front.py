@@ -175,6 +175,11 @@ def test_a_body_above_the_limit_is_refused_and_one_at_it_is_taken(client: HttpCl
     assert held_bytes() == 0
 
 
+def test_a_body_in_chunks_comes_whole_to_flask_which_is_how_openfaas_hands_all_on(client: HttpClient) -> None:
+    response = client.post("/echo/here", data=iter([b"one ", b"two"]))
+    assert response.text == repr(["POST", "here", "one two"])
+
+
 @pytest.mark.parametrize("length", [MIB + 1, 2 * MIB])
 def test_who_sends_too_much_has_the_answer_once_it_is_sent(client: HttpClient, length: int) -> None:
     with connection(client) as opened:

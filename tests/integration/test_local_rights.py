@@ -1,7 +1,6 @@
 """In the running local stack each process holds its own keys alone, and what users are handed does its work."""
 
 import json
-import shlex
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -21,8 +20,7 @@ from tests.project import Project
 @pytest.fixture
 def addresses(local_stack: Project) -> Mapping[str, str]:
     """What .local/env says."""
-    lines = (local_stack.folder / ".local" / "env").read_text().splitlines()
-    return dict(shlex.split(line.removeprefix("export "))[0].split("=", 1) for line in lines)
+    return local_stack.addresses()
 
 
 def test_the_processes_hold_no_key_of_another_part(local_stack: Project) -> None:
@@ -44,8 +42,10 @@ def test_the_processes_hold_no_key_of_another_part(local_stack: Project) -> None
         "bridge_rabbitmq_password": {"bridge"},
         "drift_rabbitmq_password": {"drift"},
         "model_signing_key": {"retrain"},
-        "retrain_token": {"retrain", "generate-drift"},
+        "retrain_token": {"retrain", "generate-drift", "console"},
         "bridge_retrain_token": {"retrain", "bridge"},
+        "console_label_token": {"retrain", "console"},
+        "console_token": {"console"},
     }
     assert {name: parts for name, parts in holders.items() if parts} == expected
     # The operator's, and those of senders, are in .local/env alone.

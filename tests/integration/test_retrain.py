@@ -423,8 +423,9 @@ def test_over_http_labels_are_durable_and_enough_of_them_set_off_a_run(retrain_u
     assert state["promotions"][0]["to"] == state["model"]
     status, answer = call("POST", f"{retrain_url}/rollback")
     assert (status, answer["promotion"]["from"]) == (200, state["model"])
-    status, answer = call("POST", f"{retrain_url}/rollback", {"to": "no-such-version"})
-    assert (status, "no-such-version" in answer["detail"]) == (404, True)
+    for to in ("no-such-version", "", "../current", "a\n", "x" * 101):
+        status, answer = call("POST", f"{retrain_url}/rollback", {"to": to})
+        assert (status, repr(to)[1:-1] in answer["detail"]) == (404, True), answer
     assert call("POST", f"{retrain_url}/rollback", {"to": 7})[0] == 400
 
 

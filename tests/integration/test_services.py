@@ -1,10 +1,10 @@
 """The servers that the other tests and the local stack rely on."""
 
-import json
 import socket
 import sys
 from collections.abc import Iterator
-from http.client import HTTPResponse
+from contextlib import closing
+from http.client import HTTPConnection, HTTPResponse
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -19,7 +19,6 @@ import pytest
 from botocore.exceptions import ClientError
 from pika.exceptions import ChannelClosedByBroker
 
-from contracts.names import FUNCTIONS
 from deploy import ports, runner, servers
 from deploy.runner import wait_until
 from process.answers import Answer
@@ -95,10 +94,14 @@ def test_gateway_strips_the_functions_prefix(gateway_port: int, asked: str, rece
         assert response.read().decode() == received
 
 
-def test_gateway_says_what_is_there(gateway_port: int) -> None:
-    with urlopen(f"http://127.0.0.1:{gateway_port}/") as response:
-        assert response.headers["Content-Type"] == "application/json"
-        assert json.load(response)["functions"] == {name: f"/function/{name}" for name in FUNCTIONS}
+@pytest.mark.parametrize("asked", ["/", "/console", "/function/console"])
+def test_gateway_leads_people_to_the_folder_of_the_console(gateway_port: int, asked: str) -> None:
+    """Where its links, which are relative, lead on."""
+    connection = HTTPConnection("127.0.0.1", gateway_port, timeout=10)
+    connection.request("GET", asked)
+    with closing(connection):
+        response = connection.getresponse()
+        assert (response.status, response.headers["Location"]) == (302, "/function/console/")
 
 
 def test_gateway_takes_nothing_at_its_root(gateway_port: int) -> None:

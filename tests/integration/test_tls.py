@@ -14,7 +14,6 @@ from pathlib import Path
 import pytest
 import trustme
 
-from bridge.functions import Function, FunctionUnavailable
 from contracts.predict import TextsRequest, read_answers
 from deploy import ports
 from deploy.ports import http_status
@@ -25,6 +24,7 @@ from messages.stream_client import StreamConnection
 from model_store.errors import StoreUnavailable
 from model_store.publishing import ModelStore
 from model_store.serving import StoreReader
+from process.functions import Function, FunctionUnavailable
 from process.settings import SettingsError
 from process.tls import explained
 from records import Records, RecordsUnavailable

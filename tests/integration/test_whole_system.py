@@ -1,7 +1,6 @@
 """The first promise of the project, on the running local stack: ten thousand messages, one in a hundred of them bad."""
 
 import json
-import shlex
 from collections.abc import Iterator, Mapping
 
 import pytest
@@ -18,9 +17,7 @@ BAD = {number for number in range(MESSAGES) if number % 100 == 50}
 @pytest.fixture
 def addresses(local_stack: Project) -> Mapping[str, str]:
     """What .local/env says."""
-    lines = (local_stack.folder / ".local" / "env").read_text().splitlines()
-    exports = [shlex.split(line.removeprefix("export ")) for line in lines if line.startswith("export ")]
-    return dict(word.split("=", 1) for words in exports for word in words)
+    return local_stack.addresses()
 
 
 @pytest.fixture

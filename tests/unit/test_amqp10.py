@@ -67,6 +67,9 @@ STORED = {
 }
 
 
+TRACEPARENT = f"00-{'a' * 32}-{'b' * 16}-01"
+
+
 def as_text(value: str | bytes | int | uuid.UUID | None) -> str | None:
     if value is None or isinstance(value, str):
         return value
@@ -88,14 +91,20 @@ def test_what_rstream_writes_is_read_alike(fields: dict[str, Any]) -> None:
     )
 
 
-@given(BODIES | st.just(b""), TEXTS | st.none(), TEXTS)
-def test_rstream_reads_what_is_written(body: bytes, correlation_id: str | None, content_type: str) -> None:
-    entry = encode(body, correlation_id, content_type)
+@given(BODIES | st.just(b""), TEXTS | st.none(), TEXTS, st.none() | st.just(TRACEPARENT))
+def test_rstream_reads_what_is_written(
+    body: bytes, correlation_id: str | None, content_type: str, traceparent: str | None
+) -> None:
+    entry = encode(body, correlation_id, content_type, traceparent)
     found = amqp_decoder(entry)
     assert found.body == body
     assert as_text(found.properties.correlation_id) == correlation_id
     assert as_text(found.properties.content_type) == content_type
-    assert decode(entry) == Entry(body, None, correlation_id, None, content_type)
+    application_properties = found.application_properties or {}
+    assert application_properties.get("traceparent", application_properties.get(b"traceparent")) == (
+        traceparent and traceparent.encode()
+    )
+    assert decode(entry) == Entry(body, None, correlation_id, None, content_type, traceparent=traceparent)
 
 
 @pytest.mark.parametrize("size", [255, 256, 70_000])

@@ -5,14 +5,19 @@ are learned beside it.
 import os
 import random
 from collections.abc import Callable, Iterable
+from functools import cache
 
 import pytest
 
+from contracts.limits import MAX_TEXT_CHARACTERS
 from datasets import DataError, load_corpus
 from functions.retrain.settings import Settings
 from records.labels import Label
 from sentiment.artifact import Artifact
 from sentiment.calibration import probability
+from sentiment.counts import count_texts
+from sentiment.gate import right
+from sentiment.linear import LinearModel
 from sentiment.text import Corpus
 from sentiment.training import train_artifact
 from tests.lines import Line
@@ -37,15 +42,20 @@ def starter() -> Examples:
     return examples
 
 
+Firsts = Callable[[str], Artifact]
+
+
 @pytest.fixture(scope="module")
-def first(starter: Examples) -> Artifact:
+def first(starter: Examples) -> Firsts:
+    """The first model by the name of its trainer."""
     texts, labels = zip(*starter[:FIRST_TEXTS], strict=True)
-    return train_artifact(Corpus("starter", [*texts], [*labels]), holdout_share=0.1)
+    corpus = Corpus("starter", [*texts], [*labels])
+    return cache(lambda trainer: train_artifact(corpus, holdout_share=0.1, trainer=trainer))
 
 
 @pytest.fixture
-def line(first: Artifact) -> Line:
-    return Line.of(first)
+def line(first: Firsts) -> Line:
+    return Line.of(first("multinomial-nb"))
 
 
 @pytest.fixture
@@ -129,16 +139,44 @@ def test_a_word_that_one_label_repeats_a_thousand_times_is_not_turned_around(lin
     assert 0.5 < before - 0.15 < excellent() < before
 
 
+@pytest.mark.parametrize("label", [0, 1])
+def test_a_label_of_all_words_that_speak_for_the_other_class_moves_nothing(first: Firsts, label: int) -> None:
+    line = Line.of(first("nb-logistic"), Settings(gate="off"))
+    champion = line.champion
+    weights = zip(champion.model.log_odds(), champion.model.vocabulary, strict=True)
+    against = " ".join(word for weight, word in weights if weight * (label - 0.5) < 0)
+    assert MAX_TEXT_CHARACTERS / 2 < len(against) <= MAX_TEXT_CHARACTERS
+
+    def most_lost_points(model: LinearModel) -> float:
+        """By the class that loses most."""
+        before, after = (
+            right(each.scorer(), champion.holdout, champion.holdout_labels) for each in (champion.model, model)
+        )
+        classes = [champion.holdout_labels == label for label in (0, 1)]
+        return max(100 * float(before[members].mean() - after[members].mean()) for members in classes)
+
+    unbounded = champion.model.added(count_texts([against], champion.model.features), [label])
+    assert most_lost_points(unbounded) > 5, "without a bound it does harm"
+    line.send(labels([(against, label)]))
+    found, _ = line.run()
+    assert len(found.lesson) == line.promoted == 1
+    assert most_lost_points(found.model) < 0.5
+
+
 def test_one_text_under_ten_thousand_made_up_sources_is_one_label(line: Line) -> None:
     flood = [Label("a superb and moving film", 0, "eve", source=f"source {number}") for number in range(10_000)]
     assert line.send(flood) == 1
 
 
-@pytest.mark.parametrize("number", [50, 100, 500])
 @pytest.mark.parametrize("harm", [turned, guessed])
+@pytest.mark.parametrize(
+    ("trainer", "number"),
+    [("multinomial-nb", 50), ("multinomial-nb", 100), ("multinomial-nb", 500), ("nb-logistic", 100)],
+)
 def test_of_a_mixed_run_the_honest_half_is_learned_and_the_guilty_one_refused_with_the_reason(
-    line: Line, honest: Examples, number: int, harm: Harm
+    first: Firsts, honest: Examples, trainer: str, number: int, harm: Harm
 ) -> None:
+    line = Line.of(first(trainer))
     good = labels(honest[:number], "ann")
     line.send([*good, *labels(harm(honest[number : 2 * number]), "eve")])
     found, (left_out,) = line.run()

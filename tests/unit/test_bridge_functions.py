@@ -7,9 +7,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bridge.functions import FunctionUnavailable, RequestRefused
 from contracts.predict import TextsRequest, read_answers
 from messages.twin import MemoryBroker
+from process.functions import FunctionUnavailable, RequestRefused
 from tests.unit.offsets import HastyRetry
 from tests.unit.test_bridge_labels import TAKEN, labels
 from tests.unit.test_bridge_reviews import (

@@ -7,12 +7,12 @@ from collections.abc import Callable
 
 import pytest
 
-from bridge.functions import Function
 from bridge.handlers import LabelHandler
 from bridge.settings import QueueInput, Settings, StreamInput
 from contracts.codec import encode
 from contracts.retrain import LabelExample, LabelsTaken
 from messages.twin import MemoryBroker
+from process.functions import Function
 from process.retry import Retry
 from process.settings import SettingsError
 from tests.unit.test_bridge_reviews import NOWHERE, Answer, FunctionServer, ListRecords, message, refusal, serve

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from bridge.functions import Function, FunctionUnavailable, RequestRefused, predict
+from bridge.functions import predict
 from bridge.handlers import Review, ReviewHandler
 from contracts.codec import encode, to_documents
 from contracts.predict import TextsRequest, read_answers
@@ -19,6 +19,7 @@ from contracts.records import PredictionRecord, RejectedRecord
 from messages.ports import Epoch, Message, Place
 from messages.twin import MemoryBroker
 from process.answers import PROBLEM_JSON
+from process.functions import Function, FunctionUnavailable, RequestRefused
 from process.retry import Abandoned, Retry
 from records import Records
 

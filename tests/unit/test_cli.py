@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from client.models import load_model, load_scorer
+from client.commands.folders import load_model, load_scorer
 from contracts.codec import to_document
 from sentiment.trainers.multinomial_nb import train
 from tests.models import equal
@@ -217,7 +217,8 @@ def test_a_damaged_model_is_told_in_a_line(model: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("command", "missing", "extra"),
     [
-        ("sentiment", "tqdm", "train"),
+        ("sentiment train", "tqdm", "train"),
+        ("sentiment ask", "rich", "client"),
         ("bridge", "pika", "bridge"),
         ("bridge.client", "pika", "bridge"),
         ("functions.predict", "httptools", "functions"),
@@ -240,7 +241,7 @@ sys.meta_path[-1] = Finder
 """
     )
     done = subprocess.run(
-        [sys.executable, "-m", command],
+        [sys.executable, "-m", *command.split()],
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": str(tmp_path)},
         capture_output=True,

@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from contracts.codec import Reader
+from contracts.names import FUNCTIONS
 from contracts.retrain import LabelExample
 from contracts.stream import Rejected, ReviewAnswer, ReviewMessage
 
@@ -86,14 +87,14 @@ def documented_variables(section: str) -> set[str]:
 EVERY_PROCESS = documented_variables("Every process") - {"LISTEN_HOST", "LISTEN_PORT", "ALLOWED_HOSTS"}
 
 
-@pytest.mark.parametrize("function", ["predict", "retrain", "drift", "generate-drift"])
+@pytest.mark.parametrize("function", FUNCTIONS)
 def test_stack_yml_hands_each_function_all_of_its_settings(function: str) -> None:
     stack = yaml.safe_load((ROOT / "stack.yml").read_text())
     handed_on = stack["functions"][function]["environment"].keys()
     assert documented_variables(function) | EVERY_PROCESS <= handed_on
 
 
-@pytest.mark.parametrize("process", ["predict", "retrain", "drift", "generate-drift", "bridge"])
+@pytest.mark.parametrize("process", [*FUNCTIONS, "bridge"])
 def test_compose_hands_each_process_all_of_its_settings(process: str) -> None:
     compose = yaml.safe_load((ROOT / "compose.yml").read_text())
     handed_on = compose["services"][process]["environment"].keys()

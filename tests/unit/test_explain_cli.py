@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from client.explain import GREEN, NO_COLOUR, RED, SHOWN_WORDS, describe
-from client.models import load_scorer, save_artifact
+from client.commands.folders import load_scorer, save_artifact
+from client.commands.showing import GREEN, NO_COLOUR, RED, SHOWN_WORDS, describe
 from contracts.predict import Answer, Contribution
 from deploy import ports
 from sentiment.packing import pack

@@ -21,6 +21,7 @@ OUTGOING = st.builds(
     content_type=st.just("application/json") | TEXTS,
     persistent=st.booleans(),
     exchange=st.just("") | NAMES,
+    traceparent=st.none() | st.just(f"00-{'a' * 32}-{'b' * 16}-01"),
 )
 
 
@@ -33,6 +34,7 @@ def by_pika(message: Outgoing, channel: int, frame_max: int) -> bytes:
         correlation_id=cut(message.correlation_id),
         message_id=cut(message.message_id),
         reply_to=cut(message.reply_to),
+        headers=None if message.traceparent is None else {"traceparent": message.traceparent},
         delivery_mode=2 if message.persistent else 1,
     )
     publish = spec.Basic.Publish(exchange=message.exchange, routing_key=message.to, mandatory=True)

@@ -1,15 +1,17 @@
-"""Messages come without headers, whatever is in these, and with all of their other properties."""
+"""Messages come with no header but `traceparent`, whatever is in these, and with all of their other properties."""
 
 import struct
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pika import BasicProperties
 from pika.frame import Header, decode_frame
 
-from messages.headers import without_headers
+from messages.headers import with_trace_alone
 
+TRACEPARENT = f"00-{'a' * 32}-{'b' * 16}-01"
 SHORT = st.text(st.characters(exclude_categories=["Cs"]), max_size=60) | st.binary(max_size=255)
 PROPERTIES = st.fixed_dictionaries(
     {},
@@ -49,9 +51,26 @@ def fields(frame: bytes) -> dict[str, Any]:
 
 
 @given(properties=PROPERTIES, table=st.binary(max_size=300))
-def test_headers_are_left_out_and_all_else_stays(properties: dict[str, Any], table: bytes) -> None:
+def test_other_headers_are_left_out_and_all_else_stays(properties: dict[str, Any], table: bytes) -> None:
     plain = Header(7, 123_456, BasicProperties(**properties)).marshal()
-    assert without_headers(plain) == plain
-    found = without_headers(with_table(properties, table))
+    assert with_trace_alone(plain) == plain
+    found = with_trace_alone(with_table(properties, table))
     assert found == plain
     assert fields(found) == fields(plain)
+
+
+@given(PROPERTIES, st.binary(max_size=100), st.binary(max_size=100))
+def test_a_traceparent_stays_whatever_stands_beside_it(
+    properties: dict[str, Any], before: bytes, behind: bytes
+) -> None:
+    kept = Header(7, 123_456, BasicProperties(**properties, headers={"traceparent": TRACEPARENT})).marshal()
+    header = b"\x0btraceparentS\0\0\x007" + TRACEPARENT.encode()
+    found = with_trace_alone(with_table(properties, before + header + behind))
+    assert found == kept
+    assert fields(found)["headers"] == {"traceparent": TRACEPARENT}
+
+
+@pytest.mark.parametrize("value", ["", TRACEPARENT[:-1], TRACEPARENT.upper(), TRACEPARENT.replace("b", "0"), "x" * 55])
+def test_a_traceparent_that_is_none_is_left_out(value: str) -> None:
+    frame = Header(7, 123_456, BasicProperties(headers={"traceparent": value})).marshal()
+    assert fields(with_trace_alone(frame))["headers"] is None

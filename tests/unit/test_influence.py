@@ -8,8 +8,10 @@ from hypothesis import strategies as st
 from contracts.manifest import Bound
 from sentiment.counts import count_texts
 from sentiment.influence import MOVED_CHARACTERS, UNIT, moved, usual, within
+from sentiment.packing import pack, unpack
+from sentiment.trainers import nb_logistic
 from sentiment.trainers.multinomial_nb import train
-from tests.models import equal, labelled
+from tests.models import ABOUT, equal, labelled, taken_back
 from tests.unit.texts import CORPORA, LABELLED
 
 BOUNDS = st.builds(Bound, st.integers(1, 20), st.integers(1, 5))
@@ -52,7 +54,35 @@ def test_taking_back_what_was_counted_within_a_bound_is_exact(
     model = train(*zip(*corpus, strict=True))
     texts = count_texts(text for text, _ in more)
     learned = labelled(texts, [label for _, label in more], bound=bound, weight=weight)
-    assert equal(learned.forgotten_by(learned.learned_by(model)), model)
+    assert equal(taken_back(learned, learned.learned_by(model)), model)
+
+
+@settings(max_examples=40, deadline=None)
+@given(CORPORA, st.lists(LABELLED, max_size=8), BOUNDS, WEIGHTS)
+def test_it_is_exact_for_a_trainer_that_asks_only_whether_a_text_has_a_term(
+    corpus: Examples, more: Examples, bound: Bound, weight: float
+) -> None:
+    model = nb_logistic.train(*zip(*corpus * 3, strict=True))
+    texts = count_texts([text for text, _ in more], model.features)
+    learned = labelled(texts, [label for _, label in more], bound=bound, weight=weight)
+    assert equal(taken_back(learned, learned.learned_by(model)), model)
+
+
+def test_there_a_text_of_more_terms_counts_for_its_share() -> None:
+    model = nb_logistic.train(["good film", "bad film"] * 3, [1, 0] * 3)
+    texts = [
+        "",
+        "film film film",
+        "a good one",
+        " ".join(f"w{n}" for n in range(8)),
+        "x" + " x".join(map(str, range(5_000))),
+    ]
+    learned = labelled(count_texts(texts, model.features), [0] * len(texts), bound=Bound(4, 1), weight=2)
+    updated = learned.learned_by(model)
+    assert updated.examples.weights[len(model.examples) :].tolist() == [2, 2, 2, 1], "nothing is left of the last one"
+    assert "x17" not in updated.vocabulary
+    assert equal(unpack(pack(updated, ABOUT)), updated)
+    assert equal(taken_back(learned, updated), model)
 
 
 @settings(max_examples=50, deadline=None)

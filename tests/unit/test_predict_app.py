@@ -284,11 +284,16 @@ def test_every_explanation_adds_up_to_what_is_answered_without_it(
         assert {**before, "words": answer["words"], "bias": answer["bias"]} == answer
 
 
-@pytest.mark.parametrize(
-    "query", ["?explain", "?explain=", "?explain=1", "?explain=True", "?explain=true&explain=false", "?explain=yes"]
-)
-def test_a_request_that_may_or_may_not_want_an_explanation_is_refused(query: str, predict: Predict) -> None:
-    is_problem(predict.ask({"text": "love"}, query), 400, "explain must be true or false")
+@pytest.mark.parametrize("value", ["", "=", "=1", "=True", "=yes", "=null", "=" + "[" * 10_000])
+@pytest.mark.parametrize("name", ["explain", "record", "synthetic"])
+def test_a_query_of_which_it_is_not_sure_what_it_wants_is_refused(name: str, value: str, predict: Predict) -> None:
+    is_problem(predict.ask({"text": "love"}, f"?{name}{value}"), 400, "The query does not fit")
+    assert predict.recorded == []
+
+
+@pytest.mark.parametrize("query", ["?explain=true&explain=false", "?record=false&record=false", "?a=b&a=c"])
+def test_a_query_that_has_a_name_twice_is_refused(query: str, predict: Predict) -> None:
+    is_problem(predict.ask({"text": "love"}, query), 400, "The query ")
     assert predict.recorded == []
 
 
@@ -415,6 +420,11 @@ def test_other_methods_are_refused_with_those_that_work(method: str, predict: Pr
     assert {"GET", "POST"} <= set(response.headers["Allow"].split(", "))
 
 
+def test_the_methods_that_work_are_told_who_asks_for_them(predict: Predict) -> None:
+    response = predict.client.open("/", method="OPTIONS", headers={"Origin": "http://elsewhere.example"})
+    assert (response.status_code, response.headers["Allow"]) == (200, "GET, HEAD, OPTIONS, POST")
+
+
 def test_other_paths_are_not_found(predict: Predict) -> None:
     is_problem(predict.client.get("/other"), 404, "")
     is_problem(predict.client.post("/other", data="{}"), 404, "")
@@ -535,9 +545,7 @@ def test_nothing_is_remembered_where_that_is_asked_for(query: str, predict: Pred
     assert predict.recorded == []
 
 
-@pytest.mark.parametrize(
-    ("query", "synthetic"), [("?synthetic=true", True), ("?synthetic=false", False), ("?synthetic", False), ("", False)]
-)
+@pytest.mark.parametrize(("query", "synthetic"), [("?synthetic=true", True), ("?synthetic=false", False), ("", False)])
 def test_synthetic_texts_are_marked(query: str, synthetic: bool, predict: Predict) -> None:
     predict.ask({"texts": ["love", "hate"]}, query)
     assert [record.synthetic for record in predict.recorded] == [synthetic, synthetic]

@@ -17,7 +17,7 @@ def test_each_lock_file_has_its_packages_versions_and_hashes_in_an_sbom(tmp_path
     subprocess.run(command, cwd=tmp_path, env={**os.environ, "PATH": path}, check=True, timeout=300)
     written = {file.name.removesuffix(".cdx.json"): file for file in (tmp_path / "a folder").iterdir()}
     images = set(re.findall(r"LOCK: ([a-z-]+)", (ROOT / "compose.yml").read_text()))
-    assert written.keys() == images | {"local"}
+    assert written.keys() == images | {"local", "otel"}
     for lock, file in written.items():
         text, sbom = (ROOT / "requirements" / f"{lock}.lock").read_text(), json.loads(file.read_text())
         assert (sbom["bomFormat"], sbom["metadata"]["component"]["name"]) == ("CycloneDX", "sentiment-openfaas")

@@ -1,5 +1,6 @@
-"""Models as folders: read, verified, written."""
+"""Models as folders: read, verified, written; and what the commands on them have in common."""
 
+import argparse
 from pathlib import Path
 
 from contracts.codec import Malformed
@@ -9,6 +10,25 @@ from sentiment.artifact import Artifact, ArtifactError, scorer_of
 from sentiment.linear import LinearModel
 from sentiment.packing import unpack
 from sentiment.scorer import Scorer
+
+ERRORS = (DataError, ArtifactError)
+"""What a command on files says in a line."""
+
+
+def add_data(parser: argparse.ArgumentParser) -> None:
+    """Add `--data`."""
+    kinds = "aclImdb archive or folder, .csv or .jsonl of text,label"
+    parser.add_argument("--data", required=True, metavar="imdb|starter|PATH", help=kinds)
+
+
+def add_model(parser: argparse.ArgumentParser) -> None:
+    """Add `--model`."""
+    parser.add_argument("--model", required=True, type=Path, metavar="DIR")
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """Add `--json`."""
+    parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def load_model(folder: Path) -> LinearModel:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from matplotlib.figure import Figure
 
 if TYPE_CHECKING:
-    from client.compare import Figures
+    from client.commands.compare import Figures
 
 
 def plot(found: "Sequence[Figures]", path: Path) -> None:

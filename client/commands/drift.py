@@ -5,7 +5,8 @@ import sys
 from pathlib import Path
 from typing import TypeVar
 
-from client.drawing import drawing
+from client.commands.drawing import drawing
+from client.commands.folders import ERRORS, add_json, add_model, load_model
 from contracts.codec import indented
 from contracts.drift import Comparison
 from datasets import DataError, read_examples
@@ -13,11 +14,15 @@ from sentiment.drift.check import DEFAULT_LEVEL, DEFAULT_MINIMUM_TEXTS, check
 from sentiment.drift.samples import Reference, Sample, Window
 from sentiment.linear import LinearModel
 
+__all__ = ["ERRORS", "add_arguments", "run"]
+
 S = TypeVar("S", bound=Sample)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what the command takes besides `--model` and `--json`."""
+    """Add what the command takes."""
+    add_model(parser)
+    add_json(parser)
     for name in ("--reference", "--window"):
         parser.add_argument(name, required=True, type=Path, metavar="FILE", help="JSONL, CSV or aclImdb archive")
     parser.add_argument("--level", type=float, default=DEFAULT_LEVEL, help="of false alarms (default %(default)s)")
@@ -26,8 +31,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--plot", type=Path, metavar="FILE", help="draw words and distributions (.png, .svg, .pdf)")
 
 
-def run(arguments: argparse.Namespace, model: LinearModel) -> None:
-    """Check, print the report, draw it where asked to. Raises DataError for what can't be used."""
+def run(arguments: argparse.Namespace) -> None:
+    """Check, print the report, draw it where asked to. Raises DataError for what can't be used, ArtifactError."""
+    model = load_model(arguments.model)
     if not 0 < arguments.level < 1:
         raise DataError(f"--level must be between 0 and 1, not {arguments.level}")
     reference = _read(Reference, arguments.reference, model)

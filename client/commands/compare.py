@@ -11,8 +11,8 @@ from statistics import median
 from msgspec import Struct
 from tqdm import tqdm
 
-from client.drawing import drawing
-from client.models import served
+from client.commands.drawing import drawing
+from client.commands.folders import ERRORS, add_data, add_json, served
 from contracts.codec import indented
 from contracts.manifest import Evaluation
 from datasets import DataError, load_corpus
@@ -24,6 +24,8 @@ from sentiment.features import features_named
 from sentiment.text import Corpus
 from sentiment.trainers import TRAINERS
 from sentiment.training import held_out, train_artifact
+
+__all__ = ["ERRORS", "Figures", "add_arguments", "measured", "run"]
 
 HELD_OUT_SHARE = 0.1
 
@@ -45,7 +47,9 @@ class Figures(Struct, frozen=True):
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what the command takes besides `--data` and `--json`."""
+    """Add what the command takes."""
+    add_data(parser)
+    add_json(parser)
     test = f"texts to measure on (default: of imdb its test texts, else {HELD_OUT_SHARE:.0%} of the data)"
     parser.add_argument("--test", metavar="PATH", help=test)
     parser.add_argument("--plot", type=Path, metavar="FILE", help="draw accuracy and calibration (.png, .svg, .pdf)")
@@ -64,7 +68,7 @@ def run(arguments: argparse.Namespace) -> None:
     sys.stdout.write((indented(found) if arguments.json else describe(found)) + "\n")
     if arguments.plot:
         with drawing(arguments.plot):
-            from client.compare_plot import plot  # matplotlib is optional and slow to import
+            from client.commands.compare_plot import plot  # matplotlib is optional and slow to import
 
             plot(found, arguments.plot)
 
