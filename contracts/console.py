@@ -9,8 +9,9 @@ from msgspec import Raw, Struct
 
 from contracts.codec import Reader
 from contracts.drift import State
+from contracts.limits import Text
 from contracts.predict import ServedModel
-from contracts.retrain import Progress
+from contracts.retrain import LabelValue, Progress
 
 
 class LoginRequest(Struct, frozen=True):
@@ -22,14 +23,14 @@ class LoginRequest(Struct, frozen=True):
 class TextRequest(Struct, frozen=True):
     """A text to be scored and explained."""
 
-    text: str
+    text: Text
 
 
 class LabelRequest(Struct, frozen=True):
     """What a person says that a text is, a label as `parse_label` reads it."""
 
-    text: str
-    label: int | str
+    text: Text
+    label: LabelValue
 
 
 class Part(Struct, frozen=True):

@@ -15,6 +15,7 @@ trap 'rm -f "$versions"' EXIT
 sed -n 's/^\([a-z0-9].*[^ ]\) *\\$/\1/p' requirements/dev.lock > "$versions"
 compile -c "$versions" --extra local --output-file requirements/local.lock
 compile -c "$versions" --extra functions --output-file requirements/functions.lock
+compile -c "$versions" --extra functions --extra console --output-file requirements/console.lock
 # Retrain and drift, whose images so share their largest layer.
 compile -c "$versions" --extra functions --extra train --extra drift --output-file requirements/functions-train.lock
 compile -c "$versions" --extra bridge --output-file requirements/bridge.lock

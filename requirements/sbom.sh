@@ -6,7 +6,7 @@ set -eu
 mkdir -p "$1"
 folder=$(cd "$1" && pwd)
 cd "$(dirname "$0")/.."
-for lock in functions functions-train bridge otel local; do
+for lock in functions console functions-train bridge otel local; do
   # It warns that a lock file, which is a list, does not say what needs what.
   PYTHONWARNINGS=ignore cyclonedx-py requirements "requirements/$lock.lock" --pyproject pyproject.toml \
     --output-reproducible --output-file "$folder/$lock.cdx.json"

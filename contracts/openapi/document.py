@@ -1,12 +1,13 @@
-"""Documents of OpenAPI 3.1: of one function, and of all."""
+"""Documents of OpenAPI 3.1: of one function each, and of all."""
 
 from collections.abc import Iterator, Sequence
+from http import HTTPStatus
 from inspect import cleandoc
 from typing import Any
 
 import msgspec
 
-from contracts.openapi.routes import ABOUT, NO_METHOD, REFUSALS, ROUTES, TOKEN, Body, Route
+from contracts.openapi.routes import ABOUT, NO_METHOD, REFUSALS, ROUTES, SESSION, TOKEN, Body, Route
 from contracts.problem import ProblemDetails
 
 Part = dict[str, Any]
@@ -17,6 +18,25 @@ _WORDS = (
     "docs/http.md has it in words. Besides what stands here, every function answers `/openapi.json`, and, at its own "
     "address alone, `/_/health`, `/_/ready` and `/metrics`. A method that is not served is answered 405, with `Allow`."
 )
+_SECURITY: dict[str, list[Part]] = {
+    "none": [],
+    "optional": [{}, {TOKEN: []}],
+    "required": [{TOKEN: []}],
+    "session": [{SESSION: []}],
+}
+_SCHEMES: dict[str, Part] = {
+    TOKEN: {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "The secret retrain-token; the local stack's is in .local/env, as RETRAIN_TOKEN.",
+    },
+    SESSION: {
+        "type": "apiKey",
+        "in": "cookie",
+        "name": "console",
+        "description": "What `POST console/login` gives, for the console alone.",
+    },
+}
 _HEADERS: dict[int, tuple[str, str, Part]] = {
     401: ("WWW-Authenticate", "How to say who asks.", {"type": "string", "const": "Bearer"}),
     405: ("Allow", "The methods that are served, with commas between them.", {"type": "string"}),
@@ -25,16 +45,20 @@ _HEADERS: dict[int, tuple[str, str, Part]] = {
 }
 
 
-def of_function(name: str) -> Part:
-    """Return the document that a function serves; its addresses begin where it is read from."""
+def document(name: str) -> Part:
+    """Return the document that a function serves, the console that of all functions.
+
+    Its addresses begin where it is read from.
+    """
+    if name == "console":
+        return _of_all()
     server = {"url": ".", "description": "Where this document was read from."}
     return _document(f"Sentiment of English texts: {name}", ABOUT[name], [server], [name], "")
 
 
-def of_all() -> Part:
-    """Return the document of all functions, with addresses of the gateway."""
+def _of_all() -> Part:
     servers = [
-        {"url": "..", "description": "The gateway, where this is read from a function behind it."},
+        {"url": "..", "description": "The gateway through which this document was read."},
         {"url": "http://127.0.0.1:8080/function", "description": "That of the local stack."},
     ]
     return _document("Sentiment of English texts", "All functions, behind the gateway.", servers, [*ROUTES], "/{name}")
@@ -64,11 +88,10 @@ def _document(title: str, about: str, servers: list[Part], names: Sequence[str],
                 str(status): _refusal(status, why, schemas) for status, why in {**REFUSALS, 405: NO_METHOD}.items()
             },
             "securitySchemes": {
-                TOKEN: {
-                    "type": "http",
-                    "scheme": "bearer",
-                    "description": "The secret retrain-token; the local stack's is in .local/env, as RETRAIN_TOKEN.",
-                }
+                scheme: _SCHEMES[scheme]
+                for scheme in dict.fromkeys(
+                    scheme for _, route in _routes(names) for needed in _SECURITY[route.auth] for scheme in needed
+                )
             },
         },
     }
@@ -115,8 +138,8 @@ def _operation(name: str, route: Route, schemas: _Schemas) -> Part:
     if route.bodies:
         content = {media: _content(body, schemas) for media, body in route.bodies.items()}
         operation["requestBody"] = {"required": route.body_is_required, "content": content}
-    if route.auth != "none":
-        operation["security"] = [{TOKEN: []}] if route.auth == "required" else [{}, {TOKEN: []}]
+    if needed := _SECURITY[route.auth]:
+        operation["security"] = needed
     return operation
 
 
@@ -138,10 +161,10 @@ def _content(body: Body, schemas: _Schemas) -> Part:
 def _responses(route: Route, schemas: _Schemas) -> Part:
     found = dict[int, Part]()
     for status, kinds in route.answers.items():
-        found[status] = {
-            "description": " ".join(dict.fromkeys(cleandoc(kind.__doc__).partition("\n")[0] for kind in kinds)),
-            "content": {"application/json": {"schema": schemas.of(*kinds)}},
-        }
+        what = dict.fromkeys(cleandoc(kind.__doc__).partition("\n")[0] for kind in kinds)
+        found[status] = {"description": " ".join(what) or "It is done."}
+        if kinds:
+            found[status]["content"] = {"application/json": {"schema": schemas.of(*kinds)}}
         if route.headers:
             found[status]["headers"] = {name: _header(what, {"type": "string"}) for name, what in route.headers.items()}
         if status in route.links:
@@ -150,6 +173,8 @@ def _responses(route: Route, schemas: _Schemas) -> Part:
         found[status] = {"$ref": f"#/components/responses/{status}"}
     for status, why in route.refusals.items():
         found[status] = _refusal(status, why, schemas)
+        if status == HTTPStatus.UNAUTHORIZED and (TOKEN not in str(_SECURITY[route.auth])):
+            del found[status]["headers"]
     return {str(status): found[status] for status in sorted(found)}
 
 

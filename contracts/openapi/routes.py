@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
+from contracts import console
 from contracts.drift import Deleted, DriftReport, Findings, Generated, GenerateQuery, Reports, ReportsQuery
 from contracts.limits import (
     MAX_BATCH_TEXTS,
@@ -29,7 +30,8 @@ from contracts.retrain import (
 )
 
 JSON, TEXT = "application/json", "text/plain"
-TOKEN = "retrain-token"  # noqa: S105 - the name of one
+TOKEN, SESSION = "retrain-token", "session"
+"""How a request shows who sends it."""
 
 _Kind = Any
 """A structure, or another type that msgspec makes a schema of."""
@@ -49,8 +51,9 @@ class Route:
 
     path: behind the function's address. does: in a few words; more: what else there is to know. path_parameters: each
     with what it is. answers: the structures of each status, `headers` of those answers by name, with what each is.
-    refusals: what may be answered besides REFUSALS, by status, with the reason. auth: whether TOKEN is needed; where it
-    is optional, some requests need it, or get more with it. links: of each status, to other routes, as in OpenAPI.
+    refusals: what may be answered besides REFUSALS, by status, with the reason. auth: what is needed, TOKEN or a
+    SESSION of the console; where the token is optional, some requests need it, or get more with it. links: of each
+    status, to other routes, as in OpenAPI.
     """
 
     method: Literal["get", "post", "delete"]
@@ -64,7 +67,7 @@ class Route:
     body_is_required: bool = False
     headers: Mapping[str, str] = field(default_factory=dict)
     refusals: Mapping[int, str] = field(default_factory=dict)
-    auth: Literal["none", "optional", "required"] = "none"
+    auth: Literal["none", "optional", "required", "session"] = "none"
     links: Mapping[int, Mapping[str, object]] = field(default_factory=dict)
 
 
@@ -93,6 +96,38 @@ _GENERATE_REFUSALS = {
 _ONE_OF_BOTH = Meta(extra_json_schema={"oneOf": [{"required": ["text"]}, {"required": ["texts"]}]})
 _NO_EXAMPLES = Meta(extra_json_schema={"not": {"required": ["examples"]}})
 _EXAMPLES = Meta(extra_json_schema={"required": ["examples"]})
+
+_HANDED_ON = {
+    401: "There is no session.",
+    404: "What is asked for is not there.",
+    409: "Another run is under way, or something else that this can't be done beside.",
+    429: "There is too much of it now.",
+}
+
+
+def _shown(
+    method: Literal["get", "post"] | Literal["delete"],
+    path: str,
+    does: str,
+    answers: Mapping[int, tuple[_Kind, ...]],
+    *,
+    body: Body | None = None,
+    query: type[Struct] | None = None,
+) -> Route:
+    """Return a route of the console that needs a session, and hands on what another function answers."""
+    bodies = {JSON: body} if body else {}
+    return Route(
+        method,
+        path,
+        does,
+        answers,
+        query=query,
+        bodies=bodies,
+        body_is_required=body is not None,
+        refusals=_HANDED_ON,
+        auth="session",
+    )
+
 
 ROUTES: Mapping[str, Sequence[Route]] = {
     "predict": [
@@ -245,12 +280,64 @@ ROUTES: Mapping[str, Sequence[Route]] = {
             auth="optional",
         )
     ],
+    "console": [
+        Route(
+            "post",
+            "/login",
+            "Begins a session",
+            more="It lasts twelve hours, and is kept in a cookie. For a second after a wrong token none is looked at.",
+            bodies={JSON: Body((console.LoginRequest,), {"a token": {"token": "…"}})},
+            body_is_required=True,
+            answers={204: ()},
+            refusals={401: "This is not the console's token.", 429: "A wrong token was tried a moment ago."},
+        ),
+        _shown("post", "/logout", "Ends the session", {204: ()}),
+        _shown(
+            "post",
+            "/api/predict",
+            "Scores and explains a text, which is not remembered",
+            {200: (Scored,)},
+            body=Body((console.TextRequest,), {"a text": {"text": "What a bore"}}),
+        ),
+        _shown("get", "/api/now", "Shows what goes on", {200: (console.Now,)}),
+        _shown("get", "/api/drift", "Shows drift, now and before", {200: (console.Drift,)}),
+        _shown("post", "/api/drift", "Checks for drift, which counts", {200: (Findings, DriftReport)}),
+        _shown("post", "/api/generate-drift", "Makes drift", {200: (Generated,)}, query=GenerateQuery),
+        _shown("delete", "/api/generate-drift", "Removes what was made", {200: (Deleted,)}),
+        _shown("get", "/api/models", "Shows the model that is served, and all versions", {200: (console.Models,)}),
+        _shown(
+            "post",
+            "/api/rollback",
+            "Serves another version",
+            {200: (RolledBack,)},
+            body=Body((RollbackRequest,), {"one by its name": {"to": "20261124T192837Z-cdfaae22"}}),
+        ),
+        _shown("get", "/api/label", "Shows texts of which the model is not sure", {200: (console.ToLabel,)}),
+        _shown(
+            "post",
+            "/api/labels",
+            "Sends a label to retrain",
+            {202: (LabelsTaken,)},
+            body=Body((console.LabelRequest,), {"a label": {"text": "An instant classic.", "label": "positive"}}),
+        ),
+        Route(
+            "delete",
+            "/api/labels/{id}",
+            "Takes a label back",
+            path_parameters={"id": "The label's id."},
+            answers={200: (TakenBack,)},
+            refusals=_HANDED_ON,
+            auth="session",
+        ),
+        _shown("post", "/api/retrain", "Trains on what is pending", {200: (RunOutcome,)}),
+    ],
 }
-"""The routes of each function, as the gateway names it."""
+"""The routes of each function, as the gateway names it; of the console those that programs may ask, not its pages."""
 
 ABOUT: Mapping[str, str] = {
     "predict": "Scores texts.",
     "retrain": "Takes labels, and learns them.",
     "drift": "Tells whether the last texts still look like those that the model knows.",
     "generate-drift": "Makes drift, for trying it out; off unless it is enabled.",
+    "console": "The page for people, and what it asks.",
 }

@@ -94,6 +94,7 @@ def removal(settings: Settings, *, data: bool) -> list[Step]:
     beside = ("cluster", kubernetes.remove) if settings.kubernetes else ("bridge and servers", containers.remove)
     return [
         ("tools and gateway", check),
+        *([("kubectl and Helm", kubernetes.check_tools)] if settings.kubernetes else []),
         ("functions and secrets", functions.remove),
         (beside[0], partial(beside[1], data=data)),
         *([("credentials", forget)] if data else []),
@@ -110,9 +111,6 @@ def check(commands: Commands, settings: Settings) -> None:
         # In full, it would ask what newer one there is, and fail where the network is closed.
         ("faas-cli", "version", "--short-version"): "see https://docs.openfaas.com/cli/install/",
     }
-    if settings.kubernetes:
-        needed["helm", "version"] = "see https://helm.sh/docs/intro/install"
-        needed["kubectl", "version"] = "install it and point it at your cluster"
     for command, hint in needed.items():
         if words := commands.refusal(*command):
             raise ServiceError(f"{words}\n    {hint}")

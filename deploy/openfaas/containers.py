@@ -90,7 +90,7 @@ def train_first_model(commands: Commands, _settings: Settings) -> None:
         if not path.exists():
             raise ServiceError(f"TRAIN_DATA={data}: no such file; give imdb, starter or a path")
         mount = [f"--volume={path}:/data/{path.name}:ro", "-e", f"TRAIN_DATA=/data/{path.name}"]
-    hint = "the line above says why; TRAIN_DATA=starter or a path of your own needs no large download"
+    hint = "see its last lines; TRAIN_DATA=starter or a path of your own needs no large download"
     compose(commands, "run", "--rm", "--no-deps", "-T", *mount, "bootstrap", hint=hint)
 
 

@@ -1,5 +1,7 @@
 """Serves the console (docs/console.md): `python -m functions.console`. SIGTERM: answer what is in hand, exit 0."""
 
+from pathlib import Path
+
 from contracts.limits import MAX_BODY_BYTES
 from functions.console.access import Access
 from functions.console.app import build
@@ -16,6 +18,7 @@ from records import Records
 from records.recent import Recent
 
 THREADS = 8
+DESCRIPTION = Path(__file__).with_name("openapi.json")
 
 
 def main() -> None:
@@ -27,7 +30,7 @@ def main() -> None:
     recent = Recent(records)
     app = build(Access(settings.token), Overview(recent, functions, bridge, LastHour(recent)), functions)
     # A part that is away is shown as that: the console itself is ready.
-    serve(Front(ready_if(errors=()), limits, others=app.answer, threads=THREADS))
+    serve(Front(ready_if(errors=()), limits, others=app.answer, description=DESCRIPTION, threads=THREADS))
     records.close()
 
 

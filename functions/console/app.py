@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable
+from importlib.resources import files
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import quote, urlencode
@@ -32,9 +33,11 @@ from records import RecordsUnavailable
 T = TypeVar("T")
 FOLDER = Path(__file__).parent
 STATIC = FOLDER / "static"
+SWAGGER_UI = Path(str(files("flask_swagger_ui"))) / "dist"
+"""Swagger UI, as a wheel brings it: of it the page `explore` is made."""
 REPORTS_SHOWN = 50
 YEAR_SECONDS = 365 * 24 * 3600
-OPEN = ("show_login", "log_in", "static_file")
+OPEN = ("show_login", "log_in", "static_file", "swagger_ui_file")
 """What is answered without a session: nothing of it holds data."""
 SECURITY = {
     "Content-Security-Policy": (
@@ -44,7 +47,7 @@ SECURITY = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
 }
-PAGES = {"": "try", "now": "now", "drift": "drift", "models": "models", "label": "label"}
+PAGES = {"": "try", "now": "now", "drift": "drift", "models": "models", "label": "label", "explore": "explore"}
 """Where each page is, and the template that it is made of."""
 
 
@@ -77,11 +80,11 @@ def build(access: Access, overview: Overview, functions: Functions) -> FunctionA
 
     @app.get("/static/<of>/<path:name>")
     def static_file(of: str, name: str) -> Response:
-        response = send_from_directory(STATIC, name)
-        del response.headers["Date"]  # the front's own
-        is_this = of == version
-        response.headers["Cache-Control"] = f"public, max-age={YEAR_SECONDS}, immutable" if is_this else "no-store"
-        return response
+        return _static(STATIC, name, is_this=of == version)
+
+    @app.get("/static/<of>/swagger-ui/<name>")
+    def swagger_ui_file(of: str, name: str) -> Response:
+        return _static(SWAGGER_UI, name, is_this=of == version)
 
     @app.get("/login")
     def show_login() -> str:
@@ -98,7 +101,7 @@ def build(access: Access, overview: Overview, functions: Functions) -> FunctionA
         return "", 204
 
     @app.get("/", defaults={"page": ""})
-    @app.get("/<any(now, drift, models, label):page>")
+    @app.get("/<any(now, drift, models, label, explore):page>")
     def show_page(page: str) -> str:
         return render_template(f"{PAGES[page]}.html", page=PAGES[page])
 
@@ -189,9 +192,17 @@ class Missing:
             return None
 
 
+def _static(folder: Path, name: str, *, is_this: bool) -> Response:
+    """Return a file; is_this: whether it was asked for as it is now."""
+    response = send_from_directory(folder, name)
+    del response.headers["Date"]  # the front's own
+    response.headers["Cache-Control"] = f"public, max-age={YEAR_SECONDS}, immutable" if is_this else "no-store"
+    return response
+
+
 def _version() -> str:
     """Return what changes whenever a static file does."""
-    digest = hashlib.sha256()
+    digest = hashlib.sha256((SWAGGER_UI / "VERSION").read_bytes())
     for path in sorted(STATIC.rglob("*")):
         if path.is_file():
             digest.update(f"{path.relative_to(STATIC)}\0".encode() + path.read_bytes())

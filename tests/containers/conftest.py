@@ -87,6 +87,7 @@ def servers(s3_server: S3Server, mongodb_url: str, rabbitmq: RabbitMQNode, bucke
             "rabbitmq-url": rabbitmq.amqp_url,
             "rabbitmq-stream-url": rabbitmq.stream_url,
             "retrain-token": RETRAIN_TOKEN,
+            "console-token": secrets.token_urlsafe(),
         },
     )
 

@@ -112,6 +112,9 @@ def test_an_image_has_all_that_its_part_imports(tmp_path: Path, name: str) -> No
     command = f"import {start}"
     result = subprocess.run([sys.executable, "-c", command], cwd=app, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
+    folder = module.replace(".", "/")
+    beside = {path.relative_to(ROOT) for path in (ROOT / folder).rglob("*.[!p]*") if path.is_file()}
+    assert {path for path in beside if not (app / path).is_file()} == set(), "templates, texts, what a browser gets"
 
 
 def test_compose_and_the_stack_build_the_same_images() -> None:

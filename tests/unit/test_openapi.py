@@ -1,5 +1,6 @@
 """The documents of the functions: what the contracts say, whole, of routes that there are, with examples that work."""
 
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,21 +13,27 @@ from msgspec import UNSET
 from openapi_spec_validator import validate
 
 from contracts.codec import Malformed, QueryReader
+from contracts.console import read_label_request, read_login, read_text_request
 from contracts.names import FUNCTIONS
 from contracts.openapi.__main__ import ROOT, files
 from contracts.openapi.routes import JSON, ROUTES, TEXT
 from contracts.predict import read_request
 from contracts.retrain import read_label_example, read_labels_request, read_rollback_request
+from functions.console.access import Access
+from functions.console.app import build as console
 from functions.drift.__main__ import build as drift
 from functions.generate_drift.__main__ import build as generate_drift
 from functions.predict.app import METHODS
 from functions.predict.app import build as predict
 from functions.retrain.app import build as retrain
+from process.front import Front, Limits
+from tests.http import serving
 
 DOCUMENTS: dict[str, dict[str, Any]] = {
     str(path.relative_to(ROOT)): msgspec.json.decode(path.read_bytes()) for path in files()
 }
-WHOLE = DOCUMENTS["docs/openapi.json"]
+WHOLE = DOCUMENTS["functions/console/openapi.json"]
+"""The console's has all functions."""
 
 
 def operations(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -46,13 +53,17 @@ def test_a_document_is_one_of_openapi_3_1(document: dict[str, Any]) -> None:
     assert len({*found}) == len(found)
 
 
-def test_the_whole_has_the_routes_of_all_functions() -> None:
-    assert [*ROUTES] == [name for name in FUNCTIONS if name != "console"]
-    parts = [document for path, document in DOCUMENTS.items() if path != "docs/openapi.json"]
-    assert len(parts) == len(ROUTES)
-    assert sorted(operation["operationId"] for operation in operations(WHOLE)) == sorted(
-        operation["operationId"] for document in parts for operation in operations(document)
-    )
+def test_the_console_has_the_routes_of_all_functions() -> None:
+    assert [*ROUTES] == [*FUNCTIONS]
+    found = {operation["operationId"] for operation in operations(WHOLE)}
+    for path, document in DOCUMENTS.items():
+        own = {operation["operationId"] for operation in operations(document)}
+        assert own <= found, path
+    assert {path.split("/")[1] for path in WHOLE["paths"]} == {*FUNCTIONS}
+
+
+PAGES = ("show_login", "show_page", "static_file", "swagger_ui_file")
+"""Of the console, for people."""
 
 
 def routes_of(app: Flask) -> set[tuple[str, str]]:
@@ -61,6 +72,7 @@ def routes_of(app: Flask) -> set[tuple[str, str]]:
         (method.lower(), rule.rule.replace("<identifier>", "{id}"))
         for rule in app.url_map.iter_rules()
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
+        if rule.endpoint not in PAGES
     }
 
 
@@ -71,6 +83,7 @@ def test_the_routes_of_the_documents_are_those_of_the_functions() -> None:
         "retrain": retrain(nothing, callers=nothing, pace=nothing),
         "drift": drift(nothing, nothing),
         "generate-drift": generate_drift(nothing, enabled=True, token=None),
+        "console": console(Access("a-token"), nothing, nothing),
     }
     found = {name: routes_of(app) for name, app in apps.items()}
     found["predict"] |= {(method.lower(), "/") for method in METHODS.split(", ")} - {("head", "/"), ("options", "/")}
@@ -128,6 +141,10 @@ READERS: dict[tuple[str, str, str], Callable[[bytes], object]] = {
     ("predict", "/", TEXT): bytes.decode,
     ("retrain", "/", JSON): read_labels,
     ("retrain", "/rollback", JSON): read_rollback_request,
+    ("console", "/login", JSON): read_login,
+    ("console", "/api/predict", JSON): read_text_request,
+    ("console", "/api/labels", JSON): read_label_request,
+    ("console", "/api/rollback", JSON): read_rollback_request,
 }
 
 
@@ -163,3 +180,18 @@ def test_what_predict_refuses_does_not_fit_its_schema(body: object) -> None:
 )
 def test_what_retrain_refuses_does_not_fit_its_schema(body: object) -> None:
     assert not Draft202012Validator(schema_of("retrain", "/", "post", JSON)).is_valid(body)
+
+
+def test_the_page_explore_has_all_that_it_asks_for_from_the_console_itself() -> None:
+    app = console(Access("a-token"), None, None)  # type: ignore[arg-type]
+    description = ROOT / "functions" / "console" / "openapi.json"
+    front = Front(lambda: None, Limits.of(1_000), others=app.answer, description=description)
+    with serving(front) as client:
+        entered = client.post("/login", data='{"token": "a-token"}', content_type="application/json")
+        cookie = {"Cookie": entered.headers["Set-Cookie"].partition(";")[0]}
+        page = client.open("/explore", method="GET", headers=cookie).text
+        files = re.findall(r'(?:src|href)="(static/[^"]+)"', page)
+        assert sum("swagger-ui" in file for file in files) == 2
+        for file in files:
+            assert client.get(f"/{file}").status_code == 200, file
+        assert client.get("/openapi.json").get_json() == WHOLE
