@@ -67,11 +67,13 @@ def print_gate(starter: Corpus, dev: Corpus) -> None:
                     labels = 1 - labels
                 new = labelled(documents.select(chosen), labels.tolist(), bound=artifact.manifest.label_bound)
                 challenger = new.learned_by(champion)
-                on_holdout = gate.on_holdout(champion, challenger, holdout.texts, held_labels)
-                on_recent = gate.on_recent(champion, challenger, new)
+                scorers = champion.scorer(), challenger.scorer()
+                right = [gate.right(scorer, holdout.texts, held_labels) for scorer in scorers]
+                on_holdout = gate.Answers(held_labels, np.array(right))
+                on_recent = gate.on_recent(scorers[0], challenger, new)
                 promoted += gate.decide(on_holdout, on_recent).promote
                 rest, rest_truth = documents.select(~chosen), truth[~chosen]
-                accuracies = [gate.right(model, rest, rest_truth).mean() for model in (champion, challenger)]
+                accuracies = [gate.right(scorer, rest, rest_truth).mean() for scorer in scorers]
                 figures.append((*on_holdout.shares(), *on_recent.shares(), *accuracies))
             holdout_before, holdout_after, recent_before, recent_after, before, after = np.mean(figures, axis=0)
             print(

@@ -70,13 +70,13 @@ def main(arguments: list[str] | None = None) -> int:
         code = module.run(parsed)
         sys.stdout.flush()  # here, where an error can still be told
         return code or 0
-    except module.ERRORS as error:
-        sys.stderr.write(f"{parser.prog}: {error}\n")
-        return 1
     except BrokenPipeError:
         # The reader of our output has gone, as `head` does; Python would complain again when it flushes.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except module.ERRORS as error:
+        sys.stderr.write(f"{parser.prog}: {error}\n")
+        return 1
     except KeyboardInterrupt:
         return 130
 

@@ -11,6 +11,7 @@ from scipy.sparse import csr_array
 from sentiment.counts import TextCounts
 
 Floats = NDArray[np.float64]
+SMOOTHING = 1.0
 _ROWS = ("columns", "ends", "labels", "weights")
 
 
@@ -32,15 +33,24 @@ class Examples:
         return len(self.labels)
 
     @classmethod
-    def of(cls, texts: TextCounts, places: NDArray[np.int32], labels: Sequence[int], weights: Floats) -> Self:
-        """Return counted texts; places: (V,), of each term of their vocabulary, -1 where it is left out.
+    def of(
+        cls, texts: TextCounts, place_of: Mapping[str, int], labels: Sequence[int], weight: float | Floats = 1.0
+    ) -> Self:
+        """Return counted texts; place_of: of each term, without those that are left out.
 
-        weights: (D,), how many times each text counts. A text has a term or not: where its terms, all alike, count less
-        than once (see sentiment.influence), it is the text that counts for as much less.
+        weight: how many times each text counts, one number or (D,). A text has a term or not: where its terms, all
+        alike, count less than once (see sentiment.influence), it is the text that counts for as much less. A text of so
+        many terms that nothing is left of what it counts for is left out.
+        Raises ValueError where labels are missing, or not 0 or 1.
         """
-        shares, begins = np.ones(len(texts)), texts.occurrences.indptr
+        if len(labels) != len(texts):
+            raise ValueError(f"{len(texts)} texts came with {len(labels)} labels")
+        if not set(labels) <= {0, 1}:
+            raise ValueError("labels must be 0 or 1")
+        weights, begins = np.array(np.broadcast_to(weight, len(texts)), dtype=np.float64), texts.occurrences.indptr
         filled = begins[1:] > begins[:-1]
-        shares[filled] = np.minimum(texts.occurrences.data[begins[:-1][filled]], 1)
+        weights[filled] *= np.minimum(texts.occurrences.data[begins[:-1][filled]], 1)
+        places = np.array([place_of.get(term, -1) for term in texts.vocabulary], dtype=np.int32)
         if (places < 0).any():
             texts, places = texts.of_terms(places >= 0), places[places >= 0]
         counted = texts.occurrences
@@ -49,7 +59,8 @@ class Examples:
         entries = csr_array((ones, places[counted.indices], counted.indptr), shape=shape)
         entries.sum_duplicates()
         columns, ends = entries.indices.astype(np.int32), entries.indptr.astype(np.int32)
-        return cls(columns, ends, np.array(labels, dtype=np.int8), weights * shares)
+        found = cls(columns, ends, np.array(labels, dtype=np.int8), weights)
+        return found if weights.all() else found.select(weights != 0)
 
     @classmethod
     def read(cls, arrays: Mapping[str, NDArray[Any]], terms: int) -> Self:
@@ -113,9 +124,12 @@ class Examples:
             np.append(self.weights, other.weights),
         )
 
-    def without(self, others: "Examples") -> Self:
-        """Return all texts but the last one like each of `others`; raises ValueError where there is none."""
-        kept = np.ones(len(self), dtype=np.bool_)
+    def without(self, others: "Examples", among: NDArray[np.bool_] | None = None) -> NDArray[np.bool_]:
+        """Return which texts are left without the last one like each of `others`, (D,); raises ValueError for none.
+
+        among: which there are, (D,); without, all.
+        """
+        kept = np.ones(len(self), dtype=np.bool_) if among is None else among.copy()
         lengths = np.diff(self.ends)
         for begin, end, label, weight in zip(others.ends, others.ends[1:], others.labels, others.weights, strict=False):
             terms = others.columns[begin:end]
@@ -127,4 +141,14 @@ class Examples:
             if row is None:
                 raise ValueError("these texts were not all learned by this model, so they can't be taken back")
             kept[row] = False
-        return self.select(kept)
+        return kept
+
+
+def log_ratios(negative: Floats, positive: Floats) -> Floats:
+    """Return the naive Bayes log-odds of terms by how many texts of each class have them, (V,); 0 where none has."""
+    there = negative + positive > 0
+    negative, positive = (np.where(there, texts + SMOOTHING, 0) for texts in (negative, positive))
+    found: list[Floats] = [
+        np.log(texts / texts.sum(), where=there, out=np.zeros(len(texts))) for texts in (negative, positive)
+    ]
+    return found[1] - found[0]

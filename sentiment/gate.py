@@ -41,7 +41,8 @@ from contracts.names import CLASSES
 from contracts.retrain import PairedTest
 from sentiment.counts import TextCounts
 from sentiment.drift.two_sample import holm
-from sentiment.linear import Floats, LinearModel
+from sentiment.linear import Floats, Learned, LinearModel
+from sentiment.scorer import Scorer
 
 M = TypeVar("M", bound=LinearModel)
 
@@ -88,11 +89,6 @@ class Answers:
         return float(champion), float(challenger)
 
 
-def on_holdout(champion: LinearModel, challenger: LinearModel, texts: TextCounts, labels: LabelArray) -> Answers:
-    """Have both models answer the holdout."""
-    return Answers(labels, np.array([right(model, texts, labels) for model in (champion, challenger)]))
-
-
 @dataclass(frozen=True, eq=False)
 class Labelled:
     """Texts with labels, (N,): as a model answers them, as it counts them where it learns them, and how many times."""
@@ -115,29 +111,29 @@ class Labelled:
         """Return the model that has learned them, too."""
         return model.added(self.counted, self.labels.tolist(), weight=self.weights)
 
-    def forgotten_by(self, model: M) -> M:
-        """Return the model without them, which it has learned; raises ValueError where it has not."""
-        return model.added(self.counted, self.labels.tolist(), weight=-self.weights)
+    def left_out_of(self, model: Learned) -> Learned:
+        """Return what the model would be without them, which it has learned; raises ValueError where it has not."""
+        return model.without(self.counted, self.labels.tolist(), weight=self.weights)
 
 
-def on_recent(champion: LinearModel, challenger: LinearModel, recent: Labelled) -> Answers:
+def on_recent(champion: Scorer, challenger: Learned, recent: Labelled) -> Answers:
     """Have the champion answer recent labels, and for each a challenger trained on the other folds of them."""
     return Answers(recent.labels, np.array([right(champion, recent.texts, recent.labels), unseen(challenger, recent)]))
 
 
-def unseen(model: LinearModel, learned: Labelled) -> Booleans:
+def unseen(model: Learned, learned: Labelled) -> Booleans:
     """Return which labels a model that has learned them would get right if it had not, (N,): fold by fold."""
     found = np.zeros(len(learned), dtype=np.bool_)
     fold_of = np.arange(len(learned)) % FOLDS
     for fold in range(min(FOLDS, len(learned))):
         held = learned.select(fold_of == fold)
-        found[fold_of == fold] = right(held.forgotten_by(model), held.texts, held.labels)
+        found[fold_of == fold] = right(held.left_out_of(model).scorer(), held.texts, held.labels)
     return found
 
 
-def right(model: LinearModel, texts: TextCounts, labels: LabelArray) -> Booleans:
+def right(scorer: Scorer, texts: TextCounts, labels: LabelArray) -> Booleans:
     """Return which texts a model labels as they are labelled, (N,)."""
-    return np.asarray((texts.log_odds(model.scorer()) > 0) == (labels == 1))
+    return np.asarray((texts.log_odds(scorer) > 0) == (labels == 1))
 
 
 def decide(

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,19 @@ from sentiment.scorer import Scorer, Weights
 from sentiment.table import Table
 
 Floats = NDArray[np.float64]
+
+
+class Learned(Protocol):
+    """What has learned labelled texts, and can tell what it would be without some: to be compared, not to be served."""
+
+    def scorer(self) -> Scorer:
+        """Return what scores texts by it."""
+
+    def without(self, texts: TextCounts, labels: Sequence[int], *, weight: float | Floats = 1.0) -> "Learned":
+        """Return what it would be without texts that it has learned, as near as a text's class needs.
+
+        texts, weight: as they were learned. Raises ValueError where they were not.
+        """
 
 
 class LinearModel(ABC):
@@ -55,6 +68,10 @@ class LinearModel(ABC):
         texts: counted by `features`. weight: how many times each of them counts.
         Raises ValueError where texts are taken back that the model has not learned.
         """
+
+    def without(self, texts: TextCounts, labels: Sequence[int], *, weight: float | Floats = 1.0) -> Learned:
+        """Return what it would be without texts, see Learned; here exactly that."""
+        return self.added(texts, labels, weight=-weight)
 
     @abstractmethod
     def arrays(self) -> Mapping[str, NDArray[Any]]:

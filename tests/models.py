@@ -1,6 +1,7 @@
 """What tests say of the models that they make, and ask of those that they get."""
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from sentiment.influence import within
 from sentiment.linear import LinearModel
 from sentiment.model import Model
 
+M = TypeVar("M", bound=LinearModel)
 ABOUT = About(trained_at="2026-01-02T03:04:05+00:00", trainer="test", data="tests", examples=10)
 IMDB_VOCABULARY_WORDS = 121_000
 
@@ -29,6 +31,11 @@ def equal(one: LinearModel, other: LinearModel) -> bool:
 def labelled(texts: TextCounts, labels: Sequence[int], *, bound: Bound | None = None, weight: float = 1) -> Labelled:
     """Texts with labels as a run learns them."""
     return Labelled(texts, within(texts, bound), np.array(labels, dtype=np.intp), np.full(len(labels), weight))
+
+
+def taken_back(learned: Labelled, model: M) -> M:
+    """The model without labels that it has learned."""
+    return model.added(learned.counted, learned.labels.tolist(), weight=-learned.weights)
 
 
 def sized(words: int) -> Model:

@@ -2,7 +2,8 @@
 
 import argparse
 import sys
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator
 
 from client.commands import served
 from client.commands.served import ERRORS, asking
@@ -26,23 +27,36 @@ def run(arguments: argparse.Namespace) -> int:
     Raises SentimentError.
     """
     failed = 0
-    asked = list[str]()
-
-    def texts() -> Iterator[str]:
-        for text in arguments.text or (line.rstrip("\r\n") for line in sys.stdin):
-            asked.append(text)
-            yield text
-
     with asking(arguments) as client:
-        answers = client.predict_many(texts(), explain=arguments.explain, record=arguments.record)
-        for number, answer in enumerate(answers):
-            text, asked[number] = asked[number], ""
-            failed += answer.error is not None
-            if arguments.json:
-                write_lines([answer])
-            else:
-                write(described(text, answer))
+        for texts in _together(arguments.text):
+            asked = deque[str]()
+            answers = client.predict_many(_noted(texts, asked), explain=arguments.explain, record=arguments.record)
+            for answer in answers:
+                text = asked.popleft()
+                failed += answer.error is not None
+                if arguments.json:
+                    write_lines([answer])
+                else:
+                    write(described(text, answer))
     return 1 if failed else 0
+
+
+def _together(texts: list[str]) -> Iterator[Iterable[str]]:
+    """Yield texts that are asked together: all, but one by one where somebody types them and waits for an answer."""
+    lines = (line.rstrip("\r\n") for line in sys.stdin)
+    if texts:
+        yield texts
+    elif sys.stdin.isatty():
+        yield from ([line] for line in lines)
+    else:
+        yield lines
+
+
+def _noted(texts: Iterable[str], asked: deque[str]) -> Iterator[str]:
+    """Yield texts, and note what is asked, for when its answer comes."""
+    for text in texts:
+        asked.append(text)
+        yield text
 
 
 def described(text: str, answer: Answer) -> str:

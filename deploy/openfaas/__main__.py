@@ -77,9 +77,9 @@ def deployment(settings: Settings) -> list[Step]:
     return [
         *checks(settings),
         ("credentials", credentials),
-        *([] if on_cluster else [(f"servers: {', '.join(settings.ours) or 'yours'}", containers.start_servers)]),
         ("images", containers.build),
         ("registry", containers.push),
+        *([] if on_cluster else [(f"servers: {', '.join(settings.ours) or 'yours'}", containers.start_servers)]),
         ("cluster", kubernetes.apply) if on_cluster else ("first model", first_model),
         ("functions", functions.deploy),
         *([] if on_cluster else [("bridge", containers.start_bridge)]),
@@ -94,6 +94,7 @@ def removal(settings: Settings, *, data: bool) -> list[Step]:
     beside = ("cluster", kubernetes.remove) if settings.kubernetes else ("bridge and servers", containers.remove)
     return [
         ("tools and gateway", check),
+        *([("kubectl and Helm", kubernetes.check_tools)] if settings.kubernetes else []),
         ("functions and secrets", functions.remove),
         (beside[0], partial(beside[1], data=data)),
         *([("credentials", forget)] if data else []),
@@ -110,9 +111,6 @@ def check(commands: Commands, settings: Settings) -> None:
         # In full, it would ask what newer one there is, and fail where the network is closed.
         ("faas-cli", "version", "--short-version"): "see https://docs.openfaas.com/cli/install/",
     }
-    if settings.kubernetes:
-        needed["helm", "version"] = "see https://helm.sh/docs/intro/install"
-        needed["kubectl", "version"] = "install it and point it at your cluster"
     for command, hint in needed.items():
         if words := commands.refusal(*command):
             raise ServiceError(f"{words}\n    {hint}")

@@ -5,6 +5,7 @@ import os
 import re
 from collections.abc import Iterator
 
+from deploy.openfaas.capacity import asked, free, items
 from deploy.openfaas.commands import ROOT, Commands
 from deploy.openfaas.containers import OTHER_IMAGES, pushed_digest
 from deploy.openfaas.settings import NAMESPACE, SECRETS, SERVERS, Settings
@@ -35,24 +36,32 @@ OPERATORS = {
     "--repo https://mongodb.github.io/helm-charts --set operator.watchNamespace='*'",
     "scaledobjects.keda.sh": f"{_HELM} keda keda keda --repo https://kedacore.github.io/charts",
 }
+# Where one of these is, nodes are added when pods need them.
+ADDS_NODES = ("--namespace=kube-system configmap/cluster-autoscaler-status", "crd/nodepools.karpenter.sh")
+
+
+def check_tools(commands: Commands, _settings: Settings) -> None:
+    """See that kubectl reaches a cluster, and that Helm is new enough; raises ServiceError."""
+    if commands.only_says("kubectl version; helm version"):
+        return
+    if refused := commands.refusal("kubectl", "version"):
+        raise ServiceError(f"{refused}\n    install kubectl, and point it at your cluster")
+    found = re.match(r"v(\d+)\.(\d+)", commands.ask("helm", "version", "--short") or "")
+    if not found or (int(found[1]), int(found[2])) < HELM_FROM:
+        wanted = ".".join(map(str, HELM_FROM))
+        raise ServiceError(f"there is no Helm {wanted} or newer: see https://helm.sh/docs/intro/install")
 
 
 def check(commands: Commands, settings: Settings) -> None:
     """See that the cluster has what the chart needs; raises ServiceError with what is missing, and what brings it."""
-    if commands.only_says("kubectl get storageclass, crd, ...; helm template"):
+    check_tools(commands, settings)
+    if commands.only_says("kubectl get storageclass, crd, nodes, ...; helm template"):
         return
     if missing := list(_missing(commands, settings)):
         raise ServiceError("missing:" + "".join(f"\n    - {each}" for each in missing))
 
 
 def _missing(commands: Commands, settings: Settings) -> Iterator[str]:
-    if refused := commands.refusal("kubectl", "version"):
-        yield f"a cluster that kubectl reaches: {refused}"
-        return
-    found = re.match(r"v(\d+)\.(\d+)", commands.ask("helm", "version", "--short") or "")
-    if not found or (int(found[1]), int(found[2])) < HELM_FROM:
-        yield f"Helm {'.'.join(map(str, HELM_FROM))} or newer: see https://helm.sh/docs/intro/install"
-        return
     if not os.environ.get("REGISTRY"):
         yield "REGISTRY: export REGISTRY=<where you push to and the nodes pull from; public for the community edition>"
     if os.environ.get("TRAIN_DATA", "imdb") not in ("", "imdb", "starter"):
@@ -70,11 +79,17 @@ def _missing(commands: Commands, settings: Settings) -> Iterator[str]:
         group = definition.partition(".")[2]
         if f"\napiVersion: {group}/" in rendered and commands.ask("kubectl", "get", f"crd/{definition}") is None:
             yield f"{definition}, of its operator: {brings}"
-    classes = json.loads(commands.ask("kubectl", "get", "storageclass", "--output=json") or '{"items": []}')["items"]
+    classes = items(commands, "storageclass")
     default = "storageclass.kubernetes.io/is-default-class"
     if not any((each["metadata"].get("annotations") or {}).get(default) == "true" for each in classes):
         one = classes[0]["metadata"]["name"] if classes else "NAME"
         yield f"a default storage class: kubectl annotate storageclass {one} {default}=true"
+    if any(commands.ask("kubectl", "get", *each.split()) is not None for each in ADDS_NODES):
+        return
+    wanted, there = asked(rendered), free(commands, beside=NAMESPACE)
+    if there and (wanted.cpus > there.cpus or wanted.memory_bytes > there.memory_bytes):
+        small = "export CHART_VALUES=deploy/chart/values-small.yaml"
+        yield f"{wanted} in all, of which the nodes have {there} to give: add nodes, or {small}"
 
 
 def apply(commands: Commands, settings: Settings) -> None:

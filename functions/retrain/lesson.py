@@ -57,6 +57,13 @@ class Lesson:
         labelled = Labelled(texts, within(texts, bound), np.array(labels, dtype=np.intp), np.array(weights))
         return cls(ids, principals, labelled)
 
+    def words(self) -> set[str]:
+        """Return the terms that a model has once it has learned them, if it has none of them yet."""
+        counted = self.labelled.counted
+        found = np.zeros(len(counted.vocabulary), dtype=np.bool_)
+        found[counted.occurrences.indices[counted.occurrences.data > 0]] = True
+        return {*compress(counted.vocabulary, found.tolist())}
+
     def by_principal(self) -> Counter[str]:
         """Return how many labels each principal vouches for."""
         return Counter(principal for each in self.principals for principal in each)

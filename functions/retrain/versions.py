@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Self
 
 import numpy as np
@@ -23,6 +24,7 @@ from sentiment.drift.measures import measure
 from sentiment.drift.samples import Reference
 from sentiment.linear import LinearModel
 from sentiment.packing import Holdout, pack, unpack
+from sentiment.scorer import Scorer
 from sentiment.trainers import TRAINERS
 
 MAX_ANCESTORS = 1_000
@@ -65,6 +67,21 @@ class Champion:
         content = artifact.parts.get(HOLDOUT_PART)
         holdout = Holdout.from_bytes(content) if content else Holdout(count_texts([]), np.zeros(0, dtype=np.int8))
         return cls(current, artifact, unpack(artifact), holdout.texts, holdout.labels.astype(np.intp))
+
+    @cached_property
+    def scorer(self) -> Scorer:
+        """What scores texts by its model."""
+        return self.model.scorer()
+
+    @cached_property
+    def holdout_right(self) -> gate.Booleans:
+        """Which texts of the holdout it gets right, (N,)."""
+        return gate.right(self.scorer, self.holdout, self.holdout_labels)
+
+    @cached_property
+    def words(self) -> frozenset[str]:
+        """The terms that it has."""
+        return frozenset(self.model.vocabulary)
 
     @property
     def bound(self) -> Bound | None:

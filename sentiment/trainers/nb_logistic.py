@@ -23,8 +23,8 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from sentiment.counts import TextCounts, count_texts
-from sentiment.examples import Examples
+from sentiment.counts import TextCounts, Vocabulary, count_texts
+from sentiment.examples import SMOOTHING, Examples, log_ratios
 from sentiment.features import (
     LONGEST_SEQUENCE,
     SEQUENCES,
@@ -35,10 +35,10 @@ from sentiment.features import (
     sequences_by_length,
 )
 from sentiment.linear import Floats, LinearModel
+from sentiment.refitting import Refitted
 
 LEAST_TEXTS = 3
 INVERSE_REGULARISATION = 0.1
-SMOOTHING = 1.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,8 +81,7 @@ class NbLogistic(LinearModel):
         places = np.zeros(len(vocabulary), dtype=np.int32)
         places[found] = np.arange(len(found))
         examples, terms = examples.placed(places), len(found)
-        negative, positive = (examples.texts_with(terms, label) + SMOOTHING for label in (0, 1))
-        ratios = np.log(positive / positive.sum()) - np.log(negative / negative.sum())
+        ratios = log_ratios(*(examples.texts_with(terms, label) for label in (0, 1)))
         model = LogisticRegression(C=INVERSE_REGULARISATION, solver="liblinear")
         model.fit(examples.weighted(ratios), examples.labels, sample_weight=examples.weights)
         words = tuple([vocabulary[index] for index in found])
@@ -116,20 +115,21 @@ class NbLogistic(LinearModel):
 
         Raises ValueError where texts are taken back that the model has not learned.
         """
-        if len(labels) != len(texts):
-            raise ValueError(f"{len(texts)} texts came with {len(labels)} labels")
-        if not set(labels) <= {0, 1}:
-            raise ValueError("labels must be 0 or 1")
-        weights = np.array(np.broadcast_to(weight, len(texts)), dtype=np.float64)
         known = frozenset(self.vocabulary)
         vocabulary = *self.vocabulary, *(term for term in texts.vocabulary if term not in known and is_word(term))
         place_of = dict(zip(vocabulary, range(len(vocabulary)), strict=True))
-        places = np.array([place_of.get(term, -1) for term in texts.vocabulary], dtype=np.int32)
-        more = Examples.of(texts, places, labels, np.abs(weights))
-        # A text of so many terms that nothing is left of what it counts for is not kept.
-        counts, negative = more.weights > 0, weights < 0
-        examples = self.examples.without(more.select(counts & negative)) if negative.any() else self.examples
-        return self.fitted(vocabulary, examples + more.select(counts & ~negative))
+        more = Examples.of(texts, place_of, labels, weight)
+        back = more.select(more.weights < 0)
+        kept = self.examples.without(replace(back, weights=-back.weights))
+        return self.fitted(vocabulary, self.examples.select(kept) + more.select(more.weights > 0))
+
+    def without(self, texts: TextCounts, labels: Sequence[int], *, weight: float | Floats = 1.0) -> Refitted:
+        """Return what it would be without texts, nearly, and many times as fast as `added`."""
+        return self._refitted.without(texts, labels, weight=weight)
+
+    @cached_property
+    def _refitted(self) -> Refitted:
+        return Refitted.of(self.vocabulary, self.examples, self.weights, self.intercept, INVERSE_REGULARISATION)
 
 
 def train(texts: Iterable[str], labels: Sequence[int]) -> NbLogistic:
@@ -145,8 +145,7 @@ def train(texts: Iterable[str], labels: Sequence[int]) -> NbLogistic:
     if not terms:
         raise ValueError(f"no word is in {LEAST_TEXTS} texts or more: an empty vocabulary")
     counted = count_texts(texts, replace(SEQUENCES, terms=lambda text: [t for t in sequences(text) if t in terms]))
-    places = np.arange(len(counted.vocabulary), dtype=np.int32)
-    return NbLogistic.fitted(counted.vocabulary, Examples.of(counted, places, labels, np.ones(len(labels))))
+    return NbLogistic.fitted(counted.vocabulary, Examples.of(counted, Vocabulary(counted.vocabulary).index, labels))
 
 
 def frequent_terms(texts: Iterable[str]) -> set[str]:

@@ -140,6 +140,8 @@ def test_nb_logistic_is_right_in_91_percent_and_its_probabilities_mean_something
     assert result.accuracy >= 0.91
     assert result.log_loss <= 0.235
     assert result.calibration_error <= 0.025
+    # All sequences of a review at once, and each by itself.
+    assert [scorer.log_odds(text) for text in dev.texts[:1_000]] == pytest.approx(log_odds[:1_000], rel=0, abs=1e-9)
 
 
 @pytest.mark.parametrize("model", ["artifact", "logistic"])

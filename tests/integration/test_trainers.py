@@ -25,7 +25,7 @@ from tests.models import equal
 from tests.running import running
 from tests.system import promote, python_service
 
-TEXTS = ["Not bad, but good!", "Not good, but bad?", "good", "nothing known", ""]
+TEXTS = ["Not bad, but good!", "Not good, but bad?", "good", "nothing known", "", "Not bad, but good: film1! " * 5]
 
 
 def corpus(count: int = 400) -> Corpus:

@@ -71,12 +71,16 @@ def credentials(folder: Path) -> Mapping[str, str]:
 
 def render(values: Values, *, revision: int = 1) -> list[Document]:
     """Return what Helm would apply for these values, beside a registry; raises HelmError."""
+    return [each for each in yaml.load_all(rendered(values, revision=revision), yaml.CSafeLoader) if each]
+
+
+def rendered(values: Values, *, revision: int = 1) -> str:
+    """Return the same as Helm writes it."""
     with helm_python.Chart.load(str(CHART)) as chart:
         given = json.loads(json.dumps({"registry": REGISTRY, **values}))
         chart.validate_schema(given)
-        rendered = chart.render(given, name="sentiment", namespace="sentiment", revision=revision)
-    texts = (text for name, text in rendered.items() if name.endswith(".yaml"))
-    return [document for text in texts for document in yaml.load_all(text, yaml.CSafeLoader) if document]
+        found = chart.render(given, name="sentiment", namespace="sentiment", revision=revision)
+    return "\n---\n".join(text for name, text in found.items() if name.endswith(".yaml"))
 
 
 def named(documents: list[Document], kind: str, name: str) -> Document:

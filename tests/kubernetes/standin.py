@@ -20,7 +20,8 @@ EMPTY: dict[str, Any] = {
     "tests": 0, "crds": ["rabbitmqclusters.rabbitmq.com", "mongodbcommunity.mongodbcommunity.mongodb.com"],
     "classes": [{"metadata": {"annotations": {"storageclass.kubernetes.io/is-default-class": "true"}}}],
     "there": ["namespace/openfaas", "apiservice/v1beta1.metrics.k8s.io"], "login": True, "pushed": "first",
-    "helm": "v3.18.4",
+    "helm": "v3.18.4", "pods": [],
+    "nodes": [{"spec": {}, "status": {"allocatable": {"cpu": "7910m", "memory": "16384256Ki"}}}],
 }  # fmt: skip
 
 
@@ -89,10 +90,12 @@ def kubectl(state: dict[str, Any], arguments: list[str]) -> None:
             pass
         case ["get", "storageclass", *_]:
             print(json.dumps({"items": state["classes"]}))
+        case ["get", "nodes" | "pods" as what, *_]:
+            print(json.dumps({"items": state[what]}))
         case ["get", "rabbitmqclusters.rabbitmq.com/rabbitmq"]:
             if "RabbitmqCluster/rabbitmq" not in resources:
                 fail("not found")
-        case ["get", what]:
+        case ["get", what] | ["get", "--namespace=kube-system", what]:
             if what.removeprefix("crd/") not in [*state["there"], *state["crds"]]:
                 fail(f"{what}: not found")
         case ["apply", "--filename", "-"]:

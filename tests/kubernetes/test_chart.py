@@ -17,6 +17,7 @@ import yaml
 
 from contracts.names import FUNCTIONS
 from deploy.chart_files import files
+from deploy.openfaas import capacity
 from deploy.rights import BUCKET, RECORDS
 from tests.kubernetes.rendering import (
     CASES,
@@ -34,6 +35,7 @@ from tests.kubernetes.rendering import (
     named,
     pods,
     render,
+    rendered,
     small,
     strings,
 )
@@ -443,24 +445,40 @@ def test_helm_test_scores_a_text_and_sends_a_message() -> None:
 
 def test_the_scripts_are_those_of_compose() -> None:
     scripts = named(render({}), "ConfigMap", "scripts")["data"]
+    compose = "".join((ROOT / name).read_text() for name in ("compose.yml", "deploy/compose/s3.yml"))
+    compose = compose.replace("../chart", "./deploy/chart")
     for name in ("minio-users.sh", "mongodb-users.js", "enabled_plugins"):
-        assert scripts[name] == (ROOT / "deploy" / "compose" / name).read_text()
+        assert scripts[name] == (CHART / "files" / name).read_text()
+        assert f"./deploy/chart/files/{name}:" in compose
 
 
 def test_the_page_says_how_much_is_asked_for_in_all() -> None:
+    page = Path(ROOT / "docs" / "deploying.md").read_text().replace("\n", " ")
     for given, title in (({}, "By default it"), (small(), "The small one")):
         cpus, gib = asked(render(given))
-        text = Path(ROOT / "docs" / "deploying.md").read_text()
-        found = re.search(rf"{title} asks for about ([\d.]+) processors and ([\d.]+) GiB", text.replace("\n", " "))
+        found = re.search(rf"{title} asks for about ([\d.]+) processors and ([\d.]+) GiB", page)
         assert found
         assert float(found[1]) == pytest.approx(cpus, abs=0.15)
         assert float(found[2]) == pytest.approx(gib, abs=0.15)
+
+
+def test_deploy_sh_adds_up_what_is_asked_for_as_it_is_in_the_documents(
+    values: Values, documents: list[Document]
+) -> None:
+    """It has no reader of YAML."""
+    cpus, memory_bytes = capacity.asked(rendered(values))
+    assert (cpus, memory_bytes / 2**30) == pytest.approx(asked(documents))
 
 
 def asked(documents: list[Document]) -> tuple[float, float]:
     """Return processors and GiB of memory that all pods ask for at the start, without those that end."""
     units = {"Gi": 1.0, "Mi": 1 / 1024}
     cpus = gib = 0.0
+    (least,) = (
+        document["spec"].get("minReplicas") or document["spec"]["minReplicaCount"]
+        for document in documents
+        if document["kind"] in ("HorizontalPodAutoscaler", "ScaledObject")
+    )
     for document in documents:
         spec = document.get("spec", {})
         match document["kind"]:
@@ -469,8 +487,7 @@ def asked(documents: list[Document]) -> tuple[float, float]:
             case "MongoDBCommunity":
                 found, number = spec["statefulSet"]["spec"]["template"]["spec"]["containers"], spec["members"]
             case "Deployment" | "StatefulSet":
-                found, number = spec["template"]["spec"]["containers"], spec.get("replicas")
-                number = number or named(documents, "HorizontalPodAutoscaler", "bridge")["spec"]["minReplicas"]
+                found, number = spec["template"]["spec"]["containers"], spec.get("replicas", least)
             case _:
                 continue
         for each in found:

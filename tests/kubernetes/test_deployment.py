@@ -17,11 +17,23 @@ from typing import Any
 import pytest
 
 from contracts.names import FUNCTIONS
+from deploy.openfaas.kubernetes import OPERATORS
 from tests.kubernetes.rendering import REGISTRY, environment
 from tests.project import ROOT, copy_project
 
 TOOLS = ("docker", "faas-cli", "kubectl", "helm")
 CHANGING = ("apply", "patch", "delete", "upgrade", "uninstall", "deploy", "remove", "create", "push")
+
+
+def node(cpu: str, memory: str, *, unschedulable: bool = False) -> dict[str, Any]:
+    """Return what kubectl tells of a node."""
+    return {"spec": {"unschedulable": unschedulable}, "status": {"allocatable": {"cpu": cpu, "memory": memory}}}
+
+
+def pod(namespace: str, cpu: str, memory: str) -> dict[str, Any]:
+    """Return what kubectl tells of a pod, which has a second container that asks for nothing."""
+    containers: list[dict[str, Any]] = [{"resources": {"requests": {"cpu": cpu, "memory": memory}}}, {"resources": {}}]
+    return {"metadata": {"namespace": namespace}, "spec": {"containers": containers}}
 
 
 class Gateway(BaseHTTPRequestHandler):
@@ -196,6 +208,12 @@ def test_the_small_one_needs_no_operator(cluster: Cluster) -> None:
         ({}, {"REGISTRY": ""}, "REGISTRY", "export REGISTRY="),
         ({}, {"TRAIN_DATA": "reviews.csv"}, "TRAIN_DATA", "export TRAIN_DATA=imdb or starter"),
         ({}, {"STREAM_PARTITIONS": "many"}, "values that the chart takes", "STREAM_PARTITIONS"),
+        (
+            {"nodes": [node("8", "16Gi"), node("8", "16Gi", unschedulable=True)], "pods": [pod("else", "2", "1Gi")]},
+            {},
+            "7.2 processors and 13.2 GiB of memory in all, of which the nodes have 6.0 processors and 15.0 GiB",
+            "export CHART_VALUES=deploy/chart/values-small.yaml",
+        ),
         ({"login": False}, {}, "x509: certificate has expired", "faas-cli login"),
     ],
 )
@@ -212,9 +230,27 @@ def test_what_is_missing_is_said_with_what_brings_it_before_anything_is_changed(
 
 
 def test_a_check_that_finds_all_there_says_so_and_changes_nothing(cluster: Cluster) -> None:
+    before = len(cluster.calls())
     assert cluster.deploy("--check").endswith(" s  done\n")
-    assert not [call for call in cluster.calls() if call.split()[1] in CHANGING]
+    calls = cluster.calls()[before:]
+    assert not [call for call in calls if call.split()[1] in CHANGING]
+    for tool in ("faas-cli", "kubectl", "helm"):
+        assert len([call for call in calls if call.startswith(f"{tool} version")]) == 1
     assert not (cluster.project / ".local").exists()
+
+
+@pytest.mark.parametrize(
+    ("cluster_is", "values"),
+    [
+        ({"nodes": [node("1", "4Gi")], "pods": [pod("sentiment", "1", "4Gi")]}, "deploy/chart/values-small.yaml"),
+        ({"nodes": [node("1", "4Gi")], "crds": [*OPERATORS, "nodepools.karpenter.sh"]}, ""),
+        ({"nodes": []}, ""),
+    ],
+    ids=["small values, and its own pods are there", "nodes are added", "nodes can't be seen"],
+)
+def test_a_cluster_with_room_is_not_too_small(cluster: Cluster, cluster_is: dict[str, object], values: str) -> None:
+    cluster.set(**cluster_is)
+    cluster.deploy("--check", CHART_VALUES=values)
 
 
 def test_a_dry_run_writes_nothing_and_calls_nothing(cluster: Cluster) -> None:

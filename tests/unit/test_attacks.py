@@ -149,7 +149,9 @@ def test_a_label_of_all_words_that_speak_for_the_other_class_moves_nothing(first
 
     def most_lost_points(model: LinearModel) -> float:
         """By the class that loses most."""
-        before, after = (right(each, champion.holdout, champion.holdout_labels) for each in (champion.model, model))
+        before, after = (
+            right(each.scorer(), champion.holdout, champion.holdout_labels) for each in (champion.model, model)
+        )
         classes = [champion.holdout_labels == label for label in (0, 1)]
         return max(100 * float(before[members].mean() - after[members].mean()) for members in classes)
 
@@ -166,11 +168,15 @@ def test_one_text_under_ten_thousand_made_up_sources_is_one_label(line: Line) ->
     assert line.send(flood) == 1
 
 
-@pytest.mark.parametrize("number", [50, 100, 500])
 @pytest.mark.parametrize("harm", [turned, guessed])
+@pytest.mark.parametrize(
+    ("trainer", "number"),
+    [("multinomial-nb", 50), ("multinomial-nb", 100), ("multinomial-nb", 500), ("nb-logistic", 100)],
+)
 def test_of_a_mixed_run_the_honest_half_is_learned_and_the_guilty_one_refused_with_the_reason(
-    line: Line, honest: Examples, number: int, harm: Harm
+    first: Firsts, honest: Examples, trainer: str, number: int, harm: Harm
 ) -> None:
+    line = Line.of(first(trainer))
     good = labels(honest[:number], "ann")
     line.send([*good, *labels(harm(honest[number : 2 * number]), "eve")])
     found, (left_out,) = line.run()

@@ -1,12 +1,14 @@
 """The client by itself: where it finds the system, what it sends together, what it tries again and what it does not."""
 
 import os
+import signal
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -237,3 +239,43 @@ except Unavailable:
         timeout=60,
     )
     assert (done.returncode, done.stdout, done.stderr) == (7, b"", b"")
+
+
+def command(*arguments: str, **options: Any) -> subprocess.Popen[bytes]:
+    """Start a command that asks for the sentiment of what comes by standard input."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "sentiment", "ask", *arguments],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        **options,
+    )
+
+
+def test_a_reader_that_goes_away_ends_ask_without_a_word(serve: Callable[[Answering], FunctionServer]) -> None:
+    url = f"http://127.0.0.1:{serve(positive).server.server_port}"
+    reader, writer = os.pipe()
+    with command("--gateway-url", url, stdout=writer) as process:
+        os.close(writer)
+        os.close(reader)
+        _, errors = process.communicate(b"a film\n" * 5_000, timeout=60)
+    assert (process.returncode, errors) == (0, b"")
+
+
+def test_ctrl_c_ends_ask_without_a_word_while_it_waits_for_predict(
+    serve: Callable[[Answering], FunctionServer],
+) -> None:
+    asked = threading.Event()
+
+    def away(_: bytes) -> tuple[int, dict[str, str], bytes]:
+        asked.set()
+        return 503, {"Retry-After": "10"}, b""
+
+    url = f"http://127.0.0.1:{serve(away).server.server_port}"
+    with command("--gateway-url", url, "a text", stdout=subprocess.PIPE) as process:
+        assert asked.wait(30)
+        process.send_signal(signal.SIGINT)
+        started = time.monotonic()
+        output, errors = process.communicate(timeout=60)
+    assert (process.returncode, output, errors) == (130, b"", b"")
+    assert time.monotonic() - started < 5

@@ -102,20 +102,20 @@ def test_the_p_value_is_mcnemars_exact_one(only_champion: int, only_challenger: 
 def test_recent_labels_are_answered_by_models_that_have_not_seen_them() -> None:
     champion = train(["good film", "bad film"], [1, 0])
     recent = labelled(count_texts([f"unseen{number}" for number in range(10)]), [1] * 10)
-    found = gate.on_recent(champion, recent.learned_by(champion), recent)
+    found = gate.on_recent(champion.scorer(), recent.learned_by(champion), recent)
     # A model that had learned these words would get each right; the class prior leans to positive for all.
     others = recent.select(np.arange(10) % gate.FOLDS != 0)
-    alone = gate.right(others.learned_by(champion), recent.texts, recent.labels)
+    alone = gate.right(others.learned_by(champion).scorer(), recent.texts, recent.labels)
     assert found.right[1, 0] == alone[0]
     memorised = train(["good film", "bad film", "odd"], [1, 0, 0])
     noise = labelled(count_texts([f"odd{n}" for n in range(10)]), [0, 1] * 5)
-    assert gate.on_recent(memorised, noise.learned_by(memorised), noise).right[1].mean() <= 0.5
+    assert gate.on_recent(memorised.scorer(), noise.learned_by(memorised), noise).right[1].mean() <= 0.5
 
 
 def test_fewer_recent_labels_than_folds_are_answered_too() -> None:
     champion = train(["good film", "bad film"], [1, 0])
     recent = labelled(count_texts(["good", "bad"]), [1, 0])
-    found = gate.on_recent(champion, recent.learned_by(champion), recent)
+    found = gate.on_recent(champion.scorer(), recent.learned_by(champion), recent)
     assert found.right[0].tolist() == [True, True]
     assert len(found.right[1]) == 2
 

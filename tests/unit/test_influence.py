@@ -11,7 +11,7 @@ from sentiment.influence import MOVED_CHARACTERS, UNIT, moved, usual, within
 from sentiment.packing import pack, unpack
 from sentiment.trainers import nb_logistic
 from sentiment.trainers.multinomial_nb import train
-from tests.models import ABOUT, equal, labelled
+from tests.models import ABOUT, equal, labelled, taken_back
 from tests.unit.texts import CORPORA, LABELLED
 
 BOUNDS = st.builds(Bound, st.integers(1, 20), st.integers(1, 5))
@@ -54,7 +54,7 @@ def test_taking_back_what_was_counted_within_a_bound_is_exact(
     model = train(*zip(*corpus, strict=True))
     texts = count_texts(text for text, _ in more)
     learned = labelled(texts, [label for _, label in more], bound=bound, weight=weight)
-    assert equal(learned.forgotten_by(learned.learned_by(model)), model)
+    assert equal(taken_back(learned, learned.learned_by(model)), model)
 
 
 @settings(max_examples=40, deadline=None)
@@ -65,7 +65,7 @@ def test_it_is_exact_for_a_trainer_that_asks_only_whether_a_text_has_a_term(
     model = nb_logistic.train(*zip(*corpus * 3, strict=True))
     texts = count_texts([text for text, _ in more], model.features)
     learned = labelled(texts, [label for _, label in more], bound=bound, weight=weight)
-    assert equal(learned.forgotten_by(learned.learned_by(model)), model)
+    assert equal(taken_back(learned, learned.learned_by(model)), model)
 
 
 def test_there_a_text_of_more_terms_counts_for_its_share() -> None:
@@ -82,7 +82,7 @@ def test_there_a_text_of_more_terms_counts_for_its_share() -> None:
     assert updated.examples.weights[len(model.examples) :].tolist() == [2, 2, 2, 1], "nothing is left of the last one"
     assert "x17" not in updated.vocabulary
     assert equal(unpack(pack(updated, ABOUT)), updated)
-    assert equal(learned.forgotten_by(updated), model)
+    assert equal(taken_back(learned, updated), model)
 
 
 @settings(max_examples=50, deadline=None)

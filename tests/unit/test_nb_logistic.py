@@ -16,10 +16,11 @@ from sklearn.linear_model import LogisticRegression
 
 from contracts.manifest import read_manifest
 from sentiment.artifact import HOLDOUT_PART, MODEL_PART, SEQUENCES_PART, Artifact, ArtifactError, part_of, scorer_of
-from sentiment.counts import count_texts
+from sentiment.counts import TextCounts, count_texts
 from sentiment.drift.check import check
 from sentiment.drift.samples import Reference, Window
 from sentiment.features import sequence_words, sequences
+from sentiment.gate import right
 from sentiment.packing import Holdout, load_arrays, pack, save_arrays, unpack
 from sentiment.text import Corpus
 from sentiment.trainers.nb_logistic import NbLogistic, frequent_terms, train
@@ -166,6 +167,47 @@ def test_training_needs_texts_of_both_labels_that_can_be_read_again_and_a_word_i
         train(["good", "good", "bad"], [1, 1, 0])
 
 
+# --- without some texts, nearly ---
+
+
+REVIEWS = [(f"a good film , number {n} !", 1) for n in range(40)] + [(f"a bad film , number {n}", 0) for n in range(40)]
+
+
+def counted_of(model: NbLogistic, examples: Examples) -> tuple[TextCounts, list[int]]:
+    return count_texts([text for text, _ in examples], model.features), [label for _, label in examples]
+
+
+@settings(max_examples=30, deadline=None)
+@given(CORPORA, MORE, MORE, WEIGHTS)
+def test_what_it_would_be_without_texts_is_nearly_what_it_is_without_them(
+    corpus: Examples, some: Examples, others: Examples, weight: float
+) -> None:
+    model = updated(trained(corpus), some + others, weight)
+    nearly = model.without(*counted_of(model, some), weight=weight).without(*counted_of(model, others), weight=weight)
+    texts, _ = counted_of(model, corpus + some + others)
+    expected = texts.log_odds(updated(model, some + others, -weight).scorer())
+    assert texts.log_odds(nearly.scorer()) == pytest.approx(expected, abs=1e-2)
+
+
+@pytest.mark.parametrize("weight", [1.0, 50.0, 20_000.0])
+def test_it_is_so_where_nearly_all_goes_and_the_rest_says_the_contrary(weight: float) -> None:
+    turned = [(text, 1 - label) for text, label in REVIEWS] * 3
+    model = updated(trained(REVIEWS), turned, weight)
+    reviews, labels = counted_of(model, REVIEWS)
+    assert not right(model.scorer(), reviews, np.array(labels)).any()
+    nearly = model.without(*counted_of(model, turned), weight=weight)
+    expected = reviews.log_odds(trained(REVIEWS).scorer())
+    assert reviews.log_odds(nearly.scorer()) == pytest.approx(expected, abs=1e-2)
+
+
+def test_it_is_asked_only_about_what_it_has_learned() -> None:
+    with pytest.raises(ValueError, match="not all learned"):
+        MODEL.without(*counted_of(MODEL, [("unknown", 1)]))
+    once = MODEL.without(*counted_of(MODEL, [("a good film !", 1)] * 3))
+    with pytest.raises(ValueError, match="not all learned"):
+        once.without(*counted_of(MODEL, [("a good film !", 1)]))
+
+
 # --- as a version ---
 
 
@@ -226,8 +268,6 @@ def test_a_trainer_that_this_release_has_not_is_named() -> None:
 
 
 # --- beside the gate and drift ---
-
-REVIEWS = [(f"a good film , number {n} !", 1) for n in range(40)] + [(f"a bad film , number {n}", 0) for n in range(40)]
 
 
 def test_a_version_has_a_holdout_that_gives_its_figures_and_a_reference_of_single_words() -> None:
