@@ -239,8 +239,8 @@ def test_the_cookie_is_for_this_browser_this_folder_and_twelve_hours(system: Sys
     assert timedelta(hours=11.9) < left <= timedelta(hours=12)
     assert "Set-Cookie" not in system.ask("GET", "api/models", headers={"Cookie": system.cookie}).headers
     https = {"X-Forwarded-Proto": "https"}
-    overhttps = system.ask("POST", "login", {"token": TOKEN}, https, url=system.console_url)
-    assert SimpleCookie(overhttps.headers["Set-Cookie"])["console"]["secure"] is True
+    by_https = system.ask("POST", "login", {"token": TOKEN}, https, url=system.console_url)
+    assert SimpleCookie(by_https.headers["Set-Cookie"])["console"]["secure"] is True
 
 
 def test_after_a_wrong_token_none_is_looked_at_for_a_second(system: System) -> None:
