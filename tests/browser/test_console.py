@@ -13,6 +13,8 @@ from tests.project import Project
 from tests.system import Client
 
 CHECKS_TO_CONFIRM = 2
+# Each scheme and each width once: a reading takes a second.
+READ_BY_AXE = {("light", 1280), ("dark", 360)}
 VIEWS = ("Try it", "Now", "Drift", "Models", "Label")
 # A run, or a check, of the local stack on a machine that does other things, too.
 PATIENCE_MILLISECONDS = 30_000
@@ -168,6 +170,7 @@ def look(page: Page, folder: Path, view: str) -> None:
         name = f"{view.lower().replace(' ', '-')}-{width}-{scheme}"
         page.screenshot(path=folder / f"{name}.png", full_page=True)
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), name
-        violations = Axe().run(page).response["violations"]
-        serious = [each for each in violations if each["impact"] in ("serious", "critical")]
-        assert not [(each["id"], each["nodes"][0]["html"]) for each in serious], name
+        if (scheme, width) in READ_BY_AXE:
+            violations = Axe().run(page).response["violations"]
+            serious = [each for each in violations if each["impact"] in ("serious", "critical")]
+            assert not [(each["id"], each["nodes"][0]["html"]) for each in serious], name
