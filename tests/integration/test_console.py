@@ -414,7 +414,7 @@ def test_the_last_hour_is_counted_look_by_look_whatever_comes_in_meanwhile(
     since, counts, _ = last_hour.look(until)
     assert sum(each.count for each in counts) < 60, "it takes its time"
     assert since > until - timedelta(minutes=50), "and says from when it counts"
-    records.insert_predictions([scored(number, -1.0) for number in range(9)])
+    records.insert_predictions([scored(number, -61.0) for number in range(9)])
     whole = until.replace(second=0, microsecond=0) - timedelta(minutes=59)
 
     def is_whole() -> bool:
