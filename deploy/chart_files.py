@@ -1,7 +1,7 @@
 """Writes the files of the Helm chart that follow from elsewhere: `python -m deploy.chart_files`.
 
-The schema of its values, whose settings are those of docs/configuration.md, and the roles of MongoDB, which are those
-of deploy/rights.py.
+The schema of its values, whose settings are those of docs/configuration.md, the roles of MongoDB, which are those of
+deploy/rights.py, and its Secrets, which are those of deploy/reads.py.
 """
 
 import json
@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from deploy.reads import OF_CLUSTER
 from deploy.rights import mongodb_roles
 from deploy.secrets import DATABASE
 
@@ -29,8 +30,9 @@ def files() -> Mapping[Path, str]:
     """Return the files, each with what is to be in it."""
     text = (ROOT / "docs" / "configuration.md").read_text()
     return {
-        CHART / "values.schema.json": _lines(_schema(text)),
+        CHART / "values.schema.json": json.dumps(_schema(text)) + "\n",
         CHART / "files" / "mongodb-roles.json": json.dumps(mongodb_roles(DATABASE)) + "\n",
+        CHART / "files" / "secrets.json": json.dumps(OF_CLUSTER) + "\n",
     }
 
 
@@ -88,12 +90,6 @@ def _schema(text: str) -> dict[str, object]:
             images=closed(**dict.fromkeys(images, name)),
         ),
     }
-
-
-def _lines(schema: dict[str, object]) -> str:
-    """Return JSON with a value of the chart, or one of its settings, a line."""
-    text = json.dumps(schema)
-    return re.sub(r' (?="[A-Za-z0-9_]+": \{)', "\n", text) + "\n"
 
 
 if __name__ == "__main__":

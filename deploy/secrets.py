@@ -1,6 +1,6 @@
-"""Makes the credentials of a deployment whose servers are containers: `python3 -m deploy.secrets`.
+"""Makes the credentials of a deployment, random ones, and hands them out to its parts: each a file of its own.
 
-Random ones, each in a file of its own, as compose and OpenFaaS hand them out. What is there stays as it is.
+What is there stays as it is. The service `secrets` of compose.yml is `python -m deploy.secrets FOLDER PARTS`.
 """
 
 import argparse
@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from deploy import key_pair
+from deploy.reads import READS
 from deploy.rights import (
     BUCKET,
     RECORDS,
@@ -22,21 +23,51 @@ from deploy.rights import (
     mongodb_users,
     seaweedfs_identities,
 )
+from process.tls import holds_certificates
 
 USER = DATABASE = "sentiment"
 # Whoever has none of a secret; a gateway takes no empty one, and a reader strips white space.
 NONE = "\n"
-DEFAULT_FOLDER = Path(".local/secrets")
+# name of the secret -> the variable that gives it, or its file
+CREDENTIALS = {
+    "s3-access-key": "AWS_ACCESS_KEY_ID",
+    "s3-secret-key": "AWS_SECRET_ACCESS_KEY",
+    "mongodb-url": "MONGODB_URL",
+    "rabbitmq-url": "RABBITMQ_URL",
+    "rabbitmq-stream-url": "RABBITMQ_STREAM_URL",
+    "retrain-token": "RETRAIN_TOKEN",
+    "console-token": "CONSOLE_TOKEN",
+    "label-tokens": "LABEL_TOKENS",
+    "alert-webhook-url": "ALERT_WEBHOOK_URL",
+    "model-signing-key": "MODEL_SIGNING_KEY",
+    "model-public-key": "MODEL_PUBLIC_KEY",
+    "ca-certificates": "CA_FILE",
+}
 
 
-def write(folder: Path, values: Mapping[str, str]) -> list[str]:
+def given_by(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the secrets that the user gives; raises ValueError where CA_FILE is no file with certificates.
+
+    An empty file is as good as none.
+    """
+    given = {name: environment[variable] for name, variable in CREDENTIALS.items() if environment.get(variable)}
+    if path := given.pop("ca-certificates", None):
+        file = Path(path)
+        if holds_certificates(file):
+            given["ca-certificates"] = file.read_text()
+        elif not file.exists() or file.stat().st_size:
+            raise ValueError(f"CA_FILE must be the path of a PEM file with certificates, not '{path}'")
+    return given
+
+
+def write(folder: Path, values: Mapping[str, str], mode: int = 0o700) -> list[str]:
     """Write secrets, a file each, where they differ from what is there; return the names of those that did.
 
-    The folder is closed to all but its owner, the files in it are not: they are mounted one by one into
-    containers, whose users are not the owner.
+    Without `mode`, the folder is closed to all but its owner. The files in it are open: who reads a part's own is
+    another user.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    folder.chmod(0o700)
+    folder.chmod(mode)
     changed = [name for name, value in values.items() if known(folder / name) != value]
     for name in changed:
         path, part = folder / name, folder / f".{name}.part"
@@ -94,9 +125,7 @@ def make(
         **_logins(logins, rabbitmq_host, given),
         **_store_keys(folder, given, environment),
         "model-signing-key": signing,
-        "model-public-key": known(folder / "model-public-key") or NONE
-        if signing == NONE
-        else key_pair.public_key(signing),
+        "model-public-key": known(folder / "model-public-key") or NONE if signing == NONE else _public_key(signing),
         # Of servers of the user's; without any, those that the image brings are trusted.
         "ca-certificates": known(folder / "ca-certificates") or NONE,
         "alert-webhook-url": known(folder / "alert-webhook-url") or NONE,
@@ -112,6 +141,13 @@ def make(
     return write(folder, {**wanted, **given, "label-tokens": label_tokens(bridge_token, label_token, others)})
 
 
+def _public_key(signing_key: str) -> str:
+    try:
+        return key_pair.public_key(signing_key)
+    except ValueError as error:
+        raise ValueError(f"MODEL_SIGNING_KEY can't be used: {error}") from error
+
+
 def _records_logins(folder: Path, administrator: str, host: str, given: Mapping[str, str]) -> dict[str, str]:
     """Return the addresses of MongoDB with the administrator's password and with that of each part.
 
@@ -122,7 +158,8 @@ def _records_logins(folder: Path, administrator: str, host: str, given: Mapping[
         return f"mongodb://{user}:{password}@{host}:27017/{DATABASE}?authSource=admin"
 
     passwords = {part: known(folder / f"{part}-mongodb-password") or secrets.token_hex(24) for part in RECORDS}
-    found = {"mongodb-url": url(USER, administrator), "mongodb-users": mongodb_users(passwords, DATABASE)}
+    users = "[]" if "mongodb-url" in given else mongodb_users(passwords, DATABASE)
+    found = {"mongodb-url": url(USER, administrator), "mongodb-users": users}
     for part, password in passwords.items():
         found[f"{part}-mongodb-password"] = password
         found[f"{part}-mongodb-url"] = given.get("mongodb-url", url(part, password))
@@ -169,13 +206,27 @@ def _logins(users: Iterable[BrokerUser], host: str, given: Mapping[str, str]) ->
     return found
 
 
+def hand_out(folder: Path, parts: Path) -> None:
+    """Write what each part reads into a folder of its own in `parts`, under the names by which it looks for them."""
+    for part, reads in READS.items():
+        write(parts / part, {name: (folder / secret).read_text() for name, secret in reads.items()}, mode=0o755)
+
+
 def main() -> int:
-    """Make the secrets of compose.yml."""
-    parser = argparse.ArgumentParser(prog="python3 -m deploy.secrets", description=__doc__)
-    parser.add_argument("--folder", type=Path, default=DEFAULT_FOLDER)
-    folder = parser.parse_args().folder
-    made = make(folder, "mongodb", "rabbitmq", {}, os.environ)
-    sys.stdout.write(f"{folder}: made {', '.join(made) or 'nothing, all are there'}\n")
+    """Make the secrets of compose.yml that are missing, and hand out all; return 1 where one can't be used."""
+    parser = argparse.ArgumentParser(prog="python -m deploy.secrets", description=__doc__)
+    parser.add_argument("folder", type=Path, help="where the secrets are kept")
+    parser.add_argument("parts", type=Path, help="where each part has a folder with what it reads")
+    parser.add_argument("--as-they-are", action="store_true", help="make none")
+    asked = parser.parse_args()
+    if not asked.as_they_are:
+        try:
+            made = make(asked.folder, "mongodb", "rabbitmq", given_by(os.environ), os.environ)
+        except ValueError as error:
+            sys.stdout.write(f"no secrets: {error}\n")
+            return 1
+        sys.stdout.write(f"secrets: made {', '.join(made) or 'none, all are there'}\n")
+    hand_out(asked.folder, asked.parts)
     return 0
 
 

@@ -29,7 +29,7 @@ CADDYFILE = Path(__file__).with_name("Caddyfile")
 SEAWEEDFS_OPTIONS = Path(__file__).parent / "local" / "seaweedfs.conf"
 RABBITMQ_SETTINGS = Path(__file__).parent / "local" / "rabbitmq"
 RABBITMQ_START = RABBITMQ_SETTINGS / "start.sh"
-ENABLED_PLUGINS = Path(__file__).parent / "compose" / "enabled_plugins"
+ENABLED_PLUGINS = Path(__file__).parent / "chart" / "files" / "enabled_plugins"
 # Debian's wrapper in /usr/sbin insists on the system's own node; the package's folder does not.
 _RABBITMQ_PATH = (
     "/usr/lib/rabbitmq/bin:/opt/homebrew/sbin:/usr/local/sbin:/home/linuxbrew/.linuxbrew/sbin:/opt/rabbitmq/sbin"

@@ -77,9 +77,9 @@ def deployment(settings: Settings) -> list[Step]:
     return [
         *checks(settings),
         ("credentials", credentials),
-        *([] if on_cluster else [(f"servers: {', '.join(settings.ours) or 'yours'}", containers.start_servers)]),
         ("images", containers.build),
         ("registry", containers.push),
+        *([] if on_cluster else [(f"servers: {', '.join(settings.ours) or 'yours'}", containers.start_servers)]),
         ("cluster", kubernetes.apply) if on_cluster else ("first model", first_model),
         ("functions", functions.deploy),
         *([] if on_cluster else [("bridge", containers.start_bridge)]),

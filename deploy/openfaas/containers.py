@@ -8,9 +8,10 @@ from urllib.parse import urlsplit
 
 from contracts.names import FUNCTIONS
 from deploy.openfaas.commands import Commands
-from deploy.openfaas.settings import CREDENTIALS, SECRETS, Settings, secrets_digest
+from deploy.openfaas.settings import SECRETS, Settings, secrets_digest
 from deploy.ports import accepts
 from deploy.runner import ServiceError, wait_until
+from deploy.secrets import CREDENTIALS
 from process.settings import SettingsError, checked_url
 
 OTHER_IMAGES = ("bridge", "bootstrap")
@@ -35,9 +36,8 @@ def compose(commands: Commands, *arguments: str, hint: str) -> None:
 
 def build(commands: Commands, _settings: Settings) -> None:
     """Build all images, on BASE_IMAGE where it is set; layers that did not change are from the engine's cache."""
-    base = [f"--build-arg=BASE_IMAGE={image}"] if (image := os.environ.get("BASE_IMAGE")) else []
     hint = "see its last lines; the base image and the packages come from the network"
-    compose(commands, "build", *base, *FUNCTIONS, *OTHER_IMAGES, hint=hint)
+    compose(commands, "build", *FUNCTIONS, *OTHER_IMAGES, hint=hint)
 
 
 def push(commands: Commands, settings: Settings) -> None:
@@ -59,7 +59,8 @@ def pushed_digest(commands: Commands, settings: Settings, name: str) -> str:
 
 
 def start_servers(commands: Commands, settings: Settings) -> None:
-    """Start the servers that are ours, and see that all of them can be reached from here; raises ServiceError."""
+    """Hand out the secrets, start the servers that are ours, and see that all can be reached; raises ServiceError."""
+    compose(commands, "run", "--rm", "--no-deps", "-T", "secrets", hint=f"can it read {SECRETS}?")
     if settings.ours:
         hint = "the servers of compose.yml don't start; `docker ps --all` and `docker logs` tell why"
         users = [f"{name}-users" for name in ("s3", "mongodb") if name in settings.ours]

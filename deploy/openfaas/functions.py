@@ -7,7 +7,8 @@ from typing import Any
 
 from contracts.names import FUNCTIONS
 from deploy.openfaas.commands import Commands
-from deploy.openfaas.settings import FUNCTION_CREDENTIALS, SECRETS, Settings, secrets_digest
+from deploy.openfaas.settings import SECRETS, Settings, secrets_digest
+from deploy.reads import OF_FUNCTIONS
 from deploy.runner import ServiceError, wait_until
 
 STACK = "stack.yml"
@@ -29,7 +30,7 @@ def deploy(commands: Commands, settings: Settings) -> str:
     if not digests:
         return "all as they should be"
     there = _secrets_there(commands)
-    for name in FUNCTION_CREDENTIALS:
+    for name in OF_FUNCTIONS:
         verb = "update" if name in there else "create"
         commands.run(
             "faas-cli", "secret", verb, name, "--trim=false", "--from-file", str(SECRETS / name),
@@ -67,7 +68,7 @@ def remove(commands: Commands, _settings: Settings) -> None:
     if not commands.dry_run and not wait_until(lambda: not _deployed(commands), GONE_TIMEOUT_SECONDS):
         left = ", ".join(sorted(_deployed(commands)))
         raise ServiceError(f"still there: {left}; see `faas-cli describe`, and the gateway's own log")
-    for name in sorted(_secrets_there(commands) & set(FUNCTION_CREDENTIALS)):
+    for name in sorted(_secrets_there(commands) & set(OF_FUNCTIONS)):
         commands.run("faas-cli", "secret", "remove", name, hint="is a function of another deployment using it?")
 
 

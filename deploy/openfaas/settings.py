@@ -6,15 +6,13 @@ import socket
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from urllib.parse import urlsplit
 
-from contracts.names import FUNCTIONS
 from deploy import secrets
 from deploy.openfaas.commands import ROOT
-from deploy.rights import BUCKET, RECORDS
+from deploy.reads import OF_FUNCTIONS
 from deploy.runner import ServiceError
-from process.tls import holds_certificates
+from deploy.secrets import CREDENTIALS
 
 FOLDER = ROOT / ".local" / "openfaas"
 SECRETS = FOLDER / "secrets"
@@ -26,29 +24,6 @@ NAMESPACE = "sentiment"
 FAASD_ADDRESS = "10.62.0.1"
 # service of compose.yml -> the variable that names a server of the user's in its place
 SERVERS = {"s3": "S3_ENDPOINT_URL", "mongodb": "MONGODB_URL", "rabbitmq": "RABBITMQ_URL"}
-# name of the secret -> the variable that gives it, or its file
-CREDENTIALS = {
-    "s3-access-key": "AWS_ACCESS_KEY_ID",
-    "s3-secret-key": "AWS_SECRET_ACCESS_KEY",
-    "mongodb-url": "MONGODB_URL",
-    "rabbitmq-url": "RABBITMQ_URL",
-    "rabbitmq-stream-url": "RABBITMQ_STREAM_URL",
-    "retrain-token": "RETRAIN_TOKEN",
-    "console-token": "CONSOLE_TOKEN",
-    "label-tokens": "LABEL_TOKENS",
-    "alert-webhook-url": "ALERT_WEBHOOK_URL",
-    "model-signing-key": "MODEL_SIGNING_KEY",
-    "model-public-key": "MODEL_PUBLIC_KEY",
-    "ca-certificates": "CA_FILE",
-}
-FUNCTION_CREDENTIALS = [
-    *(f"{part}-s3-{key}-key" for part in BUCKET for key in ("access", "secret")),
-    *(f"{part}-mongodb-url" for part in RECORDS if part in FUNCTIONS),
-    "drift-rabbitmq-url",  # of the functions drift alone sends messages
-    *("console-token", "console-label-token", "retrain-token", "label-tokens"),
-    *("alert-webhook-url", "model-signing-key", "model-public-key", "ca-certificates"),
-]
-"""The secrets of the gateway."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +67,7 @@ class Settings:
             "OPENFAAS_URL": gateway_url,
             "HOST_ADDRESS": host,
             "SECRETS_FOLDER": str(SECRETS),
+            "SENTIMENT_NETWORK": "host",
             "COMPOSE_FILE": "compose.yml:deploy/openfaas/compose.yml",
             "COMPOSE_PROJECT_NAME": "sentiment-openfaas",  # apart from a `docker compose up` in the same folder
         }
@@ -113,29 +89,21 @@ def make_secrets(settings: Settings, environment: Mapping[str, str]) -> list[str
     A server of the user's has its credentials in the environment, or they are asked for at a terminal; ours get
     random ones. Raises ServiceError where one is missing.
     """
-    given = {name: environment[variable] for name, variable in CREDENTIALS.items() if environment.get(variable)}
-    if path := given.get("ca-certificates"):
-        given["ca-certificates"] = _certificates(Path(path))
-    for name in ("s3-access-key", "s3-secret-key"):
-        if "s3" not in settings.ours and name not in given and not (SECRETS / name).exists():
-            given[name] = _ask(name, CREDENTIALS[name])
     try:
+        given = secrets.given_by(environment)
+        for name in ("s3-access-key", "s3-secret-key"):
+            if "s3" not in settings.ours and name not in given and not (SECRETS / name).exists():
+                given[name] = _ask(name, CREDENTIALS[name])
         made = secrets.make(SECRETS, *settings.hosts, given, environment)
     except ValueError as error:
-        raise ServiceError(f"MODEL_SIGNING_KEY can't be used: {error}") from error
+        raise ServiceError(str(error)) from error
     return [name for name in CREDENTIALS if name in made]
 
 
 def secrets_digest() -> str:
     """Return a digest of all credentials; the random token among them is the salt of the others."""
-    names = [*CREDENTIALS, *FUNCTION_CREDENTIALS]
+    names = [*CREDENTIALS, *OF_FUNCTIONS]
     return hashlib.sha256("\0".join(secrets.known(SECRETS / name) or "" for name in names).encode()).hexdigest()
-
-
-def _certificates(path: Path) -> str:
-    if not holds_certificates(path):
-        raise ServiceError(f"CA_FILE must be the path of a PEM file with certificates, not '{path}'")
-    return path.read_text()
 
 
 def _ask(name: str, variable: str) -> str:

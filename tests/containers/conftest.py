@@ -2,6 +2,8 @@
 
 import os
 import secrets
+import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -24,6 +26,19 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.section("measured on containers")
         for line in _measured:
             terminalreporter.write_line(line)
+
+
+def compose_command() -> tuple[str, ...]:
+    """Return the words with which compose is called here; a skip where it is not installed, a failure in CI."""
+    for command in (("docker", "compose"), ("docker-compose",)):
+        if (
+            shutil.which(command[0])
+            and subprocess.run([*command, "version"], capture_output=True, check=False).returncode == 0
+        ):
+            return command
+    if os.environ.get("CI") == "true":
+        pytest.fail("compose is not installed: apt-get install docker-compose")
+    pytest.skip("compose is not installed")
 
 
 @pytest.fixture(scope="session")

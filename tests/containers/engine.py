@@ -59,7 +59,7 @@ def parts() -> dict[str, Part]:
     compose = yaml.safe_load((ROOT / "compose.yml").read_text())
     found = {name: Part(name, function["build_args"]) for name, function in stack["functions"].items()}
     for name, service in compose["services"].items():
-        if "build" in service:
+        if "build" in service and f"/sentiment-{name}:" in service["image"]:
             found.setdefault(name, Part(name, service["build"]["args"]))
     return {name: part for name, part in found.items() if part.exists}
 

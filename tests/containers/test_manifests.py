@@ -17,12 +17,14 @@ import yaml
 
 from contracts.names import FUNCTIONS
 from deploy.key_pair import public_key, signing_key
-from deploy.openfaas.settings import CREDENTIALS, FUNCTION_CREDENTIALS, Settings, make_secrets
+from deploy.openfaas.settings import Settings, make_secrets
+from deploy.reads import OF_FUNCTIONS, READS
 from deploy.rights import BUCKET, RECORDS
 from deploy.runner import ServiceError
-from deploy.secrets import NONE, make
+from deploy.secrets import CREDENTIALS, NONE, given_by, hand_out, make
 from deploy.servers import RABBITMQ_IMAGE
 from tests.containers import engine
+from tests.containers.conftest import compose_command
 from tests.project import ROOT
 
 STACK: dict[str, Any] = yaml.safe_load((ROOT / "stack.yml").read_text())
@@ -32,12 +34,7 @@ STACK_FIELDS = {
     "lang", "handler", "image", "build_args", "labels", "annotations", "readonly_root_filesystem", "environment",
     "secrets", "requests", "limits",
 }  # fmt: skip
-OURS = sorted(name for name, service in COMPOSE["services"].items() if "build" in service)
-
-
-def secrets_of(name: str) -> set[str]:
-    """Return the secrets that a service of compose.yml finds, by the names that it finds them under."""
-    return {each if isinstance(each, str) else each["target"] for each in COMPOSE["services"][name].get("secrets", ())}
+OURS = sorted(name for name, service in COMPOSE["services"].items() if "build" in service and name != "secrets")
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
@@ -56,7 +53,7 @@ def test_a_function_of_the_stack_has_what_openfaas_reads_and_nothing_else(name: 
     for resources in (function["requests"], function["limits"]):
         assert re.fullmatch(r"\d+m", resources["cpu"])
         assert re.fullmatch(r"\d+[MG]i", resources["memory"])
-    assert set(function["secrets"]) <= set(FUNCTION_CREDENTIALS)
+    assert sorted(function["secrets"]) == sorted(READS[name].values())
     assert not [
         name
         for name in function["environment"]
@@ -122,30 +119,15 @@ def test_an_image_has_all_that_its_part_imports(tmp_path: Path, name: str) -> No
 
 def test_compose_and_the_stack_build_the_same_images() -> None:
     for name, function in STACK["functions"].items():
-        assert COMPOSE["services"][name]["build"]["args"] == function["build_args"]
-        prefix = function["environment"]["SECRETS_PREFIX"]
-        assert prefix == f"{name}-"
-        shared = {"retrain-token", "label-tokens", "console-token"}
-        assert secrets_of(name) == {
-            each if each in shared else each.removeprefix(prefix) for each in function["secrets"]
-        }
+        assert COMPOSE["services"][name]["build"]["args"] == {**function["build_args"], "BASE_IMAGE": None}
+        assert function["environment"]["SECRETS_PREFIX"] == f"{name}-"
 
 
 def rendered(folder: Path, **environment: str) -> dict[str, Any]:
-    """Return the services as compose understands them, with secrets that would be in `folder`."""
-    for command in (["docker", "compose"], ["docker-compose"]):
-        if (
-            shutil.which(command[0])
-            and subprocess.run([*command, "version"], capture_output=True, check=False).returncode == 0
-        ):
-            break
-    else:
-        if os.environ.get("CI") == "true":
-            pytest.fail("compose is not installed: apt-get install docker-compose")
-        pytest.skip("compose is not installed")
+    """Return the services as compose understands them."""
     result = subprocess.run(
-        [*command, "config"], cwd=ROOT,
-        env={"PATH": os.environ["PATH"], "HOME": str(folder), "SECRETS_FOLDER": str(folder), **environment},
+        [*compose_command(), "config"], cwd=ROOT,
+        env={"PATH": os.environ["PATH"], "HOME": str(folder), **environment},
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
@@ -198,11 +180,11 @@ def test_a_broker_of_the_users_gets_a_super_stream_where_that_is_asked_for(
 def test_the_bridge_gets_every_credential_that_it_reads() -> None:
     wanted = {"mongodb-url", "rabbitmq-url", "rabbitmq-stream-url", "retrain-token", "ca-certificates"}
     assert wanted <= set(CREDENTIALS)
-    assert secrets_of("bridge") == wanted
+    assert READS["bridge"].keys() == wanted
 
 
 def test_every_part_of_ours_is_told_whom_to_trust() -> None:
-    assert {name for name in OURS if "ca-certificates" not in secrets_of(name)} == set()
+    assert {name for name in OURS if "ca-certificates" not in READS[name]} == set()
 
 
 def test_a_deployment_hands_on_the_authorities_of_the_users_servers(
@@ -225,7 +207,7 @@ def test_a_deployment_hands_on_the_authorities_of_the_users_servers(
 
 
 def test_models_are_signed_by_who_publishes_them_and_checked_by_who_reads_them() -> None:
-    services = {name: secrets_of(name) for name in OURS}
+    services = {name: READS[name] for name in OURS}
     publishing = {"retrain", "bootstrap"}
     assert {name for name, secrets in services.items() if "model-signing-key" in secrets} == publishing
     assert {name for name, secrets in services.items() if "model-public-key" in secrets} == {
@@ -268,15 +250,48 @@ def test_clients_of_streams_are_sent_where_they_can_go(tmp_path: Path) -> None:
     assert len(set(known.values())) == len(known)
 
 
-def test_a_service_of_compose_finds_the_secrets_of_no_other_user(tmp_path: Path) -> None:
-    make(tmp_path, "mongodb", "rabbitmq", given={})
+def test_a_part_reads_the_secrets_of_no_other_user(tmp_path: Path) -> None:
+    make(tmp_path / "secrets", "mongodb", "rabbitmq", given={})
+    hand_out(tmp_path / "secrets", tmp_path / "parts")
     for name in OURS:
-        for secret in COMPOSE["services"][name].get("secrets", ()):
-            source = secret if isinstance(secret, str) else secret["source"]
-            assert COMPOSE["secrets"][source]["file"] == f"${{SECRETS_FOLDER:-.local/secrets}}/{source}"
-            assert (tmp_path / source).exists()
-            if "rabbitmq" in source or "mongodb" in source or ("s3-" in source and name != "bootstrap"):
-                assert source.startswith(f"{name}-")
+        for secret in READS[name].values():
+            if "rabbitmq" in secret or "mongodb" in secret or ("s3-" in secret and name != "bootstrap"):
+                assert secret.startswith(f"{name}-")
+    for name, reads in READS.items():
+        found = {path.name: path.read_text() for path in (tmp_path / "parts" / name).iterdir()}
+        assert found == {each: (tmp_path / "secrets" / secret).read_text() for each, secret in reads.items()}
+
+
+def test_compose_hands_each_part_what_it_reads_in_a_volume_of_its_own() -> None:
+    services = COMPOSE["services"]
+    handed_out = {volume for volume in services["secrets"]["volumes"] if volume.startswith("secrets-")}
+    assert handed_out == {f"secrets-{name}:/parts/{name}" for name in READS}
+    for name, service in services.items():
+        mounted = [volume for volume in service.get("volumes", ()) if volume.startswith("secrets")]
+        if name != "secrets":
+            assert mounted == ([f"secrets-{name}:/run/secrets:ro"] if name in READS else [])
+    assert set(services["secrets"]["environment"]) >= set(CREDENTIALS.values())
+
+
+def test_what_the_user_gives_is_handed_on_and_its_errors_are_said(tmp_path: Path) -> None:
+    assert given_by({"MONGODB_URL": "mongodb://db.example", "CA_FILE": os.devnull, "RETRAIN_TOKEN": ""}) == {
+        "mongodb-url": "mongodb://db.example"
+    }
+    command = [sys.executable, "-m", "deploy.secrets", str(tmp_path / "secrets"), str(tmp_path / "parts")]
+
+    def run(**environment: str) -> str:
+        result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+        assert (result.returncode, result.stderr) == (int("no secrets" in result.stdout), "")
+        return result.stdout
+
+    assert run(MODEL_SIGNING_KEY="mine").startswith("no secrets: MODEL_SIGNING_KEY can't be used: ")
+    assert run(CA_FILE=str(tmp_path)).startswith("no secrets: CA_FILE must be the path of a PEM file")
+    assert "mongodb-url" in run(MONGODB_URL="mongodb://db.example")
+    assert (tmp_path / "parts" / "predict" / "mongodb-url").read_text() == "mongodb://db.example"
+    assert (tmp_path / "parts" / "mongodb-users" / "mongodb-users").read_text() == "[]", "nothing is done to it"
+    assert "mongodb-url" in run()
+    assert (tmp_path / "parts" / "predict" / "mongodb-url").read_text().startswith("mongodb://predict:")
+    assert run() == "secrets: made none, all are there\n"
 
 
 @pytest.mark.parametrize("kubernetes", [False, True])
@@ -287,7 +302,7 @@ def test_a_function_gets_the_secrets_of_no_other_user(
     settings = Settings.from_environment({"HOST_ADDRESS": "10.62.0.1"}, kubernetes=kubernetes)
     make_secrets(settings, {})
     named = {secret for function in STACK["functions"].values() for secret in function["secrets"]}
-    assert named == set(FUNCTION_CREDENTIALS)
+    assert named == set(OF_FUNCTIONS)
     assert named <= {path.name for path in tmp_path.iterdir()}
     for name, function in STACK["functions"].items():
         for secret in function["secrets"]:
@@ -299,16 +314,13 @@ def test_a_function_gets_the_secrets_of_no_other_user(
 
 def test_a_part_that_uses_the_store_waits_for_its_users_and_each_user_is_made(tmp_path: Path) -> None:
     make(tmp_path, "mongodb", "rabbitmq", given={})
-    users = COMPOSE["services"]["s3-users"]
     for part in BUCKET:
         assert COMPOSE["services"][part]["depends_on"]["s3-users"] == {"condition": "service_completed_successfully"}
         own = {f"{part}-s3-{what}" for what in ("access-key", "secret-key", "policy")}
-        assert own <= set(users["secrets"])
+        assert own <= READS["s3-users"].keys()
         assert own <= {path.name for path in tmp_path.iterdir()}
-    script = (ROOT / "deploy" / "compose" / "minio-users.sh").read_text()
+    script = (ROOT / "deploy" / "chart" / "files" / "minio-users.sh").read_text()
     assert f"for part in {' '.join(BUCKET)}; do" in script
-    for secret in users["secrets"]:
-        assert COMPOSE["secrets"][secret]["file"].endswith(f"/{secret}")
 
 
 # What mongodb-users.js calls of mongosh: no MongoDB with users runs here.
@@ -334,7 +346,7 @@ def test_the_users_of_mongodb_are_made_with_the_rights_and_the_password_of_each_
     if node is None:
         pytest.skip("Node.js is not installed")
     make(tmp_path, "mongodb", "rabbitmq", given={})
-    script = (ROOT / "deploy" / "compose" / "mongodb-users.js").read_text().replace("/run/secrets", str(tmp_path))
+    script = (ROOT / "deploy/chart/files/mongodb-users.js").read_text().replace("/run/secrets", str(tmp_path))
     command = [node, "-e", f"{MONGOSH} {{ {script} }} {{ {script} }}"]  # a second time, too
     made = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
     assert made["url"].startswith((tmp_path / "mongodb-url").read_text())
@@ -379,13 +391,28 @@ def test_compose_opens_ports_to_this_machine_alone() -> None:
             assert port.startswith(("127.0.0.1:", "${HOST_ADDRESS:-127.0.0.1}:")), name
 
 
-@pytest.mark.parametrize("name", OURS)
-def test_a_service_of_ours_can_write_nothing_but_tmp(name: str) -> None:
+@pytest.mark.parametrize("name", COMPOSE["services"])
+def test_a_service_may_be_no_more_than_it_begins_as_and_has_limits(name: str) -> None:
     service = COMPOSE["services"][name]
-    assert service["read_only"] is True
-    assert service["tmpfs"] == ["/tmp"]  # noqa: S108 - the container's own
     assert service["cap_drop"] == ["ALL"]
     assert service["security_opt"] == ["no-new-privileges:true"]
+    assert service["pids_limit"] > 0
+    assert service["mem_limit"]
+    if name in OURS or name == "secrets":
+        assert service["read_only"] is True
+        assert service["tmpfs"] == ["/tmp"]  # noqa: S108 - the container's own
+
+
+def test_a_server_is_reached_by_those_alone_that_use_it() -> None:
+    named = yaml.safe_load((ROOT / "deploy/compose/networks.yml").read_text())["services"]
+    services = {name: {**named.get(name, {}), **service} for name, service in COMPOSE["services"].items()}
+    reached = {name: set(service.get("networks", ())) for name, service in services.items()}
+    assert {name for name, networks in reached.items() if not networks} == {"secrets"}
+    for server, network in (("s3", "store"), ("mongodb", "records"), ("rabbitmq", "broker")):
+        assert reached[server] == {network}
+    secret = {"store": "s3-access-key", "records": "mongodb-url", "broker": "rabbitmq-url"}
+    for name in OURS:
+        assert reached[name] - {"functions"} == {network for network, key in secret.items() if key in READS[name]}
 
 
 def test_no_file_has_a_default_password() -> None:

@@ -445,8 +445,11 @@ def test_helm_test_scores_a_text_and_sends_a_message() -> None:
 
 def test_the_scripts_are_those_of_compose() -> None:
     scripts = named(render({}), "ConfigMap", "scripts")["data"]
+    compose = "".join((ROOT / name).read_text() for name in ("compose.yml", "deploy/compose/s3.yml"))
+    compose = compose.replace("../chart", "./deploy/chart")
     for name in ("minio-users.sh", "mongodb-users.js", "enabled_plugins"):
-        assert scripts[name] == (ROOT / "deploy" / "compose" / name).read_text()
+        assert scripts[name] == (CHART / "files" / name).read_text()
+        assert f"./deploy/chart/files/{name}:" in compose
 
 
 def test_the_page_says_how_much_is_asked_for_in_all() -> None:

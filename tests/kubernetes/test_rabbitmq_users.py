@@ -35,8 +35,8 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Service, in
     # As start.sh finds them: its node, but for the plugin that the operator enables.
     start = folder / "deploy" / "local" / "rabbitmq"
     shutil.copytree(RABBITMQ_SETTINGS, start)
-    plugins = folder / "deploy" / "compose" / "enabled_plugins"
-    plugins.parent.mkdir()
+    plugins = folder / "deploy" / "chart" / "files" / "enabled_plugins"
+    plugins.parent.mkdir(parents=True)
     plugins.write_text("[rabbitmq_stream, rabbitmq_management].\n")
     command = tuple(each.replace(str(RABBITMQ_SETTINGS), str(start)) for each in service.command)
     ready = service.ready

@@ -36,9 +36,3 @@ def test_a_dry_run_of_the_deployment_to_openfaas(arguments: list[str]) -> None:
     assert said.returncode == 0
     assert said.stdout.endswith(" s  done\n")
     assert folder.exists() == before  # nothing is written
-
-
-def test_the_credentials_of_compose(tmp_path: Path) -> None:
-    said = bare_python("-m", "deploy.secrets", "--folder", str(tmp_path / "secrets"))
-    assert said.returncode == 0
-    assert (tmp_path / "secrets" / "mongodb-url").exists()

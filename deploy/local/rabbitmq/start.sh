@@ -9,7 +9,7 @@ export ERL_INETRC="$settings/inetrc" ERL_CRASH_DUMP_SECONDS=0
 export RABBITMQ_CONF_ENV_FILE=/dev/null
 export RABBITMQ_CONFIG_FILE="$PWD/rabbitmq.conf" RABBITMQ_CONFIG_FILES="$PWD/conf.d/*.conf"
 export RABBITMQ_ADVANCED_CONFIG_FILE="$settings/advanced.config"
-export RABBITMQ_ENABLED_PLUGINS_FILE="$settings/../../compose/enabled_plugins"
+export RABBITMQ_ENABLED_PLUGINS_FILE="$settings/../../chart/files/enabled_plugins"
 export RABBITMQ_MNESIA_BASE="$PWD/data" RABBITMQ_LOG_BASE="$PWD/log"
 # Loopback for the Erlang protocol too, and no scheduler that spins while it waits for work.
 loopback='-kernel inet_dist_use_interface {127,0,0,1}'

@@ -5,16 +5,13 @@ import { columns } from "./chart.js";
 const SECONDS = 5;
 const sum = (rows) => rows.reduce((total, row) => total + row.count, 0);
 
-/** Until the whole hour is counted, which takes some looks where much is answered, it says from when. */
-const name = (minutes, since) => (minutes && minutes.length < 60 ? `Answers since ${shortTime(since)}` : "Answers, last hour");
-
-function tiles({ hour, minutes: byMinute, since, rejected, lag, pending, parts }) {
+function tiles({ since, hour, rejected, lag, pending, parts }) {
   const answers = hour && sum(hour);
   const positive = hour && sum(hour.filter((row) => row.prediction === "positive"));
   const waiting = lag?.reduce((total, each) => total + each.messages, 0);
   const away = parts.filter((part) => !part.ok).length;
   return [
-    [name(byMinute, since), number(answers), answers ? `${counted(positive, "is", "are")} positive` : hour ? "none yet" : null],
+    [since ? `Answers since ${shortTime(since)}` : "Answers, last hour", number(answers), answers ? `${counted(positive, "is", "are")} positive` : hour ? "none yet" : null],
     ["Positive", answers ? percent(positive / answers) : "–", "of these answers"],
     ["Waiting in the streams", lag ? number(waiting) : "–", lag ? "messages not done" : "the bridge does not say"],
     ["Rejected", number(rejected?.length), rejected?.length >= 20 ? "or more: the last are below" : "messages"],
@@ -28,7 +25,7 @@ function minutes(rows) {
   const named = rows.map((row) => ({ name: shortTime(row.at), up: row.positive, down: row.negative }));
   const total = (side) => named.reduce((all, row) => all + row[side], 0);
   return [
-    columns(`Answers a minute over the last hour: ${number(total("up"))} positive, ${number(total("down"))} negative`, named, { names: ["positive", "negative"], format: number }),
+    columns(`Answers a minute since ${shortTime(rows[0].at)}: ${number(total("up"))} positive, ${number(total("down"))} negative`, named, { names: ["positive", "negative"], format: number }),
     h("details", {}, h("summary", {}, "As a table"), table([["Minute"], ["Positive", "number"], ["Negative", "number"]], named.filter((row) => row.up || row.down).map((row) => [row.name, number(row.up), number(row.down)]), { caption: "Answers by minute" })),
   ];
 }
