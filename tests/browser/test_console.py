@@ -147,6 +147,22 @@ def teach(stack: Project, text: str) -> str:
     return str(outcome["model"])
 
 
+def test_every_route_can_be_tried_by_a_page_that_asks_the_functions_through_the_gateway(
+    visit: Open, screenshots: Path
+) -> None:
+    page = visit("Explore")
+    route = page.locator("#operations-predict-post-predict")
+    route.locator(".opblock-summary-control").click()
+    route.get_by_role("button", name="Execute").click()
+    expect(route.locator(".live-responses-table .response .response-col_status").first).to_have_text("200")
+    expect(route.locator(".live-responses-table .response .highlight-code").first).to_contain_text("log_odds")
+    for name in ("retrain", "drift", "generate-drift", "console"):
+        expect(page.locator(f"#operations-tag-{name}")).to_be_visible()
+    page.screenshot(path=screenshots / "explore-1280-light.png")
+    page.set_viewport_size({"width": 360, "height": 900})
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
 def test_every_view_is_for_all_readers_dark_and_light_narrow_and_wide(visit: Open, screenshots: Path) -> None:
     page = visit()
     page.get_by_role("textbox").fill("I love this wonderful film, but what a bore!")

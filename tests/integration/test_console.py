@@ -239,8 +239,8 @@ def test_the_cookie_is_for_this_browser_this_folder_and_twelve_hours(system: Sys
     assert timedelta(hours=11.9) < left <= timedelta(hours=12)
     assert "Set-Cookie" not in system.ask("GET", "api/models", headers={"Cookie": system.cookie}).headers
     https = {"X-Forwarded-Proto": "https"}
-    overhttps = system.ask("POST", "login", {"token": TOKEN}, https, url=system.console_url)
-    assert SimpleCookie(overhttps.headers["Set-Cookie"])["console"]["secure"] is True
+    by_https = system.ask("POST", "login", {"token": TOKEN}, https, url=system.console_url)
+    assert SimpleCookie(by_https.headers["Set-Cookie"])["console"]["secure"] is True
 
 
 def test_after_a_wrong_token_none_is_looked_at_for_a_second(system: System) -> None:
@@ -414,7 +414,7 @@ def test_the_last_hour_is_counted_look_by_look_whatever_comes_in_meanwhile(
     since, counts, _ = last_hour.look(until)
     assert sum(each.count for each in counts) < 60, "it takes its time"
     assert since > until - timedelta(minutes=50), "and says from when it counts"
-    records.insert_predictions([scored(number, -1.0) for number in range(9)])
+    records.insert_predictions([scored(number, -61.0) for number in range(9)])
     whole = until.replace(second=0, microsecond=0) - timedelta(minutes=59)
 
     def is_whole() -> bool:

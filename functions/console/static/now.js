@@ -5,13 +5,16 @@ import { columns } from "./chart.js";
 const SECONDS = 5;
 const sum = (rows) => rows.reduce((total, row) => total + row.count, 0);
 
-function tiles({ since, hour, rejected, lag, pending, parts }) {
+/** Until the whole hour is counted, which takes some looks where much is answered, it says from when. */
+const name = (minutes, since) => (minutes && minutes.length < 60 ? `Answers since ${shortTime(since)}` : "Answers, last hour");
+
+function tiles({ hour, minutes: byMinute, since, rejected, lag, pending, parts }) {
   const answers = hour && sum(hour);
   const positive = hour && sum(hour.filter((row) => row.prediction === "positive"));
   const waiting = lag?.reduce((total, each) => total + each.messages, 0);
   const away = parts.filter((part) => !part.ok).length;
   return [
-    [since ? `Answers since ${shortTime(since)}` : "Answers, last hour", number(answers), answers ? `${counted(positive, "is", "are")} positive` : hour ? "none yet" : null],
+    [name(byMinute, since), number(answers), answers ? `${counted(positive, "is", "are")} positive` : hour ? "none yet" : null],
     ["Positive", answers ? percent(positive / answers) : "–", "of these answers"],
     ["Waiting in the streams", lag ? number(waiting) : "–", lag ? "messages not done" : "the bridge does not say"],
     ["Rejected", number(rejected?.length), rejected?.length >= 20 ? "or more: the last are below" : "messages"],
