@@ -27,9 +27,11 @@ from contracts.drift import DriftReport, State
 from contracts.records import PredictionRecord, StoredOffset
 from deploy import ports, servers
 from deploy.runner import Service
+from functions.console.hour import LastHour
 from records import Records, now
 from records.drift import DriftRecords, GeneratedTexts
 from records.labels import Label, Labels
+from records.recent import Recent
 from sentiment.text import Corpus
 from sentiment.training import train_artifact
 from tests.running import running
@@ -209,6 +211,18 @@ def questions(records: Records, texts: Texts, version: str, count: int) -> Itera
     yield "retrain", "100 to store, which are there", lambda: labels.add(repeated)
     yield "retrain", "texts that came with both labels", labels.conflicts
     yield "retrain", "a label by its client's id", lambda: labels.find("client 5")
+    recent, last = Recent(records), drift.newest(1)[0].scored_at
+    yield "console", "the last 20 texts", lambda: recent.texts(20)
+    yield "console", "the last 20 rejected messages", lambda: recent.rejected(20)
+    yield "console", "how many labels are pending", recent.pending
+    yield "console", "the first look at the last hour", lambda: LastHour(recent).look(last)
+    yield "console", "the least sure of 2,000, without those labelled", lambda: unsure(recent)
+
+
+def unsure(recent: Recent) -> None:
+    """Ask what the console asks for texts to label."""
+    for _ in islice(recent.unlabelled(recent.unsure(2_000)), 50):
+        pass
 
 
 def report(number: int, last: DriftReport | None) -> DriftReport:

@@ -186,6 +186,7 @@ def explain(settings: Settings) -> None:
     say(f"""
 functions  {", ".join(FUNCTIONS)} at {settings.gateway_url}/function/
 store      {settings.variables["S3_ENDPOINT_URL"]}, bucket {settings.variables["S3_BUCKET"]}
+console    {settings.gateway_url}/function/console/, the token in {SECRETS.relative_to(ROOT)}/console-token
 secrets    {SECRETS.relative_to(ROOT)}/
 
 try it:

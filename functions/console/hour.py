@@ -7,7 +7,7 @@ two looks than can be read, it begins anew.
 
 import time
 from collections import Counter
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from threading import Lock
 
 from contracts.console import Count, Minute
@@ -21,6 +21,8 @@ SETTLES = timedelta(seconds=10)
 OVERLAP = 100
 """Texts that are read once more further back, as some may have been deleted since."""
 
+LONG_AGO = datetime.min.replace(tzinfo=UTC)
+
 Counts = Counter[tuple[datetime, str, str]]
 """By slot, source and prediction."""
 
@@ -33,7 +35,7 @@ class LastHour:
         self._lock = Lock()
         self._counts: Counts = Counter()
         # What was scored from `since` on is counted; until `settled`, for good.
-        self._since = self._settled = datetime.min
+        self._since = self._settled = LONG_AGO
 
     def look(self, until: datetime) -> tuple[datetime, list[Count], list[Minute]]:
         """Return from when it counts, an hour before `until` or later, the counts since then, and those by minute.
@@ -43,7 +45,7 @@ class LastHour:
         first = until.replace(second=0, microsecond=0) - timedelta(minutes=MINUTES - 1)
         deadline = time.monotonic() + BUDGET_SECONDS
         with self._lock:
-            if self._settled.replace(tzinfo=until.tzinfo) < first:
+            if self._settled < first:  # as at the first look
                 self._counts.clear()
                 self._since = self._settled = _slot(until)
             newer, reached = self._read(0, self._settled, None, deadline)
@@ -65,7 +67,7 @@ class LastHour:
         skipped: how many of the newest are later. Returns the counts, and from when they are whole.
         """
         counts: Counts = Counter()
-        reached = before or datetime.max.replace(tzinfo=first.tzinfo)
+        reached = before or datetime.max.replace(tzinfo=UTC)
         for source, prediction, scored_at in self._recent.scored(skipped):
             if before and scored_at >= before:
                 continue
@@ -95,7 +97,8 @@ def _by_kind(counts: Counts) -> list[Count]:
 def _by_minute(counts: Counts, since: datetime, until: datetime) -> list[Minute]:
     found = Counter[tuple[datetime, str]]()
     for (slot, _, prediction), number in counts.items():
-        found[slot.replace(second=0), prediction] += number
+        # Another machine's clock may be ahead.
+        found[min(slot, until).replace(second=0, microsecond=0), prediction] += number
     at, minutes = since.replace(second=0), list[Minute]()
     while at <= until:
         minutes.append(Minute(at, found[at, "negative"], found[at, "positive"]))

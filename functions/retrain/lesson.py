@@ -58,7 +58,7 @@ class Lesson:
         return cls(ids, principals, labelled)
 
     def words(self) -> set[str]:
-        """Return the terms that a model has once it has learned them, if it has none of them yet."""
+        """Return the terms that a model has once it has learned them, whatever others it has."""
         counted = self.labelled.counted
         found = np.zeros(len(counted.vocabulary), dtype=np.bool_)
         found[counted.occurrences.indices[counted.occurrences.data > 0]] = True

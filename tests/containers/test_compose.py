@@ -232,6 +232,8 @@ def test_stopped_nothing_is_left(system: System) -> None:
     volumes = {
         mount["Name"] for each in system.containers().values() for mount in each["Mounts"] if mount["Type"] == "volume"
     }
+    # Without --volumes, one that has no name would stay, and nobody would find it again.
+    assert {volume.partition("_")[0] for volume in volumes} == {system.environment["COMPOSE_PROJECT_NAME"]}
     system.compose("down", "--volumes")
     assert system.containers() == {}
     assert engine.docker("network", "ls", "--quiet", "--filter", label) == ""

@@ -286,6 +286,17 @@ def test_records_are_kept_for_ever_unless_days_are_set(records: Records) -> None
     assert list(expiry_seconds(records).values()) == [[], [], []]
 
 
+@pytest.mark.parametrize("days", ["", "1.5"])
+def test_the_newest_rejected_messages_are_told_by_an_index(
+    records: Records, monkeypatch: pytest.MonkeyPatch, days: str
+) -> None:
+    monkeypatch.setenv("RECORD_TTL_DAYS", days)
+    for _ in range(2):
+        records.ensure_indexes()
+    keys = [list(index["key"]) for index in records.database["rejected"].index_information().values()]
+    assert keys == [[("_id", 1)], [("received_at", 1)]]
+
+
 def test_a_time_to_live_is_an_index_on_the_time_of_arrival(records: Records, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RECORD_TTL_DAYS", "1.5")
     records.ensure_indexes()

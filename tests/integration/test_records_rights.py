@@ -75,6 +75,15 @@ def ask(method: str, url: str, body: object = None) -> object:
     return json.loads(answer.data)
 
 
+def look(url: str) -> None:
+    """Have the console read all that it reads."""
+    entered = urllib3.request("POST", f"{url}/login", json={"token": "the console's"}, retries=False)
+    session = {"Cookie": entered.headers["Set-Cookie"].partition(";")[0]}
+    for what in ("now", "label"):
+        answer = urllib3.request("GET", f"{url}/api/{what}", headers=session, retries=False, timeout=60)
+        assert answer.status == 200, answer.data
+
+
 def a_corpus() -> Corpus:
     """Return texts enough to hold half of them out."""
     texts = [f"I {word} this film, number {number}" for number in range(30) for word in ("love", "hate")]
@@ -108,6 +117,7 @@ def test_each_part_does_at_mongodb_what_its_rights_are(
         "BRIDGE_LABELS": labels,
         "GATEWAY_URL": f"http://127.0.0.1:{port}",
         "ENABLE_GENERATE_DRIFT": "true",
+        "CONSOLE_TOKEN": "the console's",
         "DRIFT_MIN_TEXTS": "10",
         "DRIFT_WINDOW": "10",
         "DRIFT_CONFIRM": "1",
@@ -145,6 +155,7 @@ def test_each_part_does_at_mongodb_what_its_rights_are(
                 ask("POST", f"{url}/retrain", {"text": f"a bore, number {number}", "label": 1})
             ask("GET", f"{url}/retrain")
             ask("GET", f"{url}/generate-drift")
+            look(f"{url}/console")
             # Its alert is delivered a moment later.
             for method in ("POST", "POST", "GET"):
                 ask(method, f"{url}/drift")

@@ -130,6 +130,8 @@ def cluster(project: Path, tmp_path: Path) -> Iterator[Cluster]:
 def test_one_command_brings_everything_up(cluster: Cluster) -> None:
     said = cluster.deploy(BRIDGE_IN_FLIGHT="3", TRAIN_DATA="starter", S3_BUCKET="texts")
     assert "positive, probability 0.900" in said
+    # With the slash at the end: a function behind OpenFaaS's gateway can't tell whether one was there.
+    assert f"{cluster.environment['OPENFAAS_URL']}/function/console/, the token in" in said
     assert cluster.state["functions"].keys() == set(FUNCTIONS)
     assert cluster.state["tests"] == 1  # helm test
     for name in ("bridge", "bootstrap"):

@@ -96,14 +96,20 @@ def test_two_hundred_runs_of_one_label_each_do_not_walk_the_model_down(line: Lin
     assert line.most_behind_points <= MOST_BEHIND_POINTS
 
 
-@pytest.mark.parametrize("harm", [turned, guessed])
-def test_runs_of_forty_bad_labels_do_not_walk_the_model_down(line: Line, honest: Examples, harm: Harm) -> None:
-    bad = harm(honest[:2_000])
+@pytest.mark.parametrize(
+    ("trainer", "number", "harm"),
+    [("multinomial-nb", 2_000, turned), ("multinomial-nb", 2_000, guessed), ("nb-logistic", 240, turned)],
+)
+def test_runs_of_forty_bad_labels_do_not_walk_the_model_down(
+    first: Firsts, honest: Examples, trainer: str, number: int, harm: Harm
+) -> None:
+    line = Line.of(first(trainer))
+    bad = harm(honest[:number])
     for start in range(0, len(bad), 40):
         line.send(labels(bad[start : start + 40]))
         line.run()
     assert line.most_behind_points <= MOST_BEHIND_POINTS
-    assert line.promoted < 10
+    assert line.promoted < number / 200
 
 
 @pytest.mark.parametrize("harm", [turned, guessed])

@@ -54,8 +54,8 @@ export function columns(label, rows, { names: [up, down], format }) {
       }
     }
     rows.forEach((row, index) => {
-      const x = LEFT + index * step + step * 0.14;
-      const shape = { x, width: Math.max(1, step * 0.72), rx: Math.min(2, step / 4) };
+      const wide = Math.min(24, Math.max(1, step * 0.72));
+      const shape = { x: LEFT + (index + 0.5) * step - wide / 2, width: wide, rx: Math.min(2, step / 4) };
       parts.push(s("g", {}, s("title", {}, `${row.name}: ${format(row.up)} ${up}, ${format(row.down)} ${down}`),
         s("rect", { ...shape, y: middle - row.up * unit, height: row.up * unit, class: "up" }),
         s("rect", { ...shape, y: middle, height: row.down * unit, class: "down" }),

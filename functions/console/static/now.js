@@ -5,13 +5,16 @@ import { columns } from "./chart.js";
 const SECONDS = 5;
 const sum = (rows) => rows.reduce((total, row) => total + row.count, 0);
 
-function tiles({ hour, rejected, lag, pending, parts }) {
+/** Until the whole hour is counted, which takes some looks where much is answered, it says from when. */
+const name = (minutes, since) => (minutes && minutes.length < 60 ? `Answers since ${shortTime(since)}` : "Answers, last hour");
+
+function tiles({ hour, minutes: byMinute, since, rejected, lag, pending, parts }) {
   const answers = hour && sum(hour);
   const positive = hour && sum(hour.filter((row) => row.prediction === "positive"));
   const waiting = lag?.reduce((total, each) => total + each.messages, 0);
   const away = parts.filter((part) => !part.ok).length;
   return [
-    ["Answers, last hour", number(answers), answers ? `${counted(positive, "is", "are")} positive` : hour ? "none yet" : null],
+    [name(byMinute, since), number(answers), answers ? `${counted(positive, "is", "are")} positive` : hour ? "none yet" : null],
     ["Positive", answers ? percent(positive / answers) : "–", "of these answers"],
     ["Waiting in the streams", lag ? number(waiting) : "–", lag ? "messages not done" : "the bridge does not say"],
     ["Rejected", number(rejected?.length), rejected?.length >= 20 ? "or more: the last are below" : "messages"],
@@ -25,7 +28,7 @@ function minutes(rows) {
   const named = rows.map((row) => ({ name: shortTime(row.at), up: row.positive, down: row.negative }));
   const total = (side) => named.reduce((all, row) => all + row[side], 0);
   return [
-    columns(`Answers a minute over the last hour: ${number(total("up"))} positive, ${number(total("down"))} negative`, named, { names: ["positive", "negative"], format: number }),
+    columns(`Answers a minute since ${shortTime(rows[0].at)}: ${number(total("up"))} positive, ${number(total("down"))} negative`, named, { names: ["positive", "negative"], format: number }),
     h("details", {}, h("summary", {}, "As a table"), table([["Minute"], ["Positive", "number"], ["Negative", "number"]], named.filter((row) => row.up || row.down).map((row) => [row.name, number(row.up), number(row.down)]), { caption: "Answers by minute" })),
   ];
 }
@@ -60,13 +63,13 @@ function lag({ lag: rows }) {
 async function read() {
   const now = await api("api/now");
   showAway(now.parts.filter((each) => !each.ok));
-  fill(byId("tiles"), [now.hour, now.rejected?.length, now.lag, now.pending, now.parts], () => tiles(now));
+  fill(byId("tiles"), [now.hour, now.since, now.rejected?.length, now.lag, now.pending, now.parts], () => tiles(now));
   fill(byId("minutes"), now.minutes, minutes);
   fill(byId("parts"), now.parts, (parts) => h("ul", { class: "parts" }, parts.map(part)));
   fill(byId("texts"), now.texts, (texts) => (texts.length ? h("ul", { class: "list long", tabindex: "0", "aria-label": "Last texts" }, texts.map(textItem)) : empty("No texts yet: send one to predict, or to the stream.")));
   fill(byId("sources"), now.hour, sources);
   fill(byId("lag"), { lag: now.lag }, lag);
-  fill(byId("rejected"), now.rejected, (rejected) => (rejected.length ? h("ul", { class: "list" }, rejected.map(rejectedItem)) : empty("None. A message that can't be used would be here, with the reason.")));
+  fill(byId("rejected"), now.rejected, (rejected) => (rejected.length ? h("ul", { class: "list long rejected", tabindex: "0", "aria-label": "Rejected messages" }, rejected.map(rejectedItem)) : empty("None. A message that can't be used would be here, with the reason.")));
   byId("read-at").replaceChildren("Read at ", time(new Date().toISOString()), ".");
 }
 
