@@ -11,7 +11,13 @@ from string import ascii_uppercase
 
 from grafana_foundation_sdk.builders import common, dashboard, prometheus, stat, timeseries
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
-from grafana_foundation_sdk.models.common import GraphThresholdsStyleMode, LegendDisplayMode
+from grafana_foundation_sdk.models.common import (
+    BigValueGraphMode,
+    BigValueTextMode,
+    GraphThresholdsStyleMode,
+    LegendDisplayMode,
+    TooltipDisplayMode,
+)
 from grafana_foundation_sdk.models.dashboard import DashboardLinkType, DataSourceRef, Threshold, ThresholdsMode
 
 FOLDER = Path(__file__).parent / "grafana" / "dashboards"
@@ -39,7 +45,7 @@ class Panel:
 
     def build(self, number: int, width: int) -> stat.Panel | timeseries.Panel:
         """Return the panel in Grafana's terms; width: of 24 columns."""
-        panel = stat.Panel() if self.now else self._course()
+        panel = self._figure() if self.now else self._course()
         panel.id(number).title(self.title).description(self.says).unit(self.unit).datasource(SOURCE)
         panel.span(width).height(HEIGHT // 2 if self.now else HEIGHT)
         steps = [Threshold(None, "text")]
@@ -53,9 +59,16 @@ class Panel:
             panel.with_target((query.instant() if self.now else query.range()).datasource(SOURCE))
         return panel
 
+    def _figure(self) -> stat.Panel:
+        is_told_apart = any("{{" in legend for legend in self.queries) or len(self.queries) > 1
+        panel = stat.Panel().text_mode(BigValueTextMode.VALUE_AND_NAME if is_told_apart else BigValueTextMode.VALUE)
+        newest = common.ReduceDataOptions().calcs(["lastNotNull"])
+        return panel.reduce_options(newest).graph_mode(BigValueGraphMode.NONE)
+
     def _course(self) -> timeseries.Panel:
         legend = common.VizLegendOptions().display_mode(LegendDisplayMode.LIST).show_legend(True)
-        panel = timeseries.Panel().legend(legend).axis_soft_min(0).fill_opacity(10)
+        tooltip = common.VizTooltipOptions().mode(TooltipDisplayMode.MULTI)
+        panel = timeseries.Panel().legend(legend).tooltip(tooltip).axis_soft_min(0).fill_opacity(10)
         if self.alert_above is not None or self.alert_below is not None:
             panel.thresholds_style(common.GraphThresholdsStyleConfig().mode(GraphThresholdsStyleMode.DASHED))
         return panel

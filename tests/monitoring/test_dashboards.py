@@ -1,12 +1,14 @@
 """The dashboards: that the files are what the code makes, and what Grafana needs to show them."""
 
 import json
+import re
 from typing import Any
 
 import pytest
 import yaml
 
 from deploy.monitoring.dashboards import FOLDER, boards
+from deploy.monitoring.local import ALERTS
 
 BOARDS = sorted(path.name for path in FOLDER.glob("*.json"))
 
@@ -44,6 +46,13 @@ def test_each_query_asks_the_source_that_the_reader_chooses(board: dict[str, Any
     for panel in board["panels"]:
         for target in panel.get("targets", ()):
             assert target["datasource"] == {"type": "prometheus", "uid": f"${{{variable['name']}}}"}
+
+
+def test_each_alert_that_a_panel_names_is_there(board: dict[str, Any]) -> None:
+    alerts = {rule.get("alert") for group in yaml.safe_load(ALERTS.read_text())["groups"] for rule in group["rules"]}
+    for panel in board["panels"]:
+        for named in re.findall(r"alerts? ([^.]+)\.$", panel.get("description", "")):
+            assert set(re.split(", | and ", named)) <= alerts
 
 
 def test_grafana_is_told_of_the_source_and_the_folder_of_the_dashboards() -> None:
