@@ -285,11 +285,11 @@ ROUTES: Mapping[str, Sequence[Route]] = {
             "post",
             "/login",
             "Begins a session",
-            more="It lasts twelve hours, and is kept in a cookie. For a second after a wrong token none is looked at.",
+            more="It lasts twelve hours, and is kept in a cookie.",
             bodies={JSON: Body((console.LoginRequest,), {"a token": {"token": "…"}})},
             body_is_required=True,
             answers={204: ()},
-            refusals={401: "This is not the console's token.", 429: "A wrong token was tried a moment ago."},
+            refusals={401: "This is not the console's token."},
         ),
         _shown("post", "/logout", "Ends the session", {204: ()}),
         _shown(

@@ -5,11 +5,18 @@ from dataclasses import dataclass
 
 from process.settings import SettingsError, read_secret, setting
 
+LEAST_CHARACTERS = 16
+
 
 def _token() -> str:
     token = read_secret("console-token", "CONSOLE_TOKEN")
     if token is None:
         raise SettingsError("the secret console-token, or CONSOLE_TOKEN, must be set: who has it may use the console")
+    if len(token) < LEAST_CHARACTERS:
+        raise SettingsError(
+            f"the secret console-token, or CONSOLE_TOKEN, must have at least {LEAST_CHARACTERS} characters, drawn by "
+            "chance, so that nobody finds it by trying"
+        )
     return token
 
 

@@ -39,6 +39,7 @@ ACTIONS = {
 # Of no collection, and open to everybody.
 OPEN = {"hello", "ping", "endSessions", "killCursors", "ismaster", "isMaster", "buildInfo"}
 # Read by Python when it starts: writes down what the driver sends.
+CONSOLE_TOKEN = "a token of the console"
 RECORDER = """
 import json
 import os
@@ -77,7 +78,7 @@ def ask(method: str, url: str, body: object = None) -> object:
 
 def look(url: str) -> None:
     """Have the console read all that it reads."""
-    entered = urllib3.request("POST", f"{url}/login", json={"token": "the console's"}, retries=False)
+    entered = urllib3.request("POST", f"{url}/login", json={"token": CONSOLE_TOKEN}, retries=False)
     session = {"Cookie": entered.headers["Set-Cookie"].partition(";")[0]}
     for what in ("now", "label"):
         answer = urllib3.request("GET", f"{url}/api/{what}", headers=session, retries=False, timeout=60)
@@ -117,7 +118,7 @@ def test_each_part_does_at_mongodb_what_its_rights_are(
         "BRIDGE_LABELS": labels,
         "GATEWAY_URL": f"http://127.0.0.1:{port}",
         "ENABLE_GENERATE_DRIFT": "true",
-        "CONSOLE_TOKEN": "the console's",
+        "CONSOLE_TOKEN": CONSOLE_TOKEN,
         "DRIFT_MIN_TEXTS": "10",
         "DRIFT_WINDOW": "10",
         "DRIFT_CONFIRM": "1",

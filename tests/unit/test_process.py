@@ -38,7 +38,7 @@ def test_a_setting_that_cannot_be_used_ends_a_process_with_a_line_that_names_it(
         "S3_ENDPOINT_URL": "http://127.0.0.1:9",
         "AWS_ACCESS_KEY_ID": "none",
         "AWS_SECRET_ACCESS_KEY": "none",
-        "CONSOLE_TOKEN": "none",
+        "CONSOLE_TOKEN": "none of sixteen characters",
         variable: value,
     }
     done = subprocess.run(

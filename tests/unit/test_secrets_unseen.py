@@ -149,7 +149,7 @@ def test_a_process_ends_with_a_line_that_does_not_show_the_address_of_mongodb(mo
         "S3_ENDPOINT_URL": "http://127.0.0.1:9",
         "AWS_ACCESS_KEY_ID": "none",
         "AWS_SECRET_ACCESS_KEY": "none",
-        "CONSOLE_TOKEN": "none",
+        "CONSOLE_TOKEN": "none of sixteen characters",
         "LISTEN_PORT": str(free_port()),
     }
     done = subprocess.run(
