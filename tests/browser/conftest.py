@@ -15,7 +15,7 @@ KNOWN_TEXTS = 300
 HOSTILE_TEXT = '<img src=x onerror="document.title=1"> <script>document.title = 2</script> neither good nor bad'
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     """The local stack, which has scored texts like those that it was trained on, and one that attacks whoever looks."""
     with running_stack(tmp_path_factory.mktemp("browser")) as project:
@@ -27,9 +27,12 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
         yield project
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Debian's Chromium, or another one that is installed."""
+    """Debian's Chromium, or another one that is installed.
+
+    It ends with these tests: as long as Playwright runs, no other test can run an event loop of its own.
+    """
     program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     if program is None:
         if os.environ.get("CI") == "true":
