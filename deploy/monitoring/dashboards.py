@@ -3,6 +3,7 @@
 A counter's rate is asked for over Grafana's own `$__rate_interval`, which follows from how often Prometheus looks.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import count
@@ -251,11 +252,13 @@ def boards() -> dict[Path, str]:
         "stream": build("stream", "What the bridge reads, what waits for it, and what it waits for.", STREAM),
         "model": build("model and drift", "Which model answers, what drift finds, what retrain learns.", MODEL),
     }
-    encoder = JSONEncoder(indent=1)
-    return {
-        FOLDER / f"{name}.json": encoder.encode(board.uid(f"sentiment-{name}").build()) + "\n"
-        for name, board in found.items()
-    }
+    return {FOLDER / f"{name}.json": _lines(board.uid(f"sentiment-{name}")) for name, board in found.items()}
+
+
+def _lines(board: dashboard.Dashboard) -> str:
+    """Return JSON with a panel a line."""
+    text = JSONEncoder().encode(board.build())
+    return re.sub(r' (?=\{"type": "(row|stat|timeseries)")', "\n", text) + "\n"
 
 
 if __name__ == "__main__":
