@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import cache
 from itertools import chain
 
 from contracts.names import FUNCTIONS, module_of
@@ -182,16 +183,17 @@ def _broker(state: State, stack: Stack, user: Mapping[str, str]) -> list[Service
     rights = broker_rights(user).items()
     users = [BrokerUser(name, state.credential(f"{name}_rabbitmq_password"), may) for name, may in rights]
     folder, administrator = state.folder / "rabbitmq", ("local", state.credential("rabbitmq_password"))
+    ports = cache(state.port)  # asked again, it would be another one where somebody has taken the first meanwhile
     try:
-        found = rabbitmq(folder, state.port, *administrator, users)
+        found = rabbitmq(folder, ports, *administrator, users)
     except MissingServerError as error:
         engine = _container_engine()
         if engine is None:
             stack.notes.append(f"no stream, HTTP alone: {error}; or set RABBITMQ_URL to a broker of yours")
             return []
-        found = rabbitmq_container(folder, state.port, *administrator, engine, users)
+        found = rabbitmq_container(folder, ports, *administrator, engine, users)
     for each in users:
-        login = each.variables(LOOPBACK, state.port("rabbitmq"), state.port("rabbitmq-stream"))
+        login = each.variables(LOOPBACK, ports("rabbitmq"), ports("rabbitmq-stream"))
         if each.name in SENDERS:
             prefix = f"RABBITMQ_{each.name.upper()}_"
             stack.senders |= {name.replace("RABBITMQ_", prefix): url for name, url in login.items()}
