@@ -179,9 +179,9 @@ class Overview(Struct, frozen=True, kw_only=True):
 
     model: str | None
     pending: int
-    retrain_after: int
     used: int
     refused: int
+    retrain_after: int
     conflicts: list[Conflict] | UnsetType
     running: Progress | None
     last_run: LastRun | None
