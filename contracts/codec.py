@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from threading import Lock
 from typing import Any, Generic, TypeVar
 from urllib.parse import parse_qsl
 
@@ -53,6 +54,7 @@ class QueryReader(Generic[S]):
     def __init__(self, kind: type[S]) -> None:
         """kind: the structure."""
         self._kind = kind
+        _build(kind)
 
     def __call__(self, query: str) -> S:
         """Return what `query` asks for; raises Malformed, also where it has a name twice."""
@@ -74,6 +76,18 @@ def _value(text: str) -> object:
         return text
 
 
+def _build(kind: type[object]) -> None:
+    """Have msgspec build what it knows of a structure: left to the first use, two threads at once end the process."""
+    if kind not in _built:
+        with _building:
+            msgspec.json.Decoder(kind)
+            _built.add(kind)
+
+
+_built = set[type[object]]()
+_building = Lock()
+
+
 def to_documents(values: Sequence[msgspec.Struct]) -> list[dict[str, Any]]:
     """Return structures as MongoDB takes them: dictionaries, with times as they are."""
     documents: list[dict[str, Any]] = msgspec.to_builtins(values, builtin_types=(datetime,))
@@ -87,6 +101,7 @@ def to_document(value: msgspec.Struct) -> dict[str, Any]:
 
 def from_document(document: Any, kind: type[T]) -> T:
     """Return what MongoDB gave as a structure; raises Malformed."""
+    _build(kind)
     try:
         return msgspec.convert(document, kind)
     except msgspec.ValidationError as error:
