@@ -10,8 +10,9 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
+from process.tracing import HEADER
+
 _CONTEXTS = TraceContextTextMapPropagator()
-_HEADER = "traceparent"
 
 
 class OpenTelemetry:
@@ -31,7 +32,7 @@ class OpenTelemetry:
     @contextmanager
     def span(self, name: str, kind: str, traceparent: str | None, links: Sequence[str] = ()) -> Iterator["_Span"]:
         """Begin a span."""
-        context = _CONTEXTS.extract({_HEADER: traceparent}) if traceparent else None
+        context = _CONTEXTS.extract({HEADER: traceparent}) if traceparent else None
         with self._tracer.start_as_current_span(
             name, context, trace.SpanKind[kind.upper()], links=[trace.Link(_span_context(each)) for each in links]
         ) as span:
@@ -43,7 +44,7 @@ class _Span:
         self._span = span
         carrier: dict[str, str] = {}
         _CONTEXTS.inject(carrier, trace.set_span_in_context(span))
-        self.traceparent: str | None = carrier.get(_HEADER)
+        self.traceparent: str | None = carrier.get(HEADER)
 
     def failed(self, why: str) -> None:
         """Say that it did not work."""
@@ -51,4 +52,4 @@ class _Span:
 
 
 def _span_context(traceparent: str) -> trace.SpanContext:
-    return trace.get_current_span(_CONTEXTS.extract({_HEADER: traceparent})).get_span_context()
+    return trace.get_current_span(_CONTEXTS.extract({HEADER: traceparent})).get_span_context()

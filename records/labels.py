@@ -143,11 +143,9 @@ class Labels:
 
     def counts(self) -> LabelCounts:
         """Return how many labels there are of each state."""
-        # Not count_documents, which nx-27017 answers by reading all labels that there are. Most are used.
         with unavailable():
-            pending, refused = (
-                sum(1 for _ in self._collection.find({"state": state}, {"_id": 1})) for state in ("pending", "refused")
-            )
+            pending, refused = (count_labels(self._collection, state) for state in ("pending", "refused"))
+            # Most are used.
             used = max(self._collection.estimated_document_count() - pending - refused, 0)
         return LabelCounts(pending, used, refused)
 
@@ -252,6 +250,12 @@ class Labels:
             if found is not None:
                 self._mark([Label(found["text"], found["label"], "").opposite_id], {"conflict": False})
                 self._collection.delete_one({"_id": identifier})
+
+
+def count_labels(collection: Collection[Any], state: str) -> int:
+    """Return how many labels of a collection have a state; raises PyMongoError."""
+    # Not count_documents, which nx-27017 answers by reading all labels that there are.
+    return sum(1 for _ in collection.find({"state": state}, {"_id": 1}))
 
 
 def _digest(text: str) -> str:

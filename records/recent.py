@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from contracts.records import PredictionRecord, RejectedRecord
-from records.labels import Label
+from records.labels import Label, count_labels
 from records.mongo import Records, read_valid, unavailable
 from records.pieces import in_pieces
 
@@ -65,9 +65,8 @@ class Recent:
 
     def pending(self) -> int:
         """Return how many labels wait for a run."""
-        # As in records.labels, not count_documents.
         with unavailable():
-            return sum(1 for _ in self._labels.find({"state": "pending"}, {"_id": 1}))
+            return count_labels(self._labels, "pending")
 
     def unsure(self, among: int) -> list[str]:
         """Return the ids of the texts scored last, `among` so many, that the model was least sure of, those first."""
