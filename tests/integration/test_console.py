@@ -348,9 +348,9 @@ def test_a_label_that_a_person_gives_is_the_consoles_and_is_learned(system: Syst
 
 
 def test_models_are_shown_and_rolled_back(system: System) -> None:
-    found = system.call("GET", "api/models")
-    assert found["served"]["model"] == found["retrain"]["model"]
-    first = found["retrain"]["versions"][-1]["version"]
+    promoted = system.call("GET", "api/models")["retrain"]
+    first = promoted["versions"][-1]["version"]
+    assert wait_until(lambda: system.call("GET", "api/models")["served"]["model"] == promoted["model"], 10)
     assert system.call("POST", "api/rollback", {"to": first})["model"] == first
     assert wait_until(lambda: system.call("GET", "api/models")["served"]["model"] == first, 10)
     refused = system.ask("POST", "api/rollback", {"to": "none"}, {"Cookie": system.cookie})
