@@ -176,10 +176,10 @@ class GeneratedTexts:
         with unavailable():
             self._predictions.create_index("synthetic", partialFilterExpression={"synthetic": True})
 
-    def count(self) -> int:
-        """Return how many are recorded."""
+    def count(self, known: int = 0) -> int:
+        """Return how many are recorded; known: how many of them are not read again, since they were counted before."""
         with unavailable():
-            return sum(1 for _ in self._predictions.find({"synthetic": True}, {"_id": 1}))
+            return known + sum(1 for _ in self._predictions.find({"synthetic": True}, {"_id": 1}).skip(known))
 
     def delete(self) -> int:
         """Delete them; returns how many they were."""

@@ -133,7 +133,7 @@ def build(access: Access, overview: Overview, functions: Functions) -> FunctionA
 
     @app.route("/api/generate-drift", methods=["POST", "DELETE"])
     def generate_drift() -> Response:
-        query = f"?{urlencode(request.args)}" if request.args else ""
+        query = f"?{urlencode([*request.args.items(multi=True)])}" if request.args else ""
         return json_response(answered(functions.generating, request.method, query=query))
 
     @app.get("/api/models")
@@ -166,6 +166,8 @@ def build(access: Access, overview: Overview, functions: Functions) -> FunctionA
 
     @app.delete("/api/labels/<identifier>")
     def take_back(identifier: str) -> Response:
+        if identifier == "..":  # which would make the address another one
+            raise Problem(404, "There is no such label.")
         return json_response(answered(functions.training, "DELETE", path=f"/labels/{quote(identifier, '')}"))
 
     @app.post("/api/retrain")

@@ -68,7 +68,7 @@ class Generator:
                 for text, kind in batch:
                     kinds[kind] += 1
                     examples.setdefault(kind, text)
-                self._wait_until_recorded(recorded + kinds.total(), kinds.total())
+                recorded = self._wait_until_recorded(recorded, len(batch), kinds.total())
         logger.info("sent %s", dict(kinds))
         ordinary = kinds.pop(ORDINARY, 0)
         examples.pop(ORDINARY, None)
@@ -100,16 +100,20 @@ class Generator:
             raise NotScored(f"predict answered {response.status} after {sent} texts")
         return response.headers.get("X-Model-Version", "")
 
-    def _wait_until_recorded(self, expected: int, sent: int) -> None:
-        """Wait for predict, which records in the background; raises NotScored."""
-        deadline = time.monotonic() + RECORDED_TIMEOUT_SECONDS
-        while (found := self._texts.count()) < expected:
+    def _wait_until_recorded(self, recorded: int, more: int, sent: int) -> int:
+        """Wait for predict, which records in the background, until `more` texts are there than `recorded` ones.
+
+        Returns how many are there; raises NotScored.
+        """
+        deadline, expected = time.monotonic() + RECORDED_TIMEOUT_SECONDS, recorded + more
+        while (recorded := self._texts.count(recorded)) < expected:
             if time.monotonic() > deadline:
                 raise NotScored(
-                    f"predict scored {sent} texts, but {expected - found} of them are not in MongoDB after"
+                    f"predict scored {sent} texts, but {expected - recorded} of them are not in MongoDB after"
                     f" {RECORDED_TIMEOUT_SECONDS:g} s: does it write to the same one?"
                 )
             time.sleep(0.1)
+        return recorded
 
 
 def _mix(ordinary: Iterator[str], shifted: int, count: int, seed: int) -> Iterator[tuple[str, str]]:

@@ -5,9 +5,10 @@ import json
 import re
 import secrets
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from http.client import HTTPConnection
 from http.cookies import SimpleCookie
 from pathlib import Path
 from typing import Any
@@ -327,6 +328,19 @@ def test_drift_is_made_seen_and_cleared(system: System) -> None:
     assert len(found["reports"]["reports"]) == 1
     assert system.call("GET", "api/label")["texts"][0]["text"] == PRIVATE, "nobody labels what nobody wrote"
     assert system.call("DELETE", "api/generate-drift") == {"deleted": 20}
+
+
+def test_how_drift_is_made_is_handed_on_whole(system: System) -> None:
+    refused = system.ask("POST", "api/generate-drift?count=5&count=6", headers={"Cookie": system.cookie})
+    assert (refused.status, "has a name twice" in refused.json["detail"]) == (400, True)
+
+
+@pytest.mark.parametrize("identifier", ["%2E", "%2E%2E"])
+def test_a_label_whose_id_no_address_can_hold_is_not_there(system: System, identifier: str) -> None:
+    connection = HTTPConnection(system.console_url.removeprefix("http://"))  # urllib3 sends another address
+    with closing(connection):
+        connection.request("DELETE", f"/api/labels/{identifier}", headers={"Cookie": system.cookie})
+        assert connection.getresponse().status == 404
 
 
 def test_a_label_that_a_person_gives_is_the_consoles_and_is_learned(system: System) -> None:

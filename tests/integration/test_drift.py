@@ -16,6 +16,7 @@ import urllib3
 from msgspec import UNSET, UnsetType
 from pika.exceptions import ChannelClosedByBroker
 from prometheus_client.parser import text_string_to_metric_families
+from pymongo import MongoClient, monitoring
 
 from contracts.drift import DriftReport, Findings, ModelShare, State
 from contracts.manifest import Period
@@ -28,12 +29,13 @@ from functions.drift.alerts import Courier, Webhook
 from functions.drift.checker import Checker
 from functions.drift.references import References
 from functions.drift.settings import LIVE, Settings
+from functions.generate_drift.generator import Generator
 from model_store.errors import InvalidDocument
 from model_store.publishing import ModelStore, Statistics
 from model_store.publishing.objects import client
 from model_store.settings import Settings as StoreSettings
 from records import Records, now
-from records.drift import DriftRecords
+from records.drift import DriftRecords, GeneratedTexts
 from records.labels import Label, Labels
 from sentiment.text import Corpus
 from sentiment.training import train_artifact
@@ -755,6 +757,33 @@ def test_generate_drift_sends_what_it_is_asked_for(start: NewSystem, all_records
         assert problem["detail"].endswith(f"`$.{word}`.")
     texts = {document["text"] for document in all_records.database["predictions"].find()}
     assert set(made["examples"].values()) <= texts
+
+
+class Handed(monitoring.CommandListener):
+    """How many documents MongoDB has handed over."""
+
+    documents = 0
+
+    def started(self, event: monitoring.CommandStartedEvent) -> None:
+        pass
+
+    def succeeded(self, event: monitoring.CommandSucceededEvent) -> None:
+        cursor = event.reply.get("cursor", {})
+        self.documents += len(cursor.get("firstBatch") or cursor.get("nextBatch") or ())
+
+    def failed(self, event: monitoring.CommandFailedEvent) -> None:
+        pass
+
+
+def test_generate_drift_reads_once_what_was_made_before_however_often_it_looks_for_more(
+    start: NewSystem, scored: Scored, environment: Mapping[str, str]
+) -> None:
+    scored(make_texts(1_000, seed=2), synthetic=True)
+    system, handed = start({}), Handed()
+    with MongoClient[dict[str, Any]](environment["MONGODB_URL"], event_listeners=[handed]) as mongodb:
+        texts = GeneratedTexts(Records(mongodb, mongodb.get_default_database().name))
+        assert Generator(texts, system.url).generate(count=100, share=1, seed=1).generated == 100
+    assert handed.documents == 1_000 + 100
 
 
 def test_generate_drift_says_that_predict_is_away(start: NewSystem) -> None:
