@@ -5,11 +5,11 @@ from pathlib import Path
 from contracts.limits import MAX_BODY_BYTES
 from functions.console.access import Access
 from functions.console.app import build
-from functions.console.bridge import Bridge
 from functions.console.functions import Functions
 from functions.console.hour import LastHour
 from functions.console.overview import Overview
 from functions.console.settings import Settings
+from process.bridge import Bridge
 from process.front import Front, Limits
 from process.run import run
 from process.server import serve
