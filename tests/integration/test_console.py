@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 import urllib3
 
+from contracts.limits import MAX_BODY_BYTES
 from contracts.names import FUNCTIONS, module_of
 from contracts.records import PredictionRecord, RejectedRecord
 from deploy.ports import free_port
@@ -274,12 +275,27 @@ def test_another_token_ends_all_sessions() -> None:
 
 def test_pages_and_answers_may_load_nothing_from_elsewhere_and_are_not_kept(system: System) -> None:
     for path in (*PAGES, "login", "api/models", "api/nowhere", "nowhere", "static/x/login.js"):
-        headers = system.ask("GET", path, headers={"Cookie": system.cookie}).headers
-        assert headers["Content-Security-Policy"].startswith("default-src 'none'; script-src 'self';"), path
-        assert "unsafe" not in headers["Content-Security-Policy"]
-        assert headers["X-Content-Type-Options"] == "nosniff"
-        assert headers["Referrer-Policy"] == "no-referrer"
-        assert headers["Cache-Control"] == "no-store"
+        answer = system.ask("GET", path, headers={"Cookie": system.cookie})
+        assert answer.headers["Cache-Control"] == "no-store"
+        may_load_nothing_from_elsewhere(answer)
+
+
+def test_nor_may_what_is_answered_before_the_request_is_read(system: System) -> None:
+    """Refusals of the front, which the app never sees."""
+    foreign = system.ask("POST", "login", {"token": TOKEN}, FOREIGN[0])
+    many = system.ask("GET", "login", headers={f"X-{number}": "" for number in range(101)}, url=system.console_url)
+    large = system.ask("POST", "login", {"token": "x" * MAX_BODY_BYTES}, url=system.console_url)
+    assert (foreign.status, many.status, large.status) == (403, 431, 413)
+    for answer in (foreign, many, large):
+        may_load_nothing_from_elsewhere(answer)
+
+
+def may_load_nothing_from_elsewhere(answer: Answer) -> None:
+    policy = answer.headers["Content-Security-Policy"]
+    assert policy.startswith("default-src 'none'; script-src 'self';")
+    assert "unsafe" not in policy
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    assert answer.headers["Referrer-Policy"] == "no-referrer"
 
 
 def test_static_files_are_kept_for_good_at_the_address_that_the_pages_name(system: System) -> None:
