@@ -65,7 +65,8 @@ def build(access: Access, overview: Overview, functions: Functions) -> FunctionA
         if request.endpoint in OPEN or access.has_entered():
             return None
         if request.endpoint == "show_page" and request.method in ("GET", "HEAD"):
-            return redirect("login", 303)  # type: ignore[return-value] # a Response of Flask's base
+            page = (request.view_args or {})["page"]
+            return redirect(f"login?next={page}", 303)  # type: ignore[return-value] # a Response of Flask's base
         raise Problem(401, "Log in first: POST login with the console's token.")
 
     @app.after_request
@@ -88,7 +89,9 @@ def build(access: Access, overview: Overview, functions: Functions) -> FunctionA
 
     @app.get("/login")
     def show_login() -> str:
-        return render_template("login.html")
+        page = request.args.get("next", "")
+        # Anybody can make such an address: it leads to a page of ours, or to none.
+        return render_template("login.html", next=page if page in PAGES else "")
 
     @app.post("/login")
     def log_in() -> tuple[str, int]:

@@ -24,7 +24,7 @@ from deploy.runner import wait_until
 from deploy.servers import gateway
 from functions.console import hour
 from functions.console.access import Access
-from functions.console.app import build
+from functions.console.app import PAGES, build
 from functions.console.hour import LastHour
 from functions.console.settings import Settings
 from process.front import Front, Limits
@@ -48,7 +48,6 @@ FOREIGN: list[Mapping[str, str]] = [
     {"Sec-Fetch-Site": "cross-site"},
     {"Sec-Fetch-Site": "same-site"},
 ]
-PAGES = ("", "now", "drift", "models", "label")
 FOLDER = "/function/console/"
 
 
@@ -207,10 +206,27 @@ def test_without_a_session_no_route_gives_a_text_or_a_control_or_changes_anythin
             if path.startswith("static/") or path == "login":
                 assert answer.status == (200 if method in ("GET", "HEAD", "OPTIONS") else 401), where
             elif path in PAGES and method in ("GET", "HEAD"):
-                assert (answer.status, answer.headers["Location"]) == (303, "login"), where
+                assert (answer.status, answer.headers["Location"]) == (303, f"login?next={path}"), where
             else:
                 assert answer.status == 401, where
     assert system.state() == state
+
+
+def test_the_login_leads_to_the_page_that_was_asked_for_and_never_elsewhere() -> None:
+    nothing: Any = None
+    client = build(Access(TOKEN), nothing, nothing).test_client()
+
+    def leads_to(page: str) -> str:
+        answer = client.get("/login", query_string={"next": page}).text
+        (address,) = re.findall(r'data-next="([^"]*)"', answer)
+        return str(address)
+
+    assert {page: leads_to(page) for page in PAGES} == {page: f"./{page}" for page in PAGES}
+    for elsewhere in (
+        "//evil.example", "/evil.example", "https://evil.example", "javascript:alert(1)", "..", "../predict", "now/..",
+        "login", "api/now", "now?x", "now#x", "now ", "NOW", '"><script>', "\0", "try", "drift//evil.example",
+    ):  # fmt: skip
+        assert leads_to(elsewhere) == "./", elsewhere
 
 
 @pytest.mark.parametrize("headers", FOREIGN, ids=str)

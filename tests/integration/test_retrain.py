@@ -183,8 +183,10 @@ def test_of_a_text_with_both_labels_neither_is_learned_until_one_has_more_princi
     assert labels.waiting()[1] == 1, "one principal is one, however many sources it names"
     labels.add([Label("film", 0, "eve")])
     assert {(label.text, label.label) for label in labels.pending(maximum=10)} == {("film", 0), ("other", 1)}
+    assert labels.conflicts() == [], "two against one"
     labels.add([Label("film", 1, "eve")])
     assert labels.waiting()[1] == 1, "two against two"
+    assert [conflict.text for conflict in labels.conflicts()] == ["film"]
 
 
 def test_a_refused_label_waits_again_once_somebody_else_vouches_for_it(labels: Labels) -> None:
