@@ -28,9 +28,8 @@ ruff check
 ruff format --check
 mypy
 shellcheck ./*.sh deploy/local/*.sh deploy/local/rabbitmq/*.sh tests/*/*.sh requirements/*.sh .ci/run
-# Of all tests together, the lines that none of them runs are shown; and what is tested is listed.
+# Of all tests together, the lines that none of them runs are shown.
 if [ $# = 0 ]; then
-  requirements/sbom.sh build/sbom
   set -- --cov --cov-report=term
 fi
 exec pytest "$@"

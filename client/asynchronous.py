@@ -12,6 +12,7 @@ from client.synchronous import CONNECTIONS, TRY_SECONDS, Sentiment
 from contracts.drift import Findings
 from contracts.predict import Answer, Scored, ServedModel
 from contracts.retrain import LabelExample, LabelsTaken, Overview, RolledBack, RunOutcome, TakenBack
+from contracts.stream import BridgeProgress
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -31,6 +32,7 @@ class AsyncSentiment:
         token: str | None = None,
         rabbitmq_url: str | None = None,
         rabbitmq_stream_url: str | None = None,
+        bridge_url: str | None = None,
         try_seconds: float = TRY_SECONDS,
         connections: int = CONNECTIONS,
     ) -> None:
@@ -40,6 +42,7 @@ class AsyncSentiment:
             token=token,
             rabbitmq_url=rabbitmq_url,
             rabbitmq_stream_url=rabbitmq_stream_url,
+            bridge_url=bridge_url,
             try_seconds=try_seconds,
             connections=connections,
         )
@@ -85,6 +88,10 @@ class AsyncSentiment:
             # Behind what the thread has in hand, where the task was cancelled meanwhile.
             thread.submit(answers.close)
             thread.shutdown(wait=False)
+
+    async def bridge(self) -> BridgeProgress | None:
+        """Return how many messages wait for the bridge, and how many it has rejected; None without its address."""
+        return await self._in_thread(self._client.bridge)
 
     async def model(self) -> ServedModel:
         """Return what is known of the model that is served."""

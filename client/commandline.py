@@ -31,7 +31,7 @@ COMMANDS = {
     "ask": Command("have the system score texts, given or from standard input", CLIENT),
     "label": Command("tell the system what the sentiment of texts is, for its model to learn", CLIENT),
     "models": Command("list the versions of the model, and who promoted what and why", CLIENT),
-    "watch": Command("watch answers of the stream, labels and drift as they come", CLIENT),
+    "watch": Command("watch answers of the stream, its lag, labels and drift as they come", CLIENT),
     "train": Command("train a model and write it to a folder", TRAIN),
     "evaluate": Command("measure a model on labelled texts", TRAIN),
     "predict": Command("score texts from standard input, a text or a JSON object a line", TRAIN),

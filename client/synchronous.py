@@ -42,6 +42,8 @@ from contracts.retrain import (
     read_run_outcome,
     read_taken_back,
 )
+from contracts.stream import BridgeProgress
+from process.bridge import Bridge
 from process.functions import Function, FunctionUnavailable, RequestRefused
 from process.halves import by_halves
 from process.retry import Abandoned, Retry
@@ -80,16 +82,17 @@ class Sentiment:
         token: str | None = None,
         rabbitmq_url: str | None = None,
         rabbitmq_stream_url: str | None = None,
+        bridge_url: str | None = None,
         try_seconds: float = TRY_SECONDS,
         connections: int = CONNECTIONS,
     ) -> None:
         """Ask the functions behind a gateway; what is not given is found as `client.addresses` says.
 
         token: the `retrain-token`, or one of `label-tokens`, for what teaches. rabbitmq_url, rabbitmq_stream_url: for
-        `stream`. try_seconds: for how long one request is tried again, 0 for once. connections: how many requests are
-        on their way at a time, to each function.
+        `stream`. bridge_url: for `bridge`. try_seconds: for how long one request is tried again, 0 for once.
+        connections: how many requests are on their way at a time, to each function.
         """
-        self._addresses = Addresses.found(gateway_url, token, rabbitmq_url, rabbitmq_stream_url)
+        self._addresses = Addresses.found(gateway_url, token, rabbitmq_url, rabbitmq_stream_url, bridge_url)
         self._try_seconds = try_seconds
         self._connections = connections
         self._closed = threading.Event()
@@ -97,6 +100,7 @@ class Sentiment:
         self._retrain = self._function("retrain", token=self._addresses.token)
         self._run = self._function("retrain", token=self._addresses.token, timeout_seconds=RUN_TIMEOUT_SECONDS)
         self._drift = self._function("drift")
+        self._bridge = Bridge(self._addresses.bridge_url) if self._addresses.bridge_url else None
 
     @property
     def gateway_url(self) -> str:
@@ -159,6 +163,10 @@ class Sentiment:
         from client.streaming import broker_urls
 
         return Following(broker_urls(self._addresses)[1])
+
+    def bridge(self) -> BridgeProgress | None:
+        """Return how many messages wait for the bridge, and how many it has rejected; None without its address."""
+        return self._ask(self._bridge.progress) if self._bridge else None
 
     def _line(self, *, explain: bool, record: bool) -> Line:
         """Return what sends texts in batches: what `predict_many` of both clients is made of."""
@@ -241,6 +249,8 @@ class Sentiment:
         self._closed.set()
         for function in (self._predict, self._retrain, self._run, self._drift):
             function.close()
+        if self._bridge:
+            self._bridge.close()
 
     def __enter__(self) -> Self:
         """Return the client."""

@@ -12,6 +12,7 @@ from contracts.drift import State
 from contracts.limits import Text
 from contracts.predict import ServedModel
 from contracts.retrain import LabelValue, Progress
+from contracts.stream import Lag
 
 
 class LoginRequest(Struct, frozen=True):
@@ -79,13 +80,6 @@ class RecentRejected(Struct, frozen=True, kw_only=True):
     text: str
     stream: str
     received_at: datetime
-
-
-class Lag(Struct, frozen=True):
-    """How many messages of a stream the bridge has not done."""
-
-    stream: str
-    messages: int
 
 
 class Now(Struct, frozen=True, kw_only=True):

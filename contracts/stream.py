@@ -1,4 +1,4 @@
-"""Messages of the streams: reviews, answers, and what could not be used. Labels: contracts.retrain."""
+"""Messages of the streams: reviews, answers, what could not be used; how many wait. Labels: contracts.retrain."""
 
 from msgspec import UNSET, Struct, UnsetType
 
@@ -45,6 +45,20 @@ class Rejected(Struct, frozen=True, kw_only=True):
     offset: int
     message_id: str | None
     correlation_id: str | None
+
+
+class Lag(Struct, frozen=True):
+    """How many messages of a stream, or of a partition of one, the bridge has not done."""
+
+    stream: str
+    messages: int
+
+
+class BridgeProgress(Struct, frozen=True):
+    """How far a bridge is with each stream that it reads, and how many messages it has rejected since it started."""
+
+    lag: list[Lag]
+    rejected_messages: int
 
 
 read_review = Reader(ReviewMessage)

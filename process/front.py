@@ -77,17 +77,20 @@ class Front:
         default_port: int = 8080,
         not_started: Callable[[], str | None] = lambda: None,
         description: Path | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
         """not_ready: returns why the process can't work yet, None once it can.
 
         not_started: the same at once, of what has to be there before the process takes the place of another one.
         hot: answers at once, or later but on the event loop, or says None. threads: how many requests `others` gets at
         a time. safe_methods: see Guard. description: a file that says by OpenAPI what there is to ask; it is read
-        whenever somebody wants it, so that a process keeps none of it. Its address is LISTEN_HOST and LISTEN_PORT, or
-        `default_port`. Raises SettingsError.
+        whenever somebody wants it, so that a process keeps none of it. headers: of every answer, also of those that are
+        given before a request is whole. Its address is LISTEN_HOST and LISTEN_PORT, or `default_port`. Raises
+        SettingsError.
         """
         self.address = listen_address(default_port)
         self.limits = limits
+        self.headers = headers or {}
         self._guard = Guard(self.address[0], safe_methods=safe_methods)
         self._probes = Probes(not_ready, not_started)
         self._hot = hot

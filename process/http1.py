@@ -377,7 +377,7 @@ class Connection(asyncio.BufferedProtocol):
         if self._transport.is_closing():
             return
         status, headers, body = answer
-        lines = [STATUS_LINES[status], self._server.date, *[f"{name}: {value}\r\n" for name, value in headers]]
+        lines = [STATUS_LINES[status], self._server.headers, *[f"{name}: {value}\r\n" for name, value in headers]]
         if self._ends and not self._whole:
             lines.append("connection: close\r\n")
         lines.append(f"content-length: {len(body)}\r\n\r\n")

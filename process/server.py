@@ -42,7 +42,8 @@ class Server:
         self.buffer = memoryview(bytearray(BUFFER_BYTES))
         self.is_ending = False  # each answer is the last one of its connection
         self.is_draining = False  # what is not in hand is not taken any more
-        self.date = ""
+        self._front_headers = "".join(f"{name}: {value}\r\n" for name, value in front.headers.items())
+        self.headers = self._front_headers  # of every answer, as they are sent; the date is soon with them
         self._has_gone = asyncio.Event()
         RECEIVED.set_function(lambda: self.received_bytes)
         BUDGET.set(front.limits.body_budget_bytes)
@@ -101,9 +102,9 @@ class Server:
         self._has_gone.set()
 
     async def _sweep(self) -> None:
-        """Tell the date, and end what did not come in time."""
+        """Tell the date in all answers, and end what did not come in time."""
         while True:
-            self.date = f"date: {formatdate(usegmt=True)}\r\n"
+            self.headers = f"date: {formatdate(usegmt=True)}\r\n{self._front_headers}"
             now = self.time()
             for connection in [each for each, due in self.due.items() if due <= now]:
                 del self.due[connection]

@@ -5,10 +5,10 @@ kept, and decides nothing.
 """
 
 import hashlib
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from typing import Any, NamedTuple
 
 from pymongo import UpdateOne
@@ -21,7 +21,7 @@ from contracts.retrain import Conflict, ConflictingLabel
 from records.mongo import Document, Records, now, read, read_valid, unavailable
 from records.pieces import in_pieces
 
-CONFLICTS_SHOWN = 20
+CONFLICTS_SHOWN = 10
 _ALL_BUT_THE_TEXT = ("text_sha256", "label", "source", "principals", "state", "received_at")
 _PENDING = {"state": "pending"}
 SAME_NAME_SHOWN = 5
@@ -156,13 +156,18 @@ class Labels:
         return len(conflicts), conflicts.count(False)
 
     def conflicts(self) -> list[Conflict]:
-        """Return texts that came with both labels, and neither from more principals; at most 20 labels in all."""
-        by_text: dict[str, Conflict] = {}
+        """Return texts that came with both labels, and neither from more principals; at most CONFLICTS_SHOWN."""
+        ids = defaultdict[str, list[str]](list)
         with unavailable():
-            for found in read_valid(self._collection.find({"conflict": True}).limit(CONFLICTS_SHOWN), LabelRecord):
-                conflict = by_text.setdefault(found.text_sha256, Conflict(found.text, []))
-                who = sorted(found.vouchers)
-                conflict.labels.append(ConflictingLabel(found.id, found.label, found.source, who))
+            for each in self._collection.find({"conflict": True}, {"text_sha256": 1}):
+                ids[each.get("text_sha256", "")].append(each["_id"])
+        # Where more say one of the labels, the other alone is marked.
+        undecided = islice((both for both in ids.values() if len(both) > 1), CONFLICTS_SHOWN)
+        by_text: dict[str, Conflict] = {}
+        for found in read_valid(in_pieces(self._collection, chain.from_iterable(undecided)), LabelRecord):
+            conflict = by_text.setdefault(found.text_sha256, Conflict(found.text, []))
+            who = sorted(found.vouchers)
+            conflict.labels.append(ConflictingLabel(found.id, found.label, found.source, who))
         return [*by_text.values()]
 
     def pending(self, *, maximum: int, maximum_per_principal: int = 0, refused: bool = False) -> Iterator[LabelRecord]:

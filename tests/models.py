@@ -1,6 +1,7 @@
 """What tests say of the models that they make, and ask of those that they get."""
 
 from collections.abc import Sequence
+from functools import cache
 from typing import TypeVar
 
 import numpy as np
@@ -38,6 +39,7 @@ def taken_back(learned: Labelled, model: M) -> M:
     return model.added(learned.counted, learned.labels.tolist(), weight=-learned.weights)
 
 
+@cache
 def sized(words: int) -> Model:
     """A model that says positive of `good` and negative of `bad`, with a vocabulary of a given size."""
     generator = np.random.default_rng(7)

@@ -9,6 +9,9 @@ from dataclasses import dataclass, field
 
 from deploy.runner import Service, ServiceError, launch, tail, wait_until, wait_until_ready
 
+# Of a process whose lines are traced, nothing that is measured is true.
+UNTRACED = {"COVERAGE_PROCESS_CONFIG": "", "COVERAGE_PROCESS_START": ""}
+
 
 @contextmanager
 def running(service: Service, timeout_seconds: float = 60) -> Iterator[subprocess.Popen[bytes]]:

@@ -1,12 +1,13 @@
-"""The command `python -m sentiment watch`: the answers of the stream, labels and drift, as they come."""
+"""The command `python -m sentiment watch`: the answers of the stream, its lag, labels and drift, as they come."""
 
 import argparse
 import time
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import TypeVar
 
 from msgspec import Struct
 from rich.console import Console, Group
@@ -21,7 +22,9 @@ from client.errors import SentimentError
 from client.synchronous import Sentiment
 from contracts.drift import Findings
 from contracts.retrain import Overview
-from contracts.stream import ReviewAnswer
+from contracts.stream import BridgeProgress, ReviewAnswer
+
+T = TypeVar("T")
 
 __all__ = ["ERRORS", "add_arguments", "run"]
 
@@ -31,23 +34,27 @@ READ_SECONDS = 0.25
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what the command takes."""
-    every = "time between two looks at labels and drift (default %(default)g)"
+    every = "time between two looks at lag, labels and drift (default %(default)g)"
     parser.add_argument("--every", type=float, default=5.0, metavar="SECONDS", help=every)
     parser.add_argument("--for", dest="duration", type=float, metavar="SECONDS", help="end after so long")
     served.add_arguments(parser)
 
 
 class Look(Struct, frozen=True):
-    """What a look at the functions has found; problem: why one of them says nothing, else None."""
+    """What a look has found; bridge: None where its address is not known, too; problem: why one says nothing."""
 
     at: datetime
     labels: Overview | None
     drift: Findings | None
+    bridge: BridgeProgress | None
     problem: str | None
 
 
 class Seen(Struct, frozen=True, omit_defaults=True):
-    """A line of `--json`: an answer, or a look in the short form that changes from one to the next."""
+    """A line of `--json`: an answer, or a look in the short form that changes from one to the next.
+
+    lag_messages: for each stream that the bridge reads, or each partition of one.
+    """
 
     at: datetime
     answer: ReviewAnswer | None = None
@@ -55,6 +62,8 @@ class Seen(Struct, frozen=True, omit_defaults=True):
     pending: int | None = None
     status: str | None = None
     drift: bool | None = None
+    lag_messages: dict[str, int] | None = None
+    rejected_messages: int | None = None
     problem: str | None = None
 
 
@@ -119,26 +128,29 @@ def watching(client: Sentiment, *, every: float, duration: float | None) -> Iter
 
 
 def _look(client: Sentiment) -> Look:
-    labels, drift, problems = None, None, list[str]()
-    try:
-        labels = client.models()
-    except SentimentError as error:
-        problems.append(str(error))
-    try:
-        drift = client.drift()
-    except SentimentError as error:
-        problems.append(str(error))
-    return Look(datetime.now(UTC), labels, drift, "; ".join(problems) or None)
+    problems = list[str]()
+
+    def found(ask: Callable[[], T]) -> T | None:
+        try:
+            return ask()
+        except SentimentError as error:
+            problems.append(str(error))
+            return None
+
+    labels, drift, bridge = found(client.models), found(client.drift), found(client.bridge)
+    return Look(datetime.now(UTC), labels, drift, bridge, "; ".join(problems) or None)
 
 
 def _line(look: Look) -> Seen:
-    labels, drift = look.labels, look.drift
+    labels, drift, bridge = look.labels, look.drift, look.bridge
     return Seen(
         look.at,
         model=labels.model if labels else None,
         pending=labels.pending if labels else None,
         status=drift.status if drift else None,
         drift=drift.state.drift if drift else None,
+        lag_messages={each.stream: each.messages for each in bridge.lag} if bridge else None,
+        rejected_messages=bridge.rejected_messages if bridge else None,
         problem=look.problem,
     )
 
@@ -161,6 +173,10 @@ def _summary(watched: Watched) -> Table:
         since = f" since {drift.state.since.astimezone():%Y-%m-%d %H:%M}" if drift.state.since else ""
         state = Text("drift", "bold red") if drift.state.drift else Text("no drift", "green")
         table.add_row("drift", Text.assemble(state, since, f"; {window}"))
+    if look and look.bridge and look.bridge.lag:
+        waiting = ", ".join(f"{each.messages} of {each.stream}" for each in look.bridge.lag)
+        rejected = f"{look.bridge.rejected_messages} rejected since the bridge started"
+        table.add_row("lag", Text(printable(f"{waiting}; {rejected}")))
     counted = ", ".join(f"{count} {name}" for name, count in sorted(watched.answers.items()))
     table.add_row("stream", counted or "no answers since this began")
     for problem in filter(None, (look.problem if look else None, watched.stream_problem)):

@@ -102,7 +102,8 @@ class Supervisor:
         ran = bool(self.processes())
         with suppress(OSError, Fault):
             self._call("shutdown")
-            wait_until(lambda: not of_stack(folder, ""), _STOP_SECONDS)
+            # Left alone, supervisord looks once a second whether a part has ended; asked, it looks at once.
+            wait_until(lambda: self.status() is None and not of_stack(folder, ""), _STOP_SECONDS)
         end(self.processes, kill_seconds())
         # A supervisord that was killed left its socket.
         self._state.socket.unlink(missing_ok=True)

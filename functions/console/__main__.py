@@ -4,12 +4,12 @@ from pathlib import Path
 
 from contracts.limits import MAX_BODY_BYTES
 from functions.console.access import Access
-from functions.console.app import build
-from functions.console.bridge import Bridge
+from functions.console.app import HEADERS, build
 from functions.console.functions import Functions
 from functions.console.hour import LastHour
 from functions.console.overview import Overview
 from functions.console.settings import Settings
+from process.bridge import Bridge
 from process.front import Front, Limits
 from process.run import run
 from process.server import serve
@@ -30,7 +30,8 @@ def main() -> None:
     recent = Recent(records)
     app = build(Access(settings.token), Overview(recent, functions, bridge, LastHour(recent)), functions)
     # A part that is away is shown as that: the console itself is ready.
-    serve(Front(ready_if(errors=()), limits, others=app.answer, description=DESCRIPTION, threads=THREADS))
+    not_ready = ready_if(errors=())
+    serve(Front(not_ready, limits, others=app.answer, description=DESCRIPTION, threads=THREADS, headers=HEADERS))
     records.close()
 
 

@@ -39,7 +39,7 @@ REPORTS_SHOWN = 50
 YEAR_SECONDS = 365 * 24 * 3600
 OPEN = ("show_login", "log_in", "static_file", "swagger_ui_file")
 """What is answered without a session: nothing of it holds data."""
-SECURITY = {
+HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
         "font-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -47,6 +47,7 @@ SECURITY = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
 }
+"""Of every answer, also of those that the front gives before the app sees a request."""
 PAGES = {"": "try", "now": "now", "drift": "drift", "models": "models", "label": "label", "explore": "explore"}
 """Where each page is, and the template that it is made of."""
 
@@ -64,12 +65,12 @@ def build(access: Access, overview: Overview, functions: Functions) -> FunctionA
         if request.endpoint in OPEN or access.has_entered():
             return None
         if request.endpoint == "show_page" and request.method in ("GET", "HEAD"):
-            return redirect("login", 303)  # type: ignore[return-value] # a Response of Flask's base
+            page = (request.view_args or {})["page"]
+            return redirect(f"login?next={page}", 303)  # type: ignore[return-value] # a Response of Flask's base
         raise Problem(401, "Log in first: POST login with the console's token.")
 
     @app.after_request
-    def protect(response: Response) -> Response:
-        response.headers.update(SECURITY)
+    def keep_nothing(response: Response) -> Response:
         response.headers.setdefault("Cache-Control", "no-store")
         return response
 
@@ -88,7 +89,9 @@ def build(access: Access, overview: Overview, functions: Functions) -> FunctionA
 
     @app.get("/login")
     def show_login() -> str:
-        return render_template("login.html")
+        page = request.args.get("next", "")
+        # Anybody can make such an address: it leads to a page of ours, or to none.
+        return render_template("login.html", next=page if page in PAGES else "")
 
     @app.post("/login")
     def log_in() -> tuple[str, int]:

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 
 from contracts.codec import extended
 from contracts.console import (
-    Lag,
     Now,
     Part,
     RecentRejected,
@@ -17,9 +16,10 @@ from contracts.console import (
     read_served_model,
 )
 from contracts.records import PredictionRecord, RejectedRecord
-from functions.console.bridge import Bridge
+from contracts.stream import Lag
 from functions.console.functions import Functions
 from functions.console.hour import LastHour
+from process.bridge import Bridge
 from process.functions import FunctionUnavailable, RequestRefused
 from records import RecordsUnavailable, now
 from records.recent import Recent
@@ -99,7 +99,7 @@ class Overview:
 
     def _lag(self) -> list[Lag] | None:
         try:
-            return self.bridge.lag() if self.bridge else None
+            return self.bridge.progress().lag if self.bridge else None
         except FunctionUnavailable:
             return None
 

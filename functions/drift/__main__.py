@@ -56,7 +56,7 @@ def main() -> None:
     couriers = [Courier(records, channel, settings.alert_timeout_seconds) for channel in channels(settings)]
     checker = Checker(records, References(store, records, settings), settings, couriers)
     not_ready = ready_if(store.current, all_records.ping, errors=(StoreError, RecordsUnavailable))
-    checker.show_last()
+    checker.begin()
     for courier in couriers:
         courier.start()
     app = build(checker, Pace.at(listen_address(8080)[0], settings.pace_seconds))

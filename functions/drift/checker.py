@@ -116,13 +116,17 @@ class Checker:
             courier.wake()
         return findings
 
-    def show_last(self) -> None:
-        """Have the metrics show the report of an earlier process: a restart is no change of state."""
+    def begin(self) -> None:
+        """Make the indexes, which others need before the first check, and show the report of an earlier process.
+
+        A restart is no change of state. Where MongoDB is away, both are left to the first check.
+        """
         try:
+            self._records.ensure_indexes()
             if last := self._records.last_report():
                 show(last)
         except (RecordsUnavailable, InvalidRecord) as error:
-            logger.warning("the last report can't be read: %s", error)
+            logger.warning("neither indexes nor the last report: %s; the first check tries again", error)
 
     def reports(self, limit: int) -> Reports:
         """Return the last reports, newest first; raises RecordsUnavailable."""

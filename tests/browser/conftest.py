@@ -1,13 +1,13 @@
 """The console in a browser, on the local stack: one of each for all tests."""
 
 import os
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
 
+from tests.browser.chromium import chromium, launched
 from tests.project import ROOT, Project, running_stack
 
 SCREENSHOTS = ROOT / "build" / "screenshots"
@@ -33,16 +33,13 @@ def browser() -> Iterator[Browser]:
 
     It ends with these tests: as long as Playwright runs, no other test can run an event loop of its own.
     """
-    program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    program = chromium()
     if program is None:
         if os.environ.get("CI") == "true":
             pytest.fail("there is no Chromium")
         pytest.skip("there is no Chromium; BROWSER_TESTS=yes ./test.sh installs it")
-    with sync_playwright() as playwright:
-        # As root Chromium has no sandbox; the pages are our own.
-        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"] if os.getuid() == 0 else [])
+    with sync_playwright() as playwright, launched(playwright, program) as browser:
         yield browser
-        browser.close()
 
 
 class Watch:

@@ -22,6 +22,8 @@ MEMORY = """\
 vm_memory_calculation_strategy = allocated
 total_memory_available_override_value = 2GB
 """
+# The shorter one of the broker's and the client's counts, and a test waits until two were missed.
+HEARTBEAT = "stream.heartbeat = 10\n"
 # However many cores there are.
 FEW_THREADS = {"ERL_AFLAGS": "+S 2:2 +SDcpu 2:2 +SDio 4"}
 
@@ -74,6 +76,7 @@ def single_node(installation: Installation) -> Iterator[RabbitMQNode]:
     """Run a node by itself."""
     with installation.folder() as folder:
         node = RabbitMQNode(_service(installation, folder, "sentiment", secrets.token_hex(16)))
+        (node.service.folder / "conf.d" / "heartbeat.conf").write_text(HEARTBEAT)
         try:
             node.start()
             yield node

@@ -1,4 +1,4 @@
-"""A copy of the project, and the local stack that runs in one."""
+"""A copy of the project, and the broker that streams are asked of."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import RabbitMQNode
-from tests.project import Project, copy_project, running_stack
+from tests.project import Project, copy_project
 
 
 @pytest.fixture
@@ -16,13 +16,6 @@ def project(tmp_path: Path) -> Iterator[Project]:
     yield project
     if project.processes():
         project.deploy("--stop")
-
-
-@pytest.fixture(scope="module")
-def local_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
-    """A copy of the project whose local stack runs, with all of its parts."""
-    with running_stack(tmp_path_factory.mktemp("local")) as project:
-        yield project
 
 
 @pytest.fixture(scope="session")

@@ -22,6 +22,7 @@ from client import AsyncSentiment, NotAllowed, Sentiment, Unavailable, Unusable
 from client.commandline import main
 from contracts.drift import Findings
 from contracts.predict import Answer
+from contracts.stream import BridgeProgress, Lag
 from deploy import ports, servers
 from deploy.runner import wait_until
 from messages.amqp import blocking_connection
@@ -30,6 +31,7 @@ from tests.conftest import RabbitMQNode, S3Server
 from tests.integration.test_retrain import TOKEN, corpus
 from tests.running import Part, running
 from tests.system import ROOT, promote, python_service
+from tests.system import Client as Broker
 
 GOOD, BAD = "a great, lovely film", "an awful, dull film"
 STREAMS = ("predictions", "rejected")
@@ -43,14 +45,26 @@ class System:
     predict: Part
     amqp_url: str
     stream_url: str
+    bridge_url: str
     reviews: str
+    labels: str
 
     def client(self) -> Sentiment:
-        return Sentiment(self.gateway_url, token=TOKEN, rabbitmq_url=self.amqp_url, rabbitmq_stream_url=self.stream_url)
+        return Sentiment(
+            self.gateway_url,
+            token=TOKEN,
+            rabbitmq_url=self.amqp_url,
+            rabbitmq_stream_url=self.stream_url,
+            bridge_url=self.bridge_url,
+        )
 
     def asynchronous(self) -> AsyncSentiment:
         return AsyncSentiment(
-            self.gateway_url, token=TOKEN, rabbitmq_url=self.amqp_url, rabbitmq_stream_url=self.stream_url
+            self.gateway_url,
+            token=TOKEN,
+            rabbitmq_url=self.amqp_url,
+            rabbitmq_stream_url=self.stream_url,
+            bridge_url=self.bridge_url,
         )
 
 
@@ -59,14 +73,14 @@ def system(
     tmp_path_factory: pytest.TempPathFactory, s3_server: S3Server, mongodb_url: str, rabbitmq: RabbitMQNode
 ) -> Iterator[System]:
     folder, name = tmp_path_factory.mktemp("client"), secrets.token_hex(6)
-    reviews = f"test-{name}"
+    reviews, labels = f"test-{name}", f"labels-{name}"
     environment = {
         **s3_server.environment,
         **rabbitmq.environment,
         "S3_BUCKET": f"test-{name}",
         "MONGODB_URL": f"{mongodb_url}/test_{name}",
         "BRIDGE_SOURCE": f"stream:{reviews}",
-        "BRIDGE_LABELS": "",
+        "BRIDGE_LABELS": labels,
         "RETRAIN_TOKEN": TOKEN,
         "DRIFT_MIN_TEXTS": "50",
     }
@@ -91,10 +105,11 @@ def system(
         gateway = servers.gateway(folder, ports.free_port(), at)
         stack.enter_context(running(gateway))
         url = gateway.variables["GATEWAY_URL"]
-        stack.enter_context(running(python_service("bridge", folder, {**environment, "GATEWAY_URL": url})))
-        yield System(url, predict, rabbitmq.amqp_url, rabbitmq.stream_url, reviews)
+        bridge = python_service("bridge", folder, {**environment, "GATEWAY_URL": url})
+        stack.enter_context(running(bridge))
+        yield System(url, predict, rabbitmq.amqp_url, rabbitmq.stream_url, bridge.variables["URL"], reviews, labels)
     with blocking_connection(rabbitmq.amqp_url) as connection:
-        for stream in (*STREAMS, reviews):
+        for stream in (*STREAMS, reviews, labels):
             connection.channel().queue_delete(stream)
 
 
@@ -307,6 +322,7 @@ def addresses(system: System, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RETRAIN_TOKEN", TOKEN)
     monkeypatch.setenv("RABBITMQ_URL", system.amqp_url)
     monkeypatch.setenv("RABBITMQ_STREAM_URL", system.stream_url)
+    monkeypatch.setenv("BRIDGE_URL", system.bridge_url)
 
 
 def run(capture: pytest.CaptureFixture[bytes], *arguments: str) -> tuple[int, str, str]:
@@ -409,15 +425,60 @@ def test_watch_says_what_comes_by_the_stream_and_ends_at_ctrl_c(client: Sentimen
         assert process.stderr.read() == b""
 
 
+def page(capture: pytest.CaptureFixture[bytes]) -> dict[str, str]:
+    """Return the rows of the page that `watch` shows to people."""
+    code, output, errors = run(capture, "watch", "--for", "0")
+    assert (code, errors) == (0, "")
+    return dict(line.split(None, 1) for line in output.splitlines() if len(line.split()) > 1)
+
+
 @pytest.mark.usefixtures("addresses")
 def test_watch_shows_a_page_to_people_and_what_is_missing(
     capsysbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("RABBITMQ_URL", "")
-    monkeypatch.setenv("RABBITMQ_STREAM_URL", "")
-    code, output, errors = run(capsysbinary, "watch", "--for", "0")
-    assert (code, errors) == (0, "")
-    rows = dict(line.split(None, 1) for line in output.splitlines() if len(line.split()) > 1)
+    for name in ("RABBITMQ_URL", "RABBITMQ_STREAM_URL", "BRIDGE_URL"):
+        monkeypatch.setenv(name, "")
+    rows = page(capsysbinary)
     assert rows["labels"].endswith(" learned")
     assert rows["drift"].startswith("no drift; of the last ")
     assert rows["problem"].startswith("which broker?")
+    assert "lag" not in rows
+
+
+@pytest.mark.usefixtures("addresses")
+def test_watch_shows_how_many_messages_wait_for_the_bridge_and_how_many_it_has_rejected(
+    client: Sentiment, system: System, capsysbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    def bridge() -> BridgeProgress:
+        found = client.bridge()
+        assert found
+        return found
+
+    rejected_before = bridge().rejected_messages
+    system.predict.terminate()
+    try:
+        broker = Broker(system.amqp_url)
+        broker.publish(system.reviews, [GOOD.encode()] * 5 + [b"{"])
+        broker.close()
+        assert wait_until(lambda: bridge().lag == [Lag(system.reviews, 6), Lag(system.labels, 0)], 30), bridge()
+        code, output, _ = run(capsysbinary, "watch", "--json", "--for", "0")
+        look = json.loads(output)
+        assert (code, look["rejected_messages"]) == (0, rejected_before)
+        assert look["lag_messages"] == {system.reviews: 6, system.labels: 0}
+        waits = f"6 of {system.reviews}, 0 of {system.labels}; {rejected_before} rejected since the bridge started"
+        assert page(capsysbinary)["lag"] == waits
+    finally:
+        system.predict.start()
+    done = BridgeProgress([Lag(system.reviews, 0), Lag(system.labels, 0)], rejected_before + 1)
+    assert wait_until(lambda: bridge() == done, 30), bridge()
+
+
+@pytest.mark.usefixtures("addresses")
+def test_watch_says_that_the_bridge_is_away_and_shows_the_rest(
+    capsysbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BRIDGE_URL", f"http://127.0.0.1:{ports.free_port()}")
+    rows = page(capsysbinary)
+    assert rows["problem"].startswith("bridge can't be reached: ")
+    assert rows["labels"].endswith(" learned")
+    assert "lag" not in rows

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 import urllib3
 
+from contracts.limits import MAX_BODY_BYTES
 from contracts.names import FUNCTIONS, module_of
 from contracts.records import PredictionRecord, RejectedRecord
 from deploy.ports import free_port
@@ -23,7 +24,7 @@ from deploy.runner import wait_until
 from deploy.servers import gateway
 from functions.console import hour
 from functions.console.access import Access
-from functions.console.app import build
+from functions.console.app import PAGES, build
 from functions.console.hour import LastHour
 from functions.console.settings import Settings
 from process.front import Front, Limits
@@ -47,7 +48,6 @@ FOREIGN: list[Mapping[str, str]] = [
     {"Sec-Fetch-Site": "cross-site"},
     {"Sec-Fetch-Site": "same-site"},
 ]
-PAGES = ("", "now", "drift", "models", "label")
 FOLDER = "/function/console/"
 
 
@@ -206,10 +206,27 @@ def test_without_a_session_no_route_gives_a_text_or_a_control_or_changes_anythin
             if path.startswith("static/") or path == "login":
                 assert answer.status == (200 if method in ("GET", "HEAD", "OPTIONS") else 401), where
             elif path in PAGES and method in ("GET", "HEAD"):
-                assert (answer.status, answer.headers["Location"]) == (303, "login"), where
+                assert (answer.status, answer.headers["Location"]) == (303, f"login?next={path}"), where
             else:
                 assert answer.status == 401, where
     assert system.state() == state
+
+
+def test_the_login_leads_to_the_page_that_was_asked_for_and_never_elsewhere() -> None:
+    nothing: Any = None
+    client = build(Access(TOKEN), nothing, nothing).test_client()
+
+    def leads_to(page: str) -> str:
+        answer = client.get("/login", query_string={"next": page}).text
+        (address,) = re.findall(r'data-next="([^"]*)"', answer)
+        return str(address)
+
+    assert {page: leads_to(page) for page in PAGES} == {page: f"./{page}" for page in PAGES}
+    for elsewhere in (
+        "//evil.example", "/evil.example", "https://evil.example", "javascript:alert(1)", "..", "../predict", "now/..",
+        "login", "api/now", "now?x", "now#x", "now ", "NOW", '"><script>', "\0", "try", "drift//evil.example",
+    ):  # fmt: skip
+        assert leads_to(elsewhere) == "./", elsewhere
 
 
 @pytest.mark.parametrize("headers", FOREIGN, ids=str)
@@ -274,12 +291,27 @@ def test_another_token_ends_all_sessions() -> None:
 
 def test_pages_and_answers_may_load_nothing_from_elsewhere_and_are_not_kept(system: System) -> None:
     for path in (*PAGES, "login", "api/models", "api/nowhere", "nowhere", "static/x/login.js"):
-        headers = system.ask("GET", path, headers={"Cookie": system.cookie}).headers
-        assert headers["Content-Security-Policy"].startswith("default-src 'none'; script-src 'self';"), path
-        assert "unsafe" not in headers["Content-Security-Policy"]
-        assert headers["X-Content-Type-Options"] == "nosniff"
-        assert headers["Referrer-Policy"] == "no-referrer"
-        assert headers["Cache-Control"] == "no-store"
+        answer = system.ask("GET", path, headers={"Cookie": system.cookie})
+        assert answer.headers["Cache-Control"] == "no-store"
+        may_load_nothing_from_elsewhere(answer)
+
+
+def test_nor_may_what_is_answered_before_the_request_is_read(system: System) -> None:
+    """Refusals of the front, which the app never sees."""
+    foreign = system.ask("POST", "login", {"token": TOKEN}, FOREIGN[0])
+    many = system.ask("GET", "login", headers={f"X-{number}": "" for number in range(101)}, url=system.console_url)
+    large = system.ask("POST", "login", {"token": "x" * MAX_BODY_BYTES}, url=system.console_url)
+    assert (foreign.status, many.status, large.status) == (403, 431, 413)
+    for answer in (foreign, many, large):
+        may_load_nothing_from_elsewhere(answer)
+
+
+def may_load_nothing_from_elsewhere(answer: Answer) -> None:
+    policy = answer.headers["Content-Security-Policy"]
+    assert policy.startswith("default-src 'none'; script-src 'self';")
+    assert "unsafe" not in policy
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    assert answer.headers["Referrer-Policy"] == "no-referrer"
 
 
 def test_static_files_are_kept_for_good_at_the_address_that_the_pages_name(system: System) -> None:

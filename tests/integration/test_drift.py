@@ -746,6 +746,12 @@ def test_generate_drift_is_off_unless_enabled_and_says_how(start: NewSystem, all
     assert all_records.database["predictions"].count_documents({}) == 0
 
 
+def test_the_newest_texts_are_told_by_an_index_before_the_first_check(start: NewSystem, all_records: Records) -> None:
+    start({}, predict=False)
+    indexes = all_records.database["predictions"].index_information().values()
+    assert "scored_at" in [index["key"][0][0] for index in indexes]
+
+
 def test_generate_drift_sends_what_it_is_asked_for(start: NewSystem, all_records: Records) -> None:
     system = start({"ENABLE_GENERATE_DRIFT": "true"})
     status, made = system.call("GET", "generate-drift?count=40&share=0.25&seed=1")

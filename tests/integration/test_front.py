@@ -377,6 +377,27 @@ def test_who_takes_no_answer_keeps_no_connection(held: Held, monkeypatch: pytest
         assert wait_until(lambda: not keeps(client, client_address), 15)
 
 
+def test_every_answer_has_the_headers_of_its_front(held: Held) -> None:
+    front = Front(held.not_ready, LIMITS, hot=size, others=held.app().answer, headers={"X-Its-Own": "yes"})
+    requests = {
+        200: b"GET /size HTTP/1.1\r\n\r\n",
+        400: b"no HTTP\r\n\r\n",
+        403: b"POST /size HTTP/1.1\r\nOrigin: http://evil.example\r\nContent-Length: 0\r\n\r\n",
+        404: b"GET /nowhere HTTP/1.1\r\n\r\n",
+        408: b"GET /size HTTP/1.1\r\n",
+        413: b"POST /size HTTP/1.1\r\nContent-Length: 1000000000\r\n\r\n",
+        431: b"GET /size HTTP/1.1\r\n" + b"X: \r\n" * 101 + b"\r\n",
+        500: b"GET /later-bug HTTP/1.1\r\n\r\n",
+    }
+    with serving(front) as client:
+        for expected, request in requests.items():
+            with connection(client) as opened:
+                opened.sendall(request)
+                answer = opened.recv(65536)
+            assert answer.startswith(b"HTTP/1.1 %d " % expected)
+            assert answer.count(b"\r\nX-Its-Own: yes\r\n") == 1
+
+
 @pytest.mark.parametrize("header", ["", "Connection: close\r\n"])
 def test_who_goes_before_the_answer_keeps_no_connection(client: HttpClient, held: Held, header: str) -> None:
     with connection(client) as opened:

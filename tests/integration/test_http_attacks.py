@@ -22,7 +22,7 @@ from sentiment.packing import pack
 from tests.attackers import ATTACKS, FLOOR_SECONDS, Attack
 from tests.conftest import S3Server
 from tests.models import ABOUT
-from tests.running import running
+from tests.running import UNTRACED, running
 from tests.system import ROOT, promote, python_service
 
 BODY_TIMEOUT_SECONDS = 0.5
@@ -34,8 +34,6 @@ PATIENCE_SECONDS = 2
 SLOWER = 3
 # What else the machine does makes answers slower and never faster, so one round that is as it should be is enough.
 ROUNDS = 3
-# Of a process whose lines are traced, nothing that is measured is true.
-UNTRACED = {"COVERAGE_PROCESS_CONFIG": "", "COVERAGE_PROCESS_START": ""}
 MODEL = pack(Model(("dull", "superb"), np.array([[9.0, 1.0], [1.0, 9.0]]), np.array([2.0, 2.0])), ABOUT)
 
 

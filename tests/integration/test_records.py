@@ -496,7 +496,12 @@ def test_labels_of_the_release_before_are_read(records: Records) -> None:
     used = {"state": "used", "model": "v1", "weight": 2.5, "conflict": True}
     refused = {"state": "refused", "run": "0123"}
     records.database["labels"].insert_many(
-        [{"_id": "a", **OLD_LABEL}, {"_id": "b", **OLD_LABEL, **used}, {"_id": "c", **OLD_LABEL, **refused}]
+        [
+            {"_id": "a", **OLD_LABEL},
+            {"_id": "b", **OLD_LABEL, **used},
+            {"_id": "c", **OLD_LABEL, **refused},
+            {"_id": "d", **OLD_LABEL, **used},
+        ]
     )
     assert [label.id for label in labels.pending(maximum=10)] == ["a"]
     assert [label.id for label in labels.pending(maximum=10, refused=True)] == ["a", "c"]

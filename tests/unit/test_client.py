@@ -22,12 +22,15 @@ from contracts.codec import Reader
 from contracts.limits import MAX_EXPLAINED_BATCH_CHARACTERS
 from contracts.predict import Answer
 from deploy import ports
+from process.answers import json_answer
+from process.front import Front, Limits
+from tests.http import serving
 from tests.project import ROOT
 from tests.unit.test_bridge_reviews import Answer as Answering
 from tests.unit.test_bridge_reviews import FunctionServer, positive, refusal, serve
 
 __all__ = ["serve"]  # a fixture
-VARIABLES = ("GATEWAY_URL", "RETRAIN_TOKEN", "RABBITMQ_URL", "RABBITMQ_STREAM_URL")
+VARIABLES = ("GATEWAY_URL", "RETRAIN_TOKEN", "RABBITMQ_URL", "RABBITMQ_STREAM_URL", "BRIDGE_URL")
 read_texts = Reader(str)
 
 
@@ -42,19 +45,21 @@ def local_stack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
     (tmp_path / ".local").mkdir()
     written = {"GATEWAY_URL": "http://127.0.0.1:8090", "RETRAIN_TOKEN": "local", "RABBITMQ_URL": "amqp://local",
-               "RABBITMQ_STREAM_URL": "rabbitmq-stream://local"}  # fmt: skip
+               "RABBITMQ_STREAM_URL": "rabbitmq-stream://local", "BRIDGE_URL": "http://127.0.0.1:8091"}  # fmt: skip
     (tmp_path / ".local" / "env").write_text("".join(f"export {name}='{value}'\n" for name, value in written.items()))
     monkeypatch.chdir(tmp_path)
 
 
 @pytest.mark.usefixtures("local_stack")
 def test_the_local_stack_of_the_folder_is_found_with_its_keys() -> None:
-    assert Addresses.found() == Addresses("http://127.0.0.1:8090", "local", "amqp://local", "rabbitmq-stream://local")
+    assert Addresses.found() == Addresses(
+        "http://127.0.0.1:8090", "local", "amqp://local", "rabbitmq-stream://local", "http://127.0.0.1:8091"
+    )
 
 
 @pytest.mark.usefixtures("local_stack")
 def test_the_keys_of_the_local_stack_are_sent_nowhere_else(monkeypatch: pytest.MonkeyPatch) -> None:
-    elsewhere = Addresses("https://elsewhere", None, None, None)
+    elsewhere = Addresses("https://elsewhere", None, None, None, None)
     assert Addresses.found("https://elsewhere") == elsewhere
     monkeypatch.setenv("GATEWAY_URL", "https://elsewhere")
     assert Addresses.found() == elsewhere
@@ -66,14 +71,16 @@ def test_what_is_given_counts_more_than_the_environment_and_that_more_than_the_l
 ) -> None:
     monkeypatch.setenv("RETRAIN_TOKEN", "of the environment")
     monkeypatch.setenv("RABBITMQ_URL", "amqp://environment")
+    monkeypatch.setenv("BRIDGE_URL", "http://environment")
     found = Addresses.found()
     assert (found.token, found.rabbitmq_url, found.rabbitmq_stream_url) == ("of the environment", None, None)
-    given = Addresses.found("http://given", "given", "amqp://given", "rabbitmq-stream://given")
-    assert given == Addresses("http://given", "given", "amqp://given", "rabbitmq-stream://given")
+    assert found.bridge_url == "http://environment"
+    addresses = ("http://given", "given", "amqp://given", "rabbitmq-stream://given", "http://bridge")
+    assert Addresses.found(*addresses) == Addresses(*addresses)
 
 
 def test_no_key_is_shown_by_what_holds_it() -> None:
-    assert "hush" not in repr(Addresses("http://here", "hush", "amqp://u:hush@h", "rabbitmq-stream://u:hush@h"))
+    assert "hush" not in repr(Addresses("http://here", "hush", "amqp://u:hush@h", "rabbitmq-stream://u:hush@h", None))
 
 
 def through(line: Line, texts: Sequence[object]) -> list[Answer]:
@@ -195,6 +202,16 @@ def test_what_would_be_done_twice_is_tried_once(
         ask(client)
     assert caught.value.status == 502
     assert len(server.bodies) == 1
+
+
+def test_what_answers_at_the_bridges_address_and_is_none_is_told() -> None:
+    page = json_answer({"a page": "of somebody else"})
+    with (
+        serving(Front(lambda: None, Limits.of(1), others=lambda _: page)) as server,
+        Sentiment(bridge_url=f"{server.url}/elsewhere", try_seconds=0) as client,
+        pytest.raises(Unavailable, match="/elsewhere did not answer as a bridge does: these are no metrics"),
+    ):
+        client.bridge()
 
 
 def test_who_closes_the_client_waits_for_no_retry(serve: Callable[[Answering], FunctionServer]) -> None:

@@ -8,7 +8,7 @@ export class Problem extends Error {
   }
 }
 
-/** Answer of the console's own API; throws Problem. Without a session the page of the login comes. */
+/** Answer of the console's own API; throws Problem. Without a session the page is asked for anew, which leads to the login and back. */
 export async function api(path, { method = "GET", body, signal } = {}) {
   const headers = body === undefined ? {} : { "Content-Type": "application/json" };
   let response;
@@ -19,7 +19,7 @@ export async function api(path, { method = "GET", body, signal } = {}) {
     throw new Problem(0, "The console can't be reached", "See whether it runs, and try again.");
   }
   if (response.status === 401 && path !== "login") {
-    location.assign("login");
+    location.reload();
     return new Promise(() => {}); // the page goes away
   }
   const answer = await response.json().catch(() => null);

@@ -6,7 +6,7 @@ async function signIn(token) {
   place.hidden = true;
   try {
     await api("login", { method: "POST", body: { token } });
-    location.replace("./");
+    location.replace(byId("login").dataset.next);
   } catch (problem) {
     if (!(problem instanceof Problem)) throw problem;
     place.textContent = problem.status === 401 ? "This is not the token. Look whether all of it was copied." : `${problem.title}: ${problem.detail}`;

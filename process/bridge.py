@@ -2,14 +2,13 @@
 
 import urllib3
 from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
 
 from contracts.codec import Malformed
-from contracts.console import Lag
 from contracts.problem import read_problem
+from contracts.stream import BridgeProgress, Lag
 from process.functions import FunctionUnavailable
 from process.tls import explained
-
-LAG = "bridge_lag_messages"
 
 
 class Bridge:
@@ -25,14 +24,32 @@ class Bridge:
         self._get("/_/ready")
         return "ready"
 
-    def lag(self) -> list[Lag]:
-        """Return how far it is behind in each stream that it reads; raises FunctionUnavailable."""
-        return [
-            Lag(sample.labels["source"], int(sample.value))
-            for family in text_string_to_metric_families(self._get("/metrics").decode())
-            if family.name == LAG
-            for sample in family.samples
-        ]
+    def progress(self) -> BridgeProgress:
+        """Return how far it is with the streams that it reads; raises FunctionUnavailable."""
+        samples = self._samples()
+        return BridgeProgress(
+            lag=[
+                Lag(sample.labels["source"], int(sample.value))
+                for sample in samples
+                if sample.name == "bridge_lag_messages"
+            ],
+            rejected_messages=sum(
+                int(sample.value)
+                for sample in samples
+                if sample.name == "bridge_messages_total" and sample.labels["outcome"] == "rejected"
+            ),
+        )
+
+    def close(self) -> None:
+        """Close the connections that are kept."""
+        self._pool.clear()
+
+    def _samples(self) -> list[Sample]:
+        page = self._get("/metrics")
+        try:
+            return [sample for family in text_string_to_metric_families(page.decode()) for sample in family.samples]
+        except ValueError as error:
+            raise FunctionUnavailable(f"{self._url} did not answer as a bridge does: these are no metrics") from error
 
     def _get(self, path: str) -> bytes:
         try:
