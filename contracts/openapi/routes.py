@@ -105,6 +105,16 @@ _HANDED_ON = {
 }
 
 
+def _take_back(operation: str) -> Mapping[int, Mapping[str, object]]:
+    """Return the links of an answer to labels; operation: the one that takes a label back."""
+    link = {
+        "operationId": operation,
+        "parameters": {"id": "$response.body#/ids/0"},
+        "description": "Takes the first of the labels back.",
+    }
+    return {202: {"takeBack": link}}
+
+
 def _shown(
     method: Literal["get", "post"] | Literal["delete"],
     path: str,
@@ -113,6 +123,7 @@ def _shown(
     *,
     body: Body | None = None,
     query: type[Struct] | None = None,
+    links: Mapping[int, Mapping[str, object]] | None = None,
 ) -> Route:
     """Return a route of the console that needs a session, and hands on what another function answers."""
     bodies = {JSON: body} if body else {}
@@ -126,6 +137,7 @@ def _shown(
         body_is_required=body is not None,
         refusals=_HANDED_ON,
         auth="session",
+        links=links or {},
     )
 
 
@@ -187,15 +199,7 @@ ROUTES: Mapping[str, Sequence[Route]] = {
                 429: "Too many labels are pending, or it is not yet time for a run without the token.",
             },
             auth="optional",
-            links={
-                202: {
-                    "takeBack": {
-                        "operationId": "delete-retrain-labels-id",
-                        "parameters": {"id": "$response.body#/ids/0"},
-                        "description": "Takes the first of the labels back.",
-                    }
-                }
-            },
+            links=_take_back("delete-retrain-labels-id"),
         ),
         Route(
             "get",
@@ -319,6 +323,7 @@ ROUTES: Mapping[str, Sequence[Route]] = {
             "Sends a label to retrain",
             {202: (LabelsTaken,)},
             body=Body((console.LabelRequest,), {"a label": {"text": "An instant classic.", "label": "positive"}}),
+            links=_take_back("delete-console-api-labels-id"),
         ),
         Route(
             "delete",

@@ -84,7 +84,6 @@ def test_a_function_answers_every_case_as_its_document_says(name: str, system: S
     if name == "console":  # whose document is of all functions, behind the gateway; at its login there is a page, too
         url = f"{system.gateway_url}/function"
         where = [f"{url}/console/openapi.json", "--url", url, "--include-path-regex", "^/console/(api|logout)"]
-        where += ["--phases", "examples,coverage,fuzzing"]  # the fourth follows links, and it has none
         routes = [route for route in routes if route.path != "/login"]
     # Of a route that nothing can be said to there are few cases.
     varied = [route for route in routes if route.path_parameters or route.query or route.bodies]
