@@ -19,6 +19,8 @@ from tests.running import running
 
 # The suites there are no test modules of their own.
 pytest.register_assert_rewrite("tests.streams")
+# A shell that runs the tests in the background has them ignore Ctrl-C, and with them all that they start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @dataclass(frozen=True)
