@@ -12,7 +12,6 @@ import sys
 import tempfile
 import time
 from datetime import timedelta
-from itertools import islice
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -21,14 +20,14 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from pymongo import MongoClient
 
 from benchmarks.processes import memory, tree
-from benchmarks.records import BATCH, Texts
-from contracts.records import PredictionRecord
+from benchmarks.records import BATCH, Texts, predictions
 from records import Records, now
 from tests.browser.chromium import chromium, launched
 from tests.project import Project, running_stack
 
 VIEWS = ("Try it", "Now", "Drift", "Models", "Label")
-HOUR = timedelta(minutes=59)
+SPREAD = timedelta(minutes=59)
+"""Over how much of the last hour the records are spread: all of them are in it until the views were opened."""
 
 
 def main() -> int:
@@ -58,26 +57,11 @@ def main() -> int:
 
 def fill(stack: Project, number: int) -> None:
     """Write so many answers of the last hour, as the bridge does."""
-    version, texts, begin = stack.predict("I love you")["model"], iter(Texts()), now() - HOUR
+    version, texts, begin = stack.predict("I love you")["model"], Texts(), now() - SPREAD
     with MongoClient[dict[str, Any]](stack.addresses()["MONGODB_URL"]) as client:
         records = Records(client)
         for first in range(0, number, BATCH):
-            records.insert_predictions(
-                [
-                    PredictionRecord(
-                        id=f"reviews:{first + place}",
-                        text=text,
-                        prediction=("negative", "positive")[place % 2],
-                        probability=(0.3, 0.7)[place % 2],
-                        log_odds=(-0.8, 0.8)[place % 2],
-                        model=version,
-                        source="stream",
-                        received_at=(at := begin + HOUR * (first + place) / number),
-                        scored_at=at,
-                    )
-                    for place, text in enumerate(islice(texts, BATCH))
-                ]
-            )
+            records.insert_predictions(predictions(texts, version, first, BATCH, begin=begin, apart=SPREAD / number))
 
 
 def milliseconds(browser: Browser, stack: Project, view: str) -> float:

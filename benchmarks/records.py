@@ -111,9 +111,16 @@ class Texts:
 
 
 def predictions(
-    texts: Texts, version: str, first: int, number: int, *, synthetic: bool = False
+    texts: Texts,
+    version: str,
+    first: int,
+    number: int,
+    *,
+    synthetic: bool = False,
+    begin: datetime = BEGIN,
+    apart: timedelta = timedelta(milliseconds=10),
 ) -> list[PredictionRecord]:
-    """Return records, ten milliseconds from one to the next."""
+    """Return records from the first one on, of which number 0 is scored at `begin`, and each next one `apart` later."""
     return [
         PredictionRecord(
             id=f"{STREAM}:{first + place}",
@@ -122,7 +129,7 @@ def predictions(
             probability=0.5,
             model=version,
             source="stream",
-            received_at=(at := BEGIN + timedelta(milliseconds=10 * (first + place))),
+            received_at=(at := begin + apart * (first + place)),
             scored_at=at,
             synthetic=synthetic,
         )

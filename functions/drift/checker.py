@@ -126,7 +126,7 @@ class Checker:
             if last := self._records.last_report():
                 show(last)
         except (RecordsUnavailable, InvalidRecord) as error:
-            logger.warning("neither indexes nor the last report: %s; the first check tries again", error)
+            logger.warning("%s; the first check tries again", error)
 
     def reports(self, limit: int) -> Reports:
         """Return the last reports, newest first; raises RecordsUnavailable."""
